@@ -1,0 +1,273 @@
+//! Bodies that agents and server exchange under `/api/v3/bootstrap` and `/api/v3/agent`
+//! (`spec/security.md` 2.4). Field names are snake_case. Additive only: a field is never
+//! renamed or removed while a medium that uses it may lie in a drawer.
+
+use crate::code::BootstrapCode;
+use crate::ids::{EnrollmentId, MachineId};
+use crate::inventory::Inventory;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// `POST`: ask to be registered. Answers [`EnrollmentAnswer`].
+pub const ENROLLMENTS_PATH: &str = "/api/v3/bootstrap/enrollments";
+/// `POST`: register by token. Answers [`Approved`] with 201.
+pub const REGISTER_PATH: &str = "/api/v3/bootstrap/register";
+/// `POST`: an access token for a registered key. Answers [`TokenAnswer`].
+pub const TOKEN_PATH: &str = "/api/v3/agent/token";
+/// `POST`: heartbeat. Answers [`HeartbeatAnswer`].
+pub const HEARTBEAT_PATH: &str = "/api/v3/agent/heartbeat";
+
+/// Path of one enrollment's poll: `POST`, `Prefer: wait=25`, empty JSON object as body.
+pub fn poll_path(id: EnrollmentId) -> String {
+    format!("{ENROLLMENTS_PATH}/{id}/poll")
+}
+
+/// Path to take an enrollment back: `POST`, empty JSON object as body, signed as every call.
+pub fn cancel_path(id: EnrollmentId) -> String {
+    format!("{ENROLLMENTS_PATH}/{id}/cancel")
+}
+
+/// Body of [`ENROLLMENTS_PATH`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollmentRequest {
+    /// What the machine is made of, at most 32 KiB.
+    pub inventory: Inventory,
+    /// Where it was booted from: `iso` or `pxe`; shown, never trusted.
+    #[serde(default)]
+    pub origin: Origin,
+    /// Id of the personalised medium, if it carries one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+}
+
+/// How a machine came to us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Removable medium or virtual CD-ROM.
+    #[default]
+    Iso,
+    /// Kernel and initrd from the network or a boot menu.
+    Pxe,
+    /// The one-line command on an installed Linux.
+    Cli,
+    /// Created by an operator.
+    Api,
+}
+
+/// Answer to creating (201, or 200 when it exists) and to polling (202 pending, 200 approved).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum EnrollmentAnswer {
+    /// Waiting for an operator.
+    AuthorizationPending(Pending),
+    /// Registered; also the answer to a key that is registered already.
+    Approved(Approved),
+}
+
+/// A waiting enrollment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Id for polling.
+    pub id: EnrollmentId,
+    /// The code to show; in a poll's answer only when it was rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<BootstrapCode>,
+    /// Seconds until the code is replaced.
+    pub code_expires_in: u64,
+    /// Seconds between polls.
+    pub interval: u64,
+    /// Nonce for the next proof.
+    pub nonce: String,
+    /// The server's clock, seconds since 1970.
+    pub server_time: u64,
+    /// Name by which the server calls itself on the console.
+    #[serde(default)]
+    pub server_name: String,
+}
+
+/// A registered machine's welcome.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approved {
+    /// Who the machine is.
+    pub machine: MachineName,
+    /// Nonce over which the first access token is asked for: that request is the acknowledgement.
+    pub enrol_nonce: String,
+    /// Settings for the running agent.
+    pub agent_config: AgentSettings,
+    /// The server's clock, seconds since 1970.
+    pub server_time: u64,
+}
+
+/// A machine's identity as the console shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineName {
+    /// Immutable id.
+    #[serde(rename = "Uuid")]
+    pub uuid: MachineId,
+    /// Display name.
+    #[serde(rename = "Name")]
+    pub name: String,
+}
+
+/// Settings the server gives a running agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSettings {
+    /// Seconds between heartbeats, before jitter.
+    pub heartbeat_interval: u64,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        Self { heartbeat_interval: 20 }
+    }
+}
+
+/// Body of [`REGISTER_PATH`]. Debug hides the token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// The bootstrap token.
+    pub token: String,
+    /// What the machine is made of.
+    pub inventory: Inventory,
+    /// As in [`EnrollmentRequest`].
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+impl fmt::Debug for RegisterRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisterRequest").field("inventory", &self.inventory).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Approved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Approved").field("machine", &self.machine).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for EnrollmentAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AuthorizationPending(pending) => pending.fmt(f),
+            Self::Approved(approved) => approved.fmt(f),
+        }
+    }
+}
+
+/// Body of [`TOKEN_PATH`]: the proof says it all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {}
+
+/// A short-lived access token, bound to the machine's key. Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenAnswer {
+    /// Sent as `Authorization: DPoP <token>` beside a proof with its `ath`.
+    pub access_token: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// Nonce for the next proof.
+    pub nonce: String,
+}
+
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAnswer").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}
+
+/// Body of [`HEARTBEAT_PATH`]; `Prefer: wait=20` lets the server hold the answer until there
+/// is work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatRequest {
+    /// What the agent is doing.
+    pub state: AgentState,
+    /// SHA-256 of the inventory's JSON as base64url: the server asks when it differs.
+    pub inventory_digest: String,
+    /// The inventory, when the server asked for it or it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Inventory>,
+}
+
+/// What a running agent is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgentState {
+    /// In the boot image, waiting for work.
+    Discovery,
+    /// About to reboot or power off.
+    Stopping,
+}
+
+/// Answer to a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    /// Seconds until the next heartbeat, before jitter.
+    pub interval: u64,
+    /// The server does not hold the inventory of this digest: send it with the next heartbeat.
+    #[serde(default)]
+    pub send_inventory: bool,
+    /// The machine's name, which an operator may have changed.
+    #[serde(default)]
+    pub name: String,
+    /// Nonce for the next proof.
+    pub nonce: String,
+}
+
+/// Every refusal under `/bootstrap` and `/agent`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The word agents act on, RFC 8628's where it has one.
+    pub error: RefusalKind,
+    /// A sentence for the console.
+    pub message: String,
+    /// A fresh nonce, whenever the caller may try again with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+    /// New interval between polls, with `slow_down`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+    /// Seconds to wait, as in the `Retry-After` header.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+}
+
+/// Why a machine's call was refused. The words are the wire's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// 400: body is not what the route expects.
+    InvalidRequest,
+    /// 401: proof missing, forged, replayed or for something else.
+    InvalidProof,
+    /// 401: the proof needs the nonce in this answer.
+    UseNonce,
+    /// 401: the access token ended or was revoked: ask for another.
+    InvalidAccessToken,
+    /// 401: bootstrap token not ours, damaged or forged.
+    InvalidToken,
+    /// 401: bootstrap token's time is over.
+    TokenExpired,
+    /// 401: bootstrap token was revoked.
+    TokenRevoked,
+    /// 403: bootstrap token does not cover this machine.
+    ConstraintFailed,
+    /// 403: an operator denied this key; or the key's machine was deleted.
+    AccessDenied,
+    /// 404: no such enrollment: make a new one.
+    UnknownRequest,
+    /// 410: the enrollment ended unanswered: make a new one.
+    ExpiredToken,
+    /// 413: body too large.
+    TooLarge,
+    /// 426: protocol version not spoken.
+    UnsupportedProtocol,
+    /// 429: too fast.
+    SlowDown,
+    /// 503: full or its database is away.
+    TemporarilyUnavailable,
+    /// Anything this version does not know.
+    #[serde(other)]
+    Other,
+}

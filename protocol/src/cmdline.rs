@@ -1,0 +1,409 @@
+//! The kernel command line: a total parser, a renderer that refuses and never cuts.
+//!
+//! Sources: Linux `Documentation/admin-guide/kernel-parameters.rst` (quoting),
+//! `arch/x86/include/asm/setup.h` (`COMMAND_LINE_SIZE` 2048 with its NUL).
+
+use crate::config::{MAX_SERVERS, ServerUrl};
+use crate::ids::SpkiPin;
+use crate::token::BootstrapToken;
+use std::fmt;
+use std::net::Ipv4Addr;
+
+/// A server's address; repeatable, tried in order.
+pub const SERVER: &str = "muster.server";
+/// A bootstrap token.
+pub const TOKEN: &str = "muster.token";
+/// Comma-separated pins of the current and the next CA.
+pub const CA_HASH: &str = "muster.ca-hash";
+/// Comma-separated words: `verbose`, `rescue`, and names of further terminals such as `ttyS1`.
+pub const CONSOLE: &str = "muster.console";
+/// Static network set-up; repeatable. See [`NetSpec`].
+pub const NET: &str = "muster.net";
+/// HTTP proxy towards the server.
+pub const PROXY: &str = "muster.proxy";
+
+/// Longest command line every loader and kernel carries whole, in bytes.
+pub const MAX_CMDLINE: usize = 2_047;
+/// Longest line that is looked at, in bytes; the kernel never hands out more than 4,096.
+pub const MAX_PARSED: usize = 4_096;
+
+/// How the console behaves (`muster.console=`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConsoleMode {
+    /// Show kernel and agent messages as they come.
+    pub verbose: bool,
+    /// Start a shell on the first console: only ever set by the rescue menu entry.
+    pub rescue: bool,
+    /// Further terminals to write to, device names under `/dev`.
+    pub terminals: Vec<String>,
+}
+
+impl ConsoleMode {
+    /// Whether nothing was asked for.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Static IPv4 for one link: `addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56`.
+/// `if` names a link by name or hardware address; without it the first link with a carrier
+/// takes the address. `dns` may be repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetSpec {
+    /// Link by name or hardware address.
+    pub link: Option<String>,
+    /// Address of the machine.
+    pub address: Ipv4Addr,
+    /// Prefix length, 1 to 32.
+    pub prefix: u8,
+    /// Default gateway.
+    pub gateway: Option<Ipv4Addr>,
+    /// Name servers.
+    pub dns: Vec<Ipv4Addr>,
+}
+
+impl NetSpec {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (mut link, mut address, mut gateway, mut dns) = (None, None, None, Vec::new());
+        let ip = |key: &str, value: &str| {
+            value.parse::<Ipv4Addr>().map_err(|_| format!("{NET}: {key}={value} is not an IPv4 address"))
+        };
+        for part in text.split(',') {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            match key {
+                "if" => link = Some(link_name(value)?),
+                "addr" => address = Some(address_and_prefix(value)?),
+                "gw" => gateway = Some(ip(key, value)?),
+                "dns" if dns.len() < 3 => dns.push(ip(key, value)?),
+                "dns" => return Err(format!("{NET}: at most 3 dns servers")),
+                _ => return Err(format!("{NET}: {key:?} is not understood; use addr, gw, dns and if")),
+            }
+        }
+        let (address, prefix) =
+            address.ok_or_else(|| format!("{NET}: addr is missing, such as addr=10.0.0.5/24"))?;
+        Ok(Self { link, address, prefix, gateway, dns })
+    }
+}
+
+fn link_name(value: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '.' | '-' | '_');
+    if value.is_empty() || value.len() > 17 || !value.chars().all(plain) {
+        return Err(format!("{NET}: if={value:?} is neither a link's name nor a hardware address"));
+    }
+    Ok(value.to_ascii_lowercase())
+}
+
+fn address_and_prefix(value: &str) -> Result<(Ipv4Addr, u8), String> {
+    let wrong = || format!("{NET}: addr={value} must be an IPv4 address and prefix such as 10.0.0.5/24");
+    let (address, prefix) = value.split_once('/').ok_or_else(wrong)?;
+    let prefix = prefix.parse().ok().filter(|bits| (1..=32).contains(bits)).ok_or_else(wrong)?;
+    Ok((address.parse().map_err(|_| wrong())?, prefix))
+}
+
+impl fmt::Display for NetSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "addr={}/{}", self.address, self.prefix)?;
+        if let Some(gateway) = self.gateway {
+            write!(f, ",gw={gateway}")?;
+        }
+        for server in &self.dns {
+            write!(f, ",dns={server}")?;
+        }
+        match &self.link {
+            Some(link) => write!(f, ",if={link}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What the `muster.*` arguments of a command line say. Debug hides the token.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KernelArgs {
+    /// `muster.server=`, in order.
+    pub servers: Vec<ServerUrl>,
+    /// `muster.token=`, when its shape is right.
+    pub token: Option<BootstrapToken>,
+    /// A token was given and its shape is wrong: cut off or damaged (E41).
+    pub token_damaged: bool,
+    /// `muster.ca-hash=`.
+    pub ca_hash: Vec<SpkiPin>,
+    /// `muster.console=`.
+    pub console: ConsoleMode,
+    /// `muster.net=`, in order.
+    pub net: Vec<NetSpec>,
+    /// `muster.proxy=`.
+    pub proxy: Option<String>,
+    /// Sentences about arguments that could not be used, for the console and the log.
+    pub problems: Vec<String>,
+}
+
+impl KernelArgs {
+    /// Reads a command line. Never fails: what is wrong becomes a problem, what is not ours is
+    /// passed over, and an unknown `muster.*` key is reported and not obeyed.
+    pub fn parse(line: &str) -> Self {
+        let mut args = Self::default();
+        let mut end = line.len().min(MAX_PARSED);
+        while !line.is_char_boundary(end) {
+            end -= 1;
+        }
+        if end < line.len() {
+            args.problems
+                .push(format!("kernel command line has {} bytes, only {MAX_PARSED} are read", line.len()));
+        }
+        for word in words(line.get(..end).unwrap_or_default()) {
+            // Everything after "--" belongs to init, by the kernel's own rule.
+            if word == "--" {
+                break;
+            }
+            if let Some((key, value)) = word.split_once('=') {
+                args.take(key, value);
+            } else if word.starts_with("muster.") {
+                args.problems.push(format!("{} has no value", printable(&word)));
+            }
+        }
+        args
+    }
+
+    /// Takes one argument; keys that are not ours are passed over.
+    pub fn take(&mut self, key: &str, value: &str) {
+        match key {
+            SERVER => self.take_server(value),
+            TOKEN => match value.parse::<BootstrapToken>() {
+                Ok(token) => self.token = Some(token),
+                Err(error) => {
+                    self.token_damaged = true;
+                    self.problems.push(error.to_string());
+                }
+            },
+            CA_HASH => self.take_pins(value),
+            CONSOLE => self.take_console(value),
+            NET if value == "dhcp" => self.net.clear(),
+            NET if self.net.len() < MAX_SERVERS => match NetSpec::parse(value) {
+                Ok(spec) => self.net.push(spec),
+                Err(problem) => self.problems.push(printable(&problem)),
+            },
+            PROXY => self.proxy = Some(value.to_owned()),
+            _ if key.starts_with("muster.") => {
+                self.problems.push(format!("{} is not known to this agent and is ignored", printable(key)));
+            }
+            _ => {}
+        }
+    }
+
+    fn take_server(&mut self, value: &str) {
+        match value.parse() {
+            Ok(url) if self.servers.len() < MAX_SERVERS => self.servers.push(url),
+            Ok(_) => {
+                self.problems.push(format!("more than {MAX_SERVERS} servers given, the rest is ignored"))
+            }
+            Err(error) => self.problems.push(format!("{SERVER}={}: {error}", printable(value))),
+        }
+    }
+
+    fn take_pins(&mut self, value: &str) {
+        for pin in value.split(',').take(MAX_SERVERS) {
+            match pin.parse() {
+                Ok(pin) => self.ca_hash.push(pin),
+                Err(error) => self.problems.push(format!("{CA_HASH}: {error}")),
+            }
+        }
+    }
+
+    fn take_console(&mut self, value: &str) {
+        for word in value.split(',') {
+            match word {
+                "verbose" => self.console.verbose = true,
+                "rescue" => self.console.rescue = true,
+                name if is_terminal(name) && self.console.terminals.len() < 4 => {
+                    self.console.terminals.push(name.to_owned());
+                }
+                other => self.problems.push(format!(
+                    "{CONSOLE}: {} is neither verbose, rescue nor a terminal such as ttyS1",
+                    printable(other)
+                )),
+            }
+        }
+    }
+
+    /// Writes the arguments as a command line that [`KernelArgs::parse`] reads back the same.
+    ///
+    /// # Errors
+    /// [`CmdlineError`] when the line would be longer than [`MAX_CMDLINE`] or a value cannot
+    /// be carried; nothing is ever cut off.
+    pub fn render(&self) -> Result<String, CmdlineError> {
+        let mut words: Vec<String> = self.servers.iter().map(|url| format!("{SERVER}={url}")).collect();
+        if !self.ca_hash.is_empty() {
+            let pins: Vec<String> = self.ca_hash.iter().map(SpkiPin::to_string).collect();
+            words.push(format!("{CA_HASH}={}", pins.join(",")));
+        }
+        let mut console: Vec<&str> = Vec::new();
+        console.extend(self.console.verbose.then_some("verbose"));
+        console.extend(self.console.rescue.then_some("rescue"));
+        console.extend(self.console.terminals.iter().map(String::as_str));
+        if !console.is_empty() {
+            words.push(format!("{CONSOLE}={}", console.join(",")));
+        }
+        words.extend(self.net.iter().map(|spec| format!("{NET}={spec}")));
+        words.extend(self.proxy.iter().map(|proxy| format!("{PROXY}={proxy}")));
+        words.extend(self.token.iter().map(|token| format!("{TOKEN}={}", token.reveal())));
+        let line = words.join(" ");
+        check(&line)?;
+        if words.iter().any(|word| word.contains(' ')) {
+            return Err(CmdlineError::Character(' '));
+        }
+        Ok(line)
+    }
+}
+
+fn is_terminal(name: &str) -> bool {
+    name.starts_with("tty") && name.len() <= 16 && name.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// Why a command line cannot be carried whole by every loader.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CmdlineError {
+    /// Longer than [`MAX_CMDLINE`].
+    #[error(
+        "kernel command line has {0} bytes, loaders carry at most {MAX_CMDLINE}; use a shorter token or fewer arguments"
+    )]
+    TooLong(usize),
+    /// A character that ends, quotes or splits arguments somewhere on the way.
+    #[error("kernel command line cannot carry {0:?}")]
+    Character(char),
+}
+
+/// Checks a whole line: its length, and characters that loaders or the kernel would interpret.
+///
+/// # Errors
+/// [`CmdlineError`] with the number or the character.
+pub fn check(line: &str) -> Result<(), CmdlineError> {
+    if line.len() > MAX_CMDLINE {
+        return Err(CmdlineError::TooLong(line.len()));
+    }
+    let refused = |c: &char| {
+        !c.is_ascii() || c.is_ascii_control() || matches!(c, '"' | '\'' | '$' | '\\' | ';' | '{' | '}' | '`')
+    };
+    match line.chars().find(refused) {
+        Some(character) => Err(CmdlineError::Character(character)),
+        None => Ok(()),
+    }
+}
+
+/// Splits a line at white space outside double quotes, and drops the quotes, as the kernel does.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let (mut quoted, mut begun) = (false, false);
+    for character in line.chars() {
+        match character {
+            '"' => {
+                quoted = !quoted;
+                begun = true;
+            }
+            c if c.is_whitespace() && !quoted => {
+                if begun {
+                    words.push(std::mem::take(&mut word));
+                }
+                begun = false;
+            }
+            c => {
+                word.push(c);
+                begun = true;
+            }
+        }
+    }
+    if begun {
+        words.push(word);
+    }
+    words
+}
+
+/// At most 160 printable ASCII characters of outside text, for a message.
+fn printable(text: &str) -> String {
+    text.chars().take(160).map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn quoting_is_the_kernels() {
+        assert_eq!(words(r#"a  b="c d" "e f"=g h"#), ["a", "b=c d", "e f=g", "h"]);
+        assert_eq!(words(r#"foo=""#), ["foo="]);
+    }
+
+    #[test]
+    fn unknown_keys_are_reported_and_not_obeyed() {
+        let args =
+            KernelArgs::parse("muster.insecure=1 muster.server=https://a:1 muster.rescue root=/dev/sda");
+        assert_eq!(
+            args.problems,
+            ["muster.insecure is not known to this agent and is ignored", "muster.rescue has no value"]
+        );
+        assert_eq!(args.servers.len(), 1);
+    }
+
+    #[test]
+    fn static_network_is_read_and_its_mistakes_are_named() {
+        let args =
+            KernelArgs::parse("muster.net=addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56");
+        assert_eq!(
+            args.net.first().unwrap().to_string(),
+            "addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56"
+        );
+        let told = |line: &str| KernelArgs::parse(line).problems.join("; ");
+        assert_eq!(
+            told("muster.net=addr=10.0.0.5"),
+            "muster.net: addr=10.0.0.5 must be an IPv4 address and prefix such as 10.0.0.5/24"
+        );
+        assert_eq!(
+            told("muster.net=vlan=5"),
+            "muster.net: \"vlan\" is not understood; use addr, gw, dns and if"
+        );
+    }
+
+    #[test]
+    fn overlong_line_is_refused_with_the_number() {
+        assert_eq!(
+            check(&"a".repeat(2_048)).unwrap_err().to_string(),
+            "kernel command line has 2048 bytes, loaders carry at most 2047; use a shorter token or fewer arguments"
+        );
+        assert!(check(&"a".repeat(2_047)).is_ok());
+        assert_eq!(check("a\nb").unwrap_err(), CmdlineError::Character('\n'));
+    }
+
+    #[test]
+    fn damaged_token_is_told_apart_from_none() {
+        assert!(KernelArgs::parse("muster.token=eyJh").token_damaged);
+        assert!(!KernelArgs::parse("quiet").token_damaged);
+    }
+
+    #[test]
+    fn what_belongs_to_init_is_not_ours() {
+        assert_eq!(KernelArgs::parse("quiet -- muster.server=https://a").servers, []);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_is_total(line in "\\PC{0,300}") {
+            let _args = KernelArgs::parse(&line);
+        }
+
+        #[test]
+        fn rendered_lines_read_back_the_same(
+            port in 1u16.., rescue: bool, verbose: bool, pin in proptest::array::uniform32(any::<u8>()),
+            address in any::<u32>(), prefix in 1u8..=32, gateway in proptest::option::of(any::<u32>()),
+        ) {
+            let args = KernelArgs {
+                servers: vec![format!("https://10.0.0.1:{port}").parse().unwrap()],
+                ca_hash: vec![SpkiPin(pin)],
+                console: ConsoleMode { verbose, rescue, terminals: vec!["ttyS1".into()] },
+                net: vec![NetSpec { link: None, address: address.into(), prefix, gateway: gateway.map(Into::into), dns: vec![] }],
+                ..KernelArgs::default()
+            };
+            prop_assert_eq!(KernelArgs::parse(&args.render().unwrap()), args);
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! What an agent is told at boot: the config embedded in the medium, the kernel command line,
+//! and the one rule that joins them.
+//!
+//! The embedded config is versioned JSON in a 64 KiB region of the ISO that a download
+//! patches. It holds no secret unless an operator puts a token in it. The command line wins
+//! key by key.
+
+use crate::cmdline::{ConsoleMode, KernelArgs, NetSpec};
+use crate::ids::SpkiPin;
+use crate::token::BootstrapToken;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Version of the embedded config this build writes and the newest it reads.
+pub const CONFIG_VERSION: u32 = 1;
+/// Path of the config inside the initrd, relative to the root.
+pub const CONFIG_PATH: &str = "muster/config.json";
+/// Longest config that is read, in bytes: it must fit its 64 KiB region.
+pub const MAX_CONFIG_LEN: usize = 60 * 1_024;
+/// Most servers and most pins an agent is told.
+pub const MAX_SERVERS: usize = 16;
+
+/// Why a text is not a server's address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServerUrlError {
+    /// Not `https://`.
+    #[error("server address must begin with https://, such as https://10.0.0.5:8092")]
+    Scheme,
+    /// Empty or impossible host.
+    #[error("server address has no usable host name or IP address")]
+    Host,
+    /// Port outside 1 to 65535.
+    #[error("server address has no usable port (1 to 65535)")]
+    Port,
+    /// Path, query, user or fragment.
+    #[error("server address must end after host and port")]
+    Rest,
+}
+
+/// `https://HOST[:PORT]`, nothing else. Without a port it is 443, as everywhere.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ServerUrl {
+    host: String,
+    port: u16,
+}
+
+impl ServerUrl {
+    /// The host: a DNS name, an IPv4 address or an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The TCP port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for ServerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "https://[{}]", self.host)?;
+        } else {
+            write!(f, "https://{}", self.host)?;
+        }
+        if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
+    }
+}
+
+impl FromStr for ServerUrl {
+    type Err = ServerUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ServerUrlError> {
+        let rest = text.strip_prefix("https://").ok_or(ServerUrlError::Scheme)?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '@', ' ']) {
+            return Err(ServerUrlError::Rest);
+        }
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(inner) => {
+                let (host, after) = inner.split_once(']').ok_or(ServerUrlError::Host)?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| ServerUrlError::Host)?;
+                match after {
+                    "" => (host, None),
+                    _ => (host, Some(after.strip_prefix(':').ok_or(ServerUrlError::Port)?)),
+                }
+            }
+            None => match rest.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, None),
+            },
+        };
+        let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+        if host.is_empty() || host.len() > 253 || !host.chars().all(name_ok) {
+            return Err(ServerUrlError::Host);
+        }
+        let port = match port {
+            None => 443,
+            Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+                text.parse().ok().filter(|&port| port != 0).ok_or(ServerUrlError::Port)?
+            }
+            Some(_) => return Err(ServerUrlError::Port),
+        };
+        Ok(Self { host: host.to_ascii_lowercase(), port })
+    }
+}
+
+impl TryFrom<String> for ServerUrl {
+    type Error = ServerUrlError;
+    fn try_from(text: String) -> Result<Self, ServerUrlError> {
+        text.parse()
+    }
+}
+
+impl From<ServerUrl> for String {
+    fn from(url: ServerUrl) -> String {
+        url.to_string()
+    }
+}
+
+/// The config embedded in a medium. Fields a later version adds are ignored by this one;
+/// a `version` above [`CONFIG_VERSION`] is refused.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentConfig {
+    /// Schema version, [`CONFIG_VERSION`].
+    pub version: u32,
+    /// Servers, tried in order. Empty on a medium that was never personalised (E11).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server: Vec<ServerUrl>,
+    /// Pins of the current and the next CA.
+    #[serde(default, rename = "ca-hash", skip_serializing_if = "Vec::is_empty")]
+    pub ca_hash: Vec<SpkiPin>,
+    /// Random id of this download, to tell one stick from another in the audit log.
+    #[serde(default, rename = "image-id", skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+    /// When the medium was made, in seconds since 1970: a floor for a dead clock.
+    #[serde(default, rename = "built-at", skip_serializing_if = "Option::is_none")]
+    pub built_at: Option<u64>,
+    /// As `muster.console=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
+    /// As `muster.net=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub net: Option<String>,
+    /// As `muster.proxy=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// As `muster.token=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+}
+
+impl fmt::Debug for AgentConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AgentConfig")
+            .field("version", &self.version)
+            .field("server", &self.server)
+            .field("ca_hash", &self.ca_hash)
+            .field("image_id", &self.image_id)
+            .field("built_at", &self.built_at)
+            .field("net", &self.net)
+            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why an embedded config cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Larger than [`MAX_CONFIG_LEN`].
+    #[error("embedded config has {0} bytes, at most {MAX_CONFIG_LEN} are read; shorten it")]
+    TooLong(usize),
+    /// Not the JSON of a config.
+    #[error("embedded config is not valid: {0}; download the medium again")]
+    Json(#[source] serde_json::Error),
+    /// Made for a later agent.
+    #[error("embedded config has version {0}, this agent reads up to {CONFIG_VERSION}; use a newer medium")]
+    Version(u32),
+    /// More servers or pins than [`MAX_SERVERS`].
+    #[error("embedded config names more than {MAX_SERVERS} servers or CA hashes")]
+    TooMany,
+}
+
+impl AgentConfig {
+    /// A config that names nobody: what the base medium carries.
+    pub fn unpersonalised() -> Self {
+        Self {
+            version: CONFIG_VERSION,
+            server: Vec::new(),
+            ca_hash: Vec::new(),
+            image_id: None,
+            built_at: None,
+            console: None,
+            net: None,
+            proxy: None,
+            token: None,
+        }
+    }
+
+    /// Reads a config's JSON. Trailing NUL bytes and white space are padding.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the limit or the place.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        if bytes.len() > MAX_CONFIG_LEN {
+            return Err(ConfigError::TooLong(bytes.len()));
+        }
+        let end = bytes.iter().rposition(|&b| b != 0).map_or(0, |last| last + 1);
+        let config: Self =
+            serde_json::from_slice(bytes.get(..end).unwrap_or_default()).map_err(ConfigError::Json)?;
+        if config.version > CONFIG_VERSION {
+            return Err(ConfigError::Version(config.version));
+        }
+        if config.server.len() > MAX_SERVERS || config.ca_hash.len() > MAX_SERVERS {
+            return Err(ConfigError::TooMany);
+        }
+        Ok(config)
+    }
+
+    /// The config as JSON, checked against the same limits as [`AgentConfig::parse`].
+    ///
+    /// # Errors
+    /// When it is too long or names too many servers.
+    pub fn render(&self) -> Result<Vec<u8>, ConfigError> {
+        let bytes = serde_json::to_vec(self).map_err(ConfigError::Json)?;
+        Self::parse(&bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// What the agent goes by: the command line where it speaks, else the embedded config.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Servers in the order they are tried. Empty: E11.
+    pub servers: Vec<ServerUrl>,
+    /// Pins; empty means the agent trusts nobody (E21) since it carries no other roots.
+    pub ca_hash: Vec<SpkiPin>,
+    /// A token of the right shape.
+    pub token: Option<BootstrapToken>,
+    /// Console behaviour.
+    pub console: ConsoleMode,
+    /// Network set-up; none means DHCP on every link.
+    pub net: Vec<NetSpec>,
+    /// HTTP proxy; not used by this version, shown so that nobody wonders.
+    pub proxy: Option<String>,
+    /// Seconds since 1970 when the medium was made.
+    pub built_at: Option<u64>,
+    /// Everything that was given and could not be used, as sentences for the console.
+    pub problems: Vec<String>,
+}
+
+impl Settings {
+    /// Joins both sources. Nothing fails here: what cannot be used becomes a problem to show.
+    pub fn combine(args: &KernelArgs, config: Option<&AgentConfig>) -> Self {
+        let from_config = config.map(Self::from_config).unwrap_or_default();
+        let mut problems = args.problems.clone();
+        problems.extend(from_config.problems);
+        Self {
+            servers: if args.servers.is_empty() { from_config.servers } else { args.servers.clone() },
+            ca_hash: if args.ca_hash.is_empty() { from_config.ca_hash } else { args.ca_hash.clone() },
+            token: args.token.clone().or(from_config.token),
+            console: if args.console.is_default() { from_config.console } else { args.console.clone() },
+            net: if args.net.is_empty() { from_config.net } else { args.net.clone() },
+            proxy: args.proxy.clone().or(from_config.proxy),
+            built_at: from_config.built_at,
+            problems,
+        }
+    }
+
+    fn from_config(config: &AgentConfig) -> Self {
+        let mut args = KernelArgs::default();
+        let told = [
+            (crate::cmdline::TOKEN, &config.token),
+            (crate::cmdline::CONSOLE, &config.console),
+            (crate::cmdline::NET, &config.net),
+            (crate::cmdline::PROXY, &config.proxy),
+        ];
+        for (key, value) in told {
+            if let Some(value) = value {
+                args.take(key, value);
+            }
+        }
+        Self {
+            servers: config.server.clone(),
+            ca_hash: config.ca_hash.clone(),
+            token: args.token,
+            console: args.console,
+            net: args.net,
+            proxy: args.proxy,
+            built_at: config.built_at,
+            problems: args.problems.iter().map(|p| format!("embedded config: {p}")).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_address_is_host_and_port_only() {
+        for (text, shown) in [
+            ("https://10.0.2.2:8092", "https://10.0.2.2:8092"),
+            ("https://Muster.Example/", "https://muster.example"),
+            ("https://[fd00::1]:8092", "https://[fd00::1]:8092"),
+        ] {
+            assert_eq!(text.parse::<ServerUrl>().unwrap().to_string(), shown);
+        }
+        for text in [
+            "http://a",
+            "https://",
+            "https://a:0",
+            "https://a:99999",
+            "https://a/b",
+            "https://u@a",
+            "https://[::1",
+            "https://a b",
+            "https://a:+5",
+        ] {
+            assert!(text.parse::<ServerUrl>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn command_line_wins_key_by_key() {
+        let config = AgentConfig {
+            server: vec!["https://config:8092".parse().unwrap()],
+            ca_hash: vec![SpkiPin([1; 32])],
+            ..AgentConfig::unpersonalised()
+        };
+        let args = KernelArgs::parse("quiet muster.server=https://line:8092");
+        let settings = Settings::combine(&args, Some(&config));
+        assert_eq!(settings.servers.first().unwrap().host(), "line");
+        assert_eq!(settings.ca_hash, vec![SpkiPin([1; 32])]);
+    }
+
+    #[test]
+    fn config_round_trips_and_refuses_a_later_version() {
+        let config = AgentConfig { built_at: Some(5), ..AgentConfig::unpersonalised() };
+        let mut bytes = config.render().unwrap();
+        bytes.extend([0; 100]);
+        assert_eq!(AgentConfig::parse(&bytes).unwrap(), config);
+        assert_eq!(
+            AgentConfig::parse(br#"{"version":2}"#).unwrap_err().to_string(),
+            "embedded config has version 2, this agent reads up to 1; use a newer medium"
+        );
+        assert!(AgentConfig::parse(&vec![b' '; MAX_CONFIG_LEN + 1]).is_err());
+    }
+
+    #[test]
+    fn config_never_shows_its_token() {
+        let config = AgentConfig { token: Some("s3cret".into()), ..AgentConfig::unpersonalised() };
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,388 @@
+//! REST bodies for operators: dashboard, `muster`, and anyone's scripts. Objects are
+//! PascalCase, `/bootstrap` bodies snake_case.
+
+use crate::agent_api::Origin;
+use crate::code::{BootstrapCode, Fingerprint};
+use crate::ids::{EnrollmentId, KeyThumbprint, MachineId};
+use crate::inventory::Inventory;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A machine as REST shows it: names and defaults of `spec/machine-model.md` 1.2 as far as
+/// this version knows them, and Muster's own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Machine {
+    /// Immutable id.
+    pub uuid: MachineId,
+    /// Unique display name, by convention the FQDN.
+    pub name: String,
+    /// Free text.
+    pub description: String,
+    /// Address third parties reach the machine at, or empty.
+    pub address: String,
+    /// Hardware addresses.
+    pub hardware_addrs: Vec<String>,
+    /// `amd64` or `arm64`.
+    pub arch: String,
+    /// Boot environment of the next network boot.
+    pub boot_env: String,
+    /// Parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Profiles in order of precedence.
+    pub profiles: Vec<String>,
+    /// Free labels.
+    pub meta: BTreeMap<String, String>,
+    /// Installed operating system, or empty.
+    #[serde(rename = "OS")]
+    pub os: String,
+    /// Whether the agent may run jobs.
+    pub runnable: bool,
+    /// Whether user changes are refused.
+    pub locked: bool,
+    /// Always true for a stored object.
+    pub validated: bool,
+    /// Whether nothing is wrong with it.
+    pub available: bool,
+    /// What is wrong with it.
+    pub errors: Vec<String>,
+    /// Whether it comes from read-only content.
+    pub read_only: bool,
+    /// A heartbeat was seen within 60 seconds.
+    pub online: bool,
+    /// RFC 3339 of the last heartbeat, or null when none was ever seen.
+    pub last_seen_at: Option<String>,
+    /// RFC 3339 of the registration.
+    pub created_at: String,
+    /// The Provision column.
+    pub provision_state: ProvisionState,
+    /// Machine roles.
+    pub roles: Vec<String>,
+    /// Mesh network, or empty.
+    pub mesh_network: String,
+    /// How it came to us.
+    pub origin: Origin,
+    /// What it is made of.
+    pub inventory: Inventory,
+    /// The agent probed BTF and the bpf system call.
+    pub ebpf: bool,
+    /// Settings differ from the last completed run.
+    pub pending_changes: bool,
+}
+
+/// The Provision column's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProvisionState {
+    /// Newly registered, awaiting configuration.
+    #[serde(rename = "Discovery mode")]
+    Discovery,
+    /// A run was asked for.
+    #[serde(rename = "Install pending")]
+    Pending,
+    /// A run is under way.
+    Installing,
+    /// The last run completed.
+    Installed,
+    /// The last run failed.
+    Failed,
+}
+
+impl fmt::Display for ProvisionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Discovery => "Discovery mode",
+            Self::Pending => "Install pending",
+            Self::Installing => "Installing",
+            Self::Installed => "Installed",
+            Self::Failed => "Failed",
+        })
+    }
+}
+
+/// Every REST error (`spec/machine-model.md` 5.6). The HTTP status equals `Code`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ErrorBody {
+    /// Collection, or empty.
+    pub model: String,
+    /// Key of the object, or empty.
+    pub key: String,
+    /// `AUTH`, `ValidationError`, `CREATE`, a method, or one of the words of
+    /// `spec/security.md` 2.5 such as `code_not_found`.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// Sentences for people.
+    pub messages: Vec<String>,
+    /// HTTP status.
+    pub code: u16,
+}
+
+/// Body of `POST /api/v3/bootstrap/lookup`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRequest {
+    /// What the operator typed; normalised by the server.
+    pub code: String,
+}
+
+/// What the operator sees before approving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollmentPreview {
+    /// Enrollment to approve or deny.
+    pub id: EnrollmentId,
+    /// Where it stands.
+    pub state: EnrollmentState,
+    /// What to compare with the console.
+    pub fingerprint: Fingerprint,
+    /// The machine's key.
+    pub key: KeyThumbprint,
+    /// SMBIOS manufacturer.
+    pub vendor: String,
+    /// SMBIOS product.
+    pub product: String,
+    /// SMBIOS serial number.
+    pub serial: String,
+    /// Host name by DHCP or reverse DNS, or empty.
+    pub host_name: String,
+    /// Name the machine will get unless the approver gives another.
+    pub suggested_name: String,
+    /// Hardware addresses.
+    pub macs: Vec<String>,
+    /// Address the request came from.
+    pub source_ip: String,
+    /// How it was booted, by its own account.
+    pub origin: Origin,
+    /// Seconds since 1970 when it first asked.
+    pub created_at: u64,
+    /// Seconds since it last asked; approvable up to 90.
+    pub last_polled_seconds: u64,
+    /// Seconds until its code is replaced.
+    pub code_expires_in: u64,
+    /// Reasons to look twice. With any, the fingerprint must be confirmed.
+    pub warnings: Vec<Warning>,
+    /// Machines it may be, best match first; approve with `merge` keeps that UUID.
+    pub matches: Vec<MachineMatch>,
+    /// Everything it is made of.
+    pub inventory: Inventory,
+}
+
+/// Where an enrollment stands (`spec/security.md` 2.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrollmentState {
+    /// Waiting for an operator.
+    Pending,
+    /// Approved, credential not yet collected.
+    Approved,
+    /// Credential collected.
+    Enrolled,
+    /// Refused by an operator.
+    Denied,
+    /// Taken back by the machine.
+    Cancelled,
+    /// Not polled, or too old.
+    Expired,
+    /// Approved and never collected.
+    Unclaimed,
+}
+
+/// A reason to look twice before approving.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// Stable word: `known_machine`, `machine_online`, `denied_before`, `same_hardware_waiting`.
+    pub kind: String,
+    /// A sentence.
+    pub message: String,
+}
+
+/// A registered machine that a new request resembles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineMatch {
+    /// Its id, for `merge`.
+    pub uuid: MachineId,
+    /// Its name.
+    pub name: String,
+    /// Points; 100 and more is a strong match.
+    pub score: u32,
+    /// Whether it is online now, which forbids a merge.
+    pub online: bool,
+    /// What is the same, in words.
+    pub reasons: Vec<String>,
+}
+
+/// Body of `POST /api/v3/bootstrap/enrollments/{id}/approve`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApproveRequest {
+    /// The code the operator typed; holders of `bootstrap:list` may omit it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The fingerprint the operator saw: what was seen is what is approved.
+    pub fingerprint: String,
+    /// Name for the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Keep this machine's UUID and give it the new key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MachineId>,
+    /// The operator compared the fingerprint with the console; required when there are warnings.
+    #[serde(default)]
+    pub fingerprint_confirmed: bool,
+}
+
+/// Answer to an approval: the machine, as `GET /machines/{uuid}` shows it.
+pub type ApproveAnswer = Machine;
+
+/// Body of `POST /api/v3/bootstrap/enrollments/{id}/deny`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DenyRequest {
+    /// Shown on the console and kept in the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Body of `POST /api/v3/bootstrap/tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenCreate {
+    /// Seconds: one of [`TOKEN_LIFETIMES`].
+    pub lifetime: u64,
+}
+
+/// The lifetimes the dialog offers, in seconds: 10 minutes, 1, 7, 30, 90 and 365 days.
+pub const TOKEN_LIFETIMES: [u64; 6] = [600, 86_400, 604_800, 2_592_000, 7_776_000, 31_536_000];
+
+/// A new bootstrap token. Shown once. Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TokenCreated {
+    /// The token's text.
+    pub token: String,
+    /// Its `jti`.
+    pub id: String,
+    /// RFC 3339.
+    pub expires_at: String,
+    /// Kernel arguments that carry it, the server's address and its pins.
+    pub kernel_args: String,
+    /// The same as menu entries, ready to paste.
+    pub menus: BootMenus,
+}
+
+/// Menu entries for boot servers that exist already. Secret, since the token is in them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BootMenus {
+    /// For `pxelinux.cfg/default`.
+    pub pxelinux: String,
+    /// For `grub.cfg`.
+    pub grub: String,
+    /// An iPXE script.
+    pub ipxe: String,
+}
+
+impl fmt::Debug for BootMenus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BootMenus([redacted])")
+    }
+}
+
+impl fmt::Debug for TokenCreated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenCreated")
+            .field("id", &self.id)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Body of `POST /api/v3/session`. Debug hides the password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct LoginRequest {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: String,
+}
+
+impl fmt::Debug for LoginRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginRequest").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// Answer to a login and to `GET /api/v3/session`: who the caller is. The session itself is a
+/// cookie; `CsrfToken` goes back in the `X-CSRF-Token` header of every change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Session {
+    /// User name.
+    pub username: String,
+    /// Value for the `X-CSRF-Token` header.
+    pub csrf_token: String,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
+/// Answer to `GET /api/v3/users/{name}/token?ttl=SECONDS`: an API token. Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ApiToken {
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
+impl fmt::Debug for ApiToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// `GET /api/v3/info`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The server's id, as in its certificate.
+    pub id: String,
+    /// Muster's version.
+    pub version: String,
+    /// Protocol spoken with agents.
+    pub protocol: u32,
+    /// Addresses machines are told.
+    pub advertise: Vec<String>,
+    /// Pins of the current and the next CA.
+    pub ca_hash: Vec<String>,
+    /// What there is to download, by file name; empty when no media were built.
+    pub media: Vec<MediaFile>,
+}
+
+/// One file of the media directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MediaFile {
+    /// File name.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in hexadecimal, of the file before personalising.
+    pub sha256: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_stay_out_of_debug() {
+        let login = LoginRequest { username: "admin".into(), password: "hunter2".into() };
+        let token = TokenCreated {
+            token: "eyJx".into(),
+            id: "1".into(),
+            expires_at: String::new(),
+            kernel_args: "muster.token=eyJx".into(),
+        };
+        let api = ApiToken { token: "mst_x".into(), expires_at: String::new() };
+        let shown = format!("{login:?} {token:?} {api:?}");
+        for secret in ["hunter2", "eyJx", "mst_x"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+}
