@@ -2,7 +2,7 @@
 //! PascalCase, `/bootstrap` bodies snake_case.
 
 use crate::agent_api::Origin;
-use crate::code::{BootstrapCode, Fingerprint};
+use crate::code::Fingerprint;
 use crate::ids::{EnrollmentId, KeyThumbprint, MachineId};
 use crate::inventory::Inventory;
 use serde::{Deserialize, Serialize};
@@ -378,6 +378,7 @@ mod tests {
             id: "1".into(),
             expires_at: String::new(),
             kernel_args: "muster.token=eyJx".into(),
+            menus: BootMenus { pxelinux: "eyJx".into(), grub: "eyJx".into(), ipxe: "eyJx".into() },
         };
         let api = ApiToken { token: "mst_x".into(), expires_at: String::new() };
         let shown = format!("{login:?} {token:?} {api:?}");

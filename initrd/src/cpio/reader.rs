@@ -153,7 +153,7 @@ impl<'a> Reader<'a> {
 
     fn name(&mut self, header: &Header, start: usize) -> Result<&'a str, ReadError> {
         let len = usize::try_from(header.name_len).map_err(|_| ReadError::Name(start))?;
-        if len < 2 || len > MAX_NAME_FIELD {
+        if !(2..=MAX_NAME_FIELD).contains(&len) {
             return Err(ReadError::Name(start));
         }
         let field = self.take(len)?;
