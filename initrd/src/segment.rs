@@ -68,10 +68,8 @@ impl Segments {
     /// # Errors
     /// What the compressor reports.
     pub fn push(&mut self, archive: &[u8], compression: Compression) -> io::Result<()> {
-        self.bytes
-            .extend_from_slice(&compress(archive, compression)?);
-        self.bytes
-            .resize(self.bytes.len() + padding(self.bytes.len()), 0);
+        self.bytes.extend_from_slice(&compress(archive, compression)?);
+        self.bytes.resize(self.bytes.len() + padding(self.bytes.len()), 0);
         Ok(())
     }
 
@@ -121,10 +119,7 @@ pub fn config_archive(json: &[u8], region_len: usize) -> Result<Vec<u8>, ConfigA
     }
     let max = config_capacity(region_len)?;
     if json.len() > max {
-        return Err(ConfigArchiveError::TooLong {
-            len: json.len(),
-            max,
-        });
+        return Err(ConfigArchiveError::TooLong { len: json.len(), max });
     }
     let mut bytes = archive_of(json)?;
     bytes.resize(region_len, 0);
@@ -174,9 +169,7 @@ mod tests {
     fn the_largest_config_fits_and_one_byte_more_is_refused_with_both_numbers() {
         let max = config_capacity(REGION).unwrap();
         assert!(config_archive(&vec![b'x'; max], REGION).is_ok());
-        let error = config_archive(&vec![b'x'; max + 1], REGION)
-            .unwrap_err()
-            .to_string();
+        let error = config_archive(&vec![b'x'; max + 1], REGION).unwrap_err().to_string();
         assert_eq!(
             error,
             format!(
@@ -188,37 +181,21 @@ mod tests {
 
     #[test]
     fn a_region_that_would_hide_the_next_segment_is_refused() {
-        assert!(matches!(
-            config_archive(b"{}", 1_023),
-            Err(ConfigArchiveError::RegionLength(1_023))
-        ));
-        assert!(matches!(
-            config_archive(b"{}", 4),
-            Err(ConfigArchiveError::TooLong { max: 0, .. })
-        ));
+        assert!(matches!(config_archive(b"{}", 1_023), Err(ConfigArchiveError::RegionLength(1_023))));
+        assert!(matches!(config_archive(b"{}", 4), Err(ConfigArchiveError::TooLong { max: 0, .. })));
     }
 
     #[test]
     fn a_region_without_a_config_says_so() {
-        assert!(matches!(
-            config_json(&[0; 512]),
-            Err(ConfigArchiveError::Unreadable(_))
-        ));
+        assert!(matches!(config_json(&[0; 512]), Err(ConfigArchiveError::Unreadable(_))));
         let other = Tree::new().to_bytes(0).unwrap();
-        assert!(matches!(
-            config_json(&other),
-            Err(ConfigArchiveError::Missing)
-        ));
+        assert!(matches!(config_json(&other), Err(ConfigArchiveError::Missing)));
     }
 
     #[test]
     fn every_segment_ends_on_a_multiple_of_four() {
         let archive = Tree::new().to_bytes(0).unwrap();
-        for compression in [
-            Compression::None,
-            Compression::Zstd { level: 3 },
-            Compression::Xz,
-        ] {
+        for compression in [Compression::None, Compression::Zstd { level: 3 }, Compression::Xz] {
             let mut segments = Segments::new();
             segments.push(&archive, compression).unwrap();
             assert_eq!(segments.into_bytes().len() % 4, 0, "{compression:?}");
@@ -229,9 +206,6 @@ mod tests {
     fn xz_segments_carry_the_only_check_the_kernel_knows() {
         let packed = compress(b"data", Compression::Xz).unwrap();
         // Stream header: magic FD 37 7A 58 5A 00, then the stream flags 00 <check id>; 1 is CRC32.
-        assert_eq!(
-            packed.get(..8),
-            Some([0xfd, b'7', b'z', b'X', b'Z', 0, 0, 1].as_slice())
-        );
+        assert_eq!(packed.get(..8), Some([0xfd, b'7', b'z', b'X', b'Z', 0, 0, 1].as_slice()));
     }
 }

@@ -56,10 +56,7 @@ fn debian_cpio_lists_what_was_written() {
     let mut seen = fields.clone();
     // A device line has "5, 1" where others have one size word, which moves the name by one.
     seen.retain(|(mode, _)| !mode.starts_with('c'));
-    assert_eq!(
-        seen,
-        expected.map(|(mode, name)| (mode.to_owned(), name.to_owned()))
-    );
+    assert_eq!(seen, expected.map(|(mode, name)| (mode.to_owned(), name.to_owned())));
     assert!(listing.lines().any(|line| line.starts_with("crw-------")
         && line.contains("5,   1")
         && line.ends_with("dev/console")));
@@ -70,17 +67,11 @@ fn debian_cpio_lists_what_was_written() {
 fn the_reader_gives_back_what_was_written() {
     let bytes = sample();
     let entries = read(&bytes).unwrap();
-    let console = entries
-        .iter()
-        .find(|entry| entry.path == "dev/console")
-        .unwrap();
+    let console = entries.iter().find(|entry| entry.path == "dev/console").unwrap();
     assert_eq!(console.kind, Kind::CharDevice { major: 5, minor: 1 });
     assert_eq!(console.permissions, 0o600);
     assert_eq!(console.mtime, MTIME);
-    let busybox = entries
-        .iter()
-        .find(|entry| entry.path == "bin/busybox")
-        .unwrap();
+    let busybox = entries.iter().find(|entry| entry.path == "bin/busybox").unwrap();
     assert_eq!(busybox.kind, Kind::File(&[7; 4_097]));
     let inodes: Vec<u32> = entries.iter().map(|entry| entry.inode).collect();
     assert_eq!(inodes, [1, 2, 3, 4, 5, 6, 7]);
@@ -101,21 +92,12 @@ fn names_that_leave_the_root_are_refused() {
     let mut tree = Tree::new();
     tree.file("abcdefg", 0o644, b"".as_slice()).unwrap();
     let bytes = tree.to_bytes(0).unwrap();
-    for (name, why) in [
-        ("../etc/", PathError::NotPlain),
-        ("/etc/pw", PathError::Absolute),
-        ("a/../..", PathError::NotPlain),
-    ] {
+    for (name, why) in
+        [("../etc/", PathError::NotPlain), ("/etc/pw", PathError::Absolute), ("a/../..", PathError::NotPlain)]
+    {
         let mut hostile = bytes.clone();
         hostile[110..117].copy_from_slice(name.as_bytes());
-        assert_eq!(
-            read(&hostile),
-            Err(ReadError::Path {
-                offset: 0,
-                source: why
-            }),
-            "{name}"
-        );
+        assert_eq!(read(&hostile), Err(ReadError::Path { offset: 0, source: why }), "{name}");
     }
 }
 

@@ -4,11 +4,13 @@
 //! [`layout`] makes it from bytes with menus from `templates/`; [`reader`] is a bounded reader for images from
 //! anywhere; [`region`] names the two windows that may be overwritten (configuration and kernel arguments) and
 //! [`patch`] serves an image with those windows replaced, without a copy and without a rebuild.
-//! [`manifest`] is the `manifest.json` that records where the windows are.
+//! [`manifest`] is the `manifest.json` that records where the windows are; without one, [`locate`] finds them by
+//! the names of the files they lie in.
 //!
 //! The crate knows nothing of machines: configurations and command lines are the caller's.
 
 pub mod layout;
+pub mod locate;
 pub mod manifest;
 pub mod menu;
 pub mod patch;

@@ -72,13 +72,7 @@ mod tests {
 
     #[test]
     fn plain_paths_pass() {
-        for path in [
-            "init",
-            "lib/modules/6.1.0-56-amd64/muster.index",
-            "a b",
-            ".hidden",
-            "..x",
-        ] {
+        for path in ["init", "lib/modules/6.1.0-56-amd64/muster.index", "a b", ".hidden", "..x"] {
             assert_eq!(check_path(path), Ok(path));
         }
     }

@@ -103,12 +103,7 @@ impl<'a> Reader<'a> {
     /// Reads the archive at the start of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            offset: 0,
-            entries: 0,
-            done: false,
-        }
+        Self { bytes, offset: 0, entries: 0, done: false }
     }
 
     /// What follows the last entry read: after the trailer, padding or the next segment.
@@ -137,10 +132,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let name = name.strip_prefix("./").unwrap_or(name);
-            let path = check_path(name).map_err(|source| ReadError::Path {
-                offset: start,
-                source,
-            })?;
+            let path = check_path(name).map_err(|source| ReadError::Path { offset: start, source })?;
             return Ok(Some(Entry {
                 path,
                 permissions: header.mode & mode::PERMISSIONS,
@@ -210,29 +202,8 @@ impl Header {
         for (word, digits) in words.iter_mut().zip(digits.chunks_exact(8)) {
             *word = hexadecimal(digits).ok_or(ReadError::Number(start))?;
         }
-        let [
-            inode,
-            mode,
-            _,
-            _,
-            _,
-            mtime,
-            size,
-            _,
-            _,
-            major,
-            minor,
-            name_len,
-            _,
-        ] = words;
-        Ok(Self {
-            inode,
-            mode,
-            mtime,
-            size,
-            device: (major, minor),
-            name_len,
-        })
+        let [inode, mode, _, _, _, mtime, size, _, _, major, minor, name_len, _] = words;
+        Ok(Self { inode, mode, mtime, size, device: (major, minor), name_len })
     }
 
     fn kind<'a>(&self, data: &'a [u8], start: usize) -> Result<Kind<'a>, ReadError> {
@@ -240,9 +211,7 @@ impl Header {
         Ok(match self.mode & mode::TYPE {
             mode::DIRECTORY => Kind::Directory,
             mode::REGULAR => Kind::File(data),
-            mode::SYMLINK => {
-                Kind::Symlink(str::from_utf8(data).map_err(|_| ReadError::Target(start))?)
-            }
+            mode::SYMLINK => Kind::Symlink(str::from_utf8(data).map_err(|_| ReadError::Target(start))?),
             mode::CHARACTER => Kind::CharDevice { major, minor },
             mode::BLOCK => Kind::BlockDevice { major, minor },
             _ => Kind::Other,

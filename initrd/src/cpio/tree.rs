@@ -45,21 +45,10 @@ pub enum WriteError {
 /// What one entry is, beside its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Node<'a> {
-    Directory {
-        permissions: u32,
-    },
-    File {
-        permissions: u32,
-        data: Cow<'a, [u8]>,
-    },
-    Symlink {
-        target: String,
-    },
-    CharDevice {
-        permissions: u32,
-        major: u32,
-        minor: u32,
-    },
+    Directory { permissions: u32 },
+    File { permissions: u32, data: Cow<'a, [u8]> },
+    Symlink { target: String },
+    CharDevice { permissions: u32, major: u32, minor: u32 },
 }
 
 /// The entries of an archive, sorted by path.
@@ -86,8 +75,7 @@ impl<'a> Tree<'a> {
         self.check(path)?;
         match self.entries.get_mut(path) {
             None => {
-                self.entries
-                    .insert(path.to_owned(), Node::Directory { permissions });
+                self.entries.insert(path.to_owned(), Node::Directory { permissions });
                 Ok(())
             }
             Some(node @ Node::Directory { .. }) => {
@@ -110,10 +98,7 @@ impl<'a> Tree<'a> {
     ) -> Result<(), WriteError> {
         let data = data.into();
         if u32::try_from(data.len()).is_err() {
-            return Err(WriteError::TooLarge {
-                path: path.to_owned(),
-                len: data.len(),
-            });
+            return Err(WriteError::TooLarge { path: path.to_owned(), len: data.len() });
         }
         self.insert(path, Node::File { permissions, data })
     }
@@ -123,12 +108,7 @@ impl<'a> Tree<'a> {
     /// # Errors
     /// [`WriteError::Path`] or [`WriteError::Occupied`].
     pub fn symlink(&mut self, path: &str, target: &str) -> Result<(), WriteError> {
-        self.insert(
-            path,
-            Node::Symlink {
-                target: target.to_owned(),
-            },
-        )
+        self.insert(path, Node::Symlink { target: target.to_owned() })
     }
 
     /// Adds a character device node.
@@ -142,14 +122,7 @@ impl<'a> Tree<'a> {
         major: u32,
         minor: u32,
     ) -> Result<(), WriteError> {
-        self.insert(
-            path,
-            Node::CharDevice {
-                permissions,
-                major,
-                minor,
-            },
-        )
+        self.insert(path, Node::CharDevice { permissions, major, minor })
     }
 
     /// Writes the archive with its trailer, every entry dated `mtime` (seconds since 1970) and owned by root.
@@ -161,15 +134,7 @@ impl<'a> Tree<'a> {
         for (inode, (path, node)) in (1_u32..).zip(&self.entries) {
             write_entry(out, inode, mtime, path, node)?;
         }
-        write_header(
-            out,
-            &Header {
-                links: 1,
-                ..Header::default()
-            },
-            TRAILER,
-            &[],
-        )?;
+        write_header(out, &Header { links: 1, ..Header::default() }, TRAILER, &[])?;
         Ok(())
     }
 
@@ -184,10 +149,7 @@ impl<'a> Tree<'a> {
     }
 
     fn check(&mut self, path: &str) -> Result<(), WriteError> {
-        check_path(path).map_err(|source| WriteError::Path {
-            path: path.to_owned(),
-            source,
-        })?;
+        check_path(path).map_err(|source| WriteError::Path { path: path.to_owned(), source })?;
         for (end, _) in path.match_indices('/') {
             let Some(parent) = path.get(..end) else {
                 continue;
@@ -195,9 +157,7 @@ impl<'a> Tree<'a> {
             match self.entries.get(parent) {
                 Some(Node::Directory { .. }) => {}
                 None => {
-                    let node = Node::Directory {
-                        permissions: PARENT_MODE,
-                    };
+                    let node = Node::Directory { permissions: PARENT_MODE };
                     self.entries.insert(parent.to_owned(), node);
                 }
                 // The kernel would follow a link here and write somewhere else.
@@ -238,37 +198,16 @@ fn write_entry(
         Node::Directory { permissions } => (mode::DIRECTORY | permissions, 2, (0, 0), &[]),
         Node::File { permissions, data } => (mode::REGULAR | permissions, 1, (0, 0), data),
         Node::Symlink { target } => (mode::SYMLINK | SYMLINK_MODE, 1, (0, 0), target.as_bytes()),
-        Node::CharDevice {
-            permissions,
-            major,
-            minor,
-        } => (mode::CHARACTER | permissions, 1, (*major, *minor), &[]),
+        Node::CharDevice { permissions, major, minor } => {
+            (mode::CHARACTER | permissions, 1, (*major, *minor), &[])
+        }
     };
-    write_header(
-        out,
-        &Header {
-            inode,
-            mode,
-            links,
-            mtime,
-            device,
-        },
-        path,
-        data,
-    )
+    write_header(out, &Header { inode, mode, links, mtime, device }, path, data)
 }
 
-fn write_header(
-    out: &mut impl Write,
-    header: &Header,
-    path: &str,
-    data: &[u8],
-) -> Result<(), WriteError> {
+fn write_header(out: &mut impl Write, header: &Header, path: &str, data: &[u8]) -> Result<(), WriteError> {
     const ZEROS: [u8; 4] = [0; 4];
-    let too_large = || WriteError::TooLarge {
-        path: path.to_owned(),
-        len: data.len(),
-    };
+    let too_large = || WriteError::TooLarge { path: path.to_owned(), len: data.len() };
     let name_len = path.len() + 1;
     let words = [
         header.inode,
@@ -290,11 +229,7 @@ fn write_header(
         write!(out, "{word:08x}")?;
     }
     out.write_all(path.as_bytes())?;
-    out.write_all(
-        ZEROS
-            .get(..1 + padding(HEADER_LEN + name_len))
-            .unwrap_or(&ZEROS),
-    )?;
+    out.write_all(ZEROS.get(..1 + padding(HEADER_LEN + name_len)).unwrap_or(&ZEROS))?;
     out.write_all(data)?;
     out.write_all(ZEROS.get(..padding(data.len())).unwrap_or(&ZEROS))?;
     Ok(())
@@ -307,14 +242,10 @@ mod tests {
     #[test]
     fn parents_come_before_their_children_whatever_the_order_of_adding() {
         let mut tree = Tree::new();
-        tree.file("lib/modules/x.ko", 0o644, b"x".as_slice())
-            .unwrap();
+        tree.file("lib/modules/x.ko", 0o644, b"x".as_slice()).unwrap();
         tree.file("lib-extra", 0o644, b"".as_slice()).unwrap();
         let names: Vec<&String> = tree.entries.keys().collect();
-        assert_eq!(
-            names,
-            ["lib", "lib-extra", "lib/modules", "lib/modules/x.ko"]
-        );
+        assert_eq!(names, ["lib", "lib-extra", "lib/modules", "lib/modules/x.ko"]);
     }
 
     #[test]
@@ -322,10 +253,7 @@ mod tests {
         let mut tree = Tree::new();
         tree.file("root/.profile", 0o600, b"".as_slice()).unwrap();
         tree.directory("root", 0o700).unwrap();
-        assert_eq!(
-            tree.entries.get("root"),
-            Some(&Node::Directory { permissions: 0o700 })
-        );
+        assert_eq!(tree.entries.get("root"), Some(&Node::Directory { permissions: 0o700 }));
     }
 
     #[test]
@@ -338,10 +266,7 @@ mod tests {
             tree.file("bin/sh/under-a-link", 0o644, b"".as_slice()),
         ] {
             let text = result.unwrap_err().to_string();
-            assert_eq!(
-                text,
-                "archive entry `bin/sh` is already there as something else"
-            );
+            assert_eq!(text, "archive entry `bin/sh` is already there as something else");
         }
     }
 
