@@ -10,6 +10,7 @@ pub mod cmdline;
 pub mod code;
 pub mod config;
 pub mod event;
+pub mod glyphs;
 pub mod ids;
 pub mod inventory;
 pub mod module_index;
