@@ -1,1 +1,19 @@
-//! placeholder
+//! Every decision Muster's server takes, pure: state and time in, [`change::Changes`] out.
+//!
+//! Nothing here knows a clock, a random source, a database or a socket. `now` and random bytes
+//! are arguments; what is to be stored, the audit row included, is returned and committed by
+//! the server in one transaction. That makes every rule testable by moving `now`.
+//!
+//! - [`enrollment`]: a machine's request to be registered, from its code to its credential
+//! - [`identity`]: which registered machine a request resembles
+//! - [`admission`]: what a bootstrap token allows
+//! - [`machine`]: the registered machine, its name and how it is shown
+//! - [`change`]: what decisions return
+//! - [`time`]: points in time as a type
+
+pub mod admission;
+pub mod change;
+pub mod enrollment;
+pub mod identity;
+pub mod machine;
+pub mod time;

@@ -1,0 +1,313 @@
+//! What decisions return: everything to store, audit rows included, as one value that the
+//! server commits in one transaction or not at all.
+
+use crate::enrollment::Enrollment;
+use crate::machine::Machine;
+use crate::time::Timestamp;
+use protocol::code::BootstrapCode;
+use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// Which commit last wrote an object: an update names the revision it was decided on, and is
+/// refused when another commit came between (compare and swap).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(pub i64);
+
+/// Why something is done: by whom, from where, in which request, when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// `user:NAME`, `machine:UUID`, `key:THUMBPRINT` or `system`.
+    pub principal: String,
+    /// Address of the caller; none for the server's own doing.
+    pub source: Option<IpAddr>,
+    /// Id of the HTTP request, or empty.
+    pub request_id: String,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+impl Cause {
+    /// The server's own doing.
+    pub fn system(at: Timestamp) -> Self {
+        Self { principal: "system".to_owned(), source: None, request_id: String::new(), at }
+    }
+}
+
+/// What an audit row is about (`spec/security.md` 2.7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuditKind {
+    /// A machine asked to be registered.
+    #[serde(rename = "enrollment.created")]
+    EnrollmentCreated,
+    /// A code ran out and was replaced.
+    #[serde(rename = "enrollment.rotated")]
+    EnrollmentRotated,
+    /// An operator typed a live code.
+    #[serde(rename = "enrollment.lookup.hit")]
+    LookupHit,
+    /// An operator typed a code that selects nothing.
+    #[serde(rename = "enrollment.lookup.miss")]
+    LookupMiss,
+    /// An operator approved.
+    #[serde(rename = "enrollment.approved")]
+    EnrollmentApproved,
+    /// An operator denied.
+    #[serde(rename = "enrollment.denied")]
+    EnrollmentDenied,
+    /// The machine took its request back.
+    #[serde(rename = "enrollment.cancelled")]
+    EnrollmentCancelled,
+    /// A request ended unanswered.
+    #[serde(rename = "enrollment.expired")]
+    EnrollmentExpired,
+    /// An approved machine never collected its credential.
+    #[serde(rename = "enrollment.unclaimed")]
+    EnrollmentUnclaimed,
+    /// The credential was collected.
+    #[serde(rename = "enrollment.enrolled")]
+    EnrollmentEnrolled,
+    /// A call whose proof did not hold.
+    #[serde(rename = "enrollment.proof_failed")]
+    ProofFailed,
+    /// Wrong codes reached the alarm of the whole server.
+    #[serde(rename = "ratelimit.tripped")]
+    RateLimitTripped,
+    /// A bootstrap token was issued.
+    #[serde(rename = "token.issued")]
+    TokenIssued,
+    /// A bootstrap token registered a machine.
+    #[serde(rename = "token.used")]
+    TokenUsed,
+    /// A bootstrap token was refused after it decrypted.
+    #[serde(rename = "token.refused")]
+    TokenRefused,
+    /// A bootstrap token was revoked.
+    #[serde(rename = "token.revoked")]
+    TokenRevoked,
+    /// A server key was replaced.
+    #[serde(rename = "key.rotated")]
+    KeyRotated,
+    /// A machine keeps its identity under a new key.
+    #[serde(rename = "machine.rekeyed")]
+    MachineRekeyed,
+    /// A machine was deleted and its key forgotten.
+    #[serde(rename = "machine.deleted")]
+    MachineDeleted,
+    /// Somebody logged in.
+    #[serde(rename = "session.opened")]
+    SessionOpened,
+    /// A log-in was refused.
+    #[serde(rename = "session.refused")]
+    SessionRefused,
+}
+
+/// One row of the append-only audit log. Never a token, key or password in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: AuditKind,
+    /// Who: as [`Cause::principal`].
+    pub principal: String,
+    /// From where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// In which request.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub request_id: String,
+    /// Enrollment concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enrollment: Option<EnrollmentId>,
+    /// Machine concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineId>,
+    /// Machine key concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyThumbprint>,
+    /// The code, only ever once it is retired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<BootstrapCode>,
+    /// Why, in words; a token's `jti`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl AuditRow {
+    /// A row with nothing but its cause.
+    pub fn new(kind: AuditKind, cause: &Cause) -> Self {
+        Self {
+            at: cause.at,
+            kind,
+            principal: cause.principal.clone(),
+            source: cause.source,
+            request_id: cause.request_id.clone(),
+            enrollment: None,
+            machine: None,
+            key: None,
+            code: None,
+            reason: String::new(),
+        }
+    }
+
+    /// The same about a machine.
+    #[must_use]
+    pub fn machine(mut self, machine: MachineId) -> Self {
+        self.machine = Some(machine);
+        self
+    }
+
+    /// The same about a key.
+    #[must_use]
+    pub fn key(mut self, key: KeyThumbprint) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// The same with a code that is retired by the same commit, or was before.
+    #[must_use]
+    pub fn retired_code(mut self, code: BootstrapCode) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The same with words.
+    #[must_use]
+    pub fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = reason.into();
+        self
+    }
+}
+
+/// What is kept of a bootstrap token that was issued: for display, counting and revocation.
+/// The token itself is never stored, and losing this never makes a token valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// Its `jti`.
+    pub jti: String,
+    /// Who issued it.
+    pub by: String,
+    /// When.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// How many machines it registered.
+    pub uses: u32,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// A small named document that belongs to no other table: users, wrapped keys, preferences.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What sort of record, such as `user`.
+    pub kind: String,
+    /// Its name within the sort.
+    pub key: String,
+    /// JSON, or whatever the owner of the sort writes.
+    pub body: String,
+    /// The commit that wrote it; 0 for one that is not stored yet.
+    pub revision: Revision,
+}
+
+/// One thing to store. `Insert` is refused when the object exists, `Update` and `Delete` when
+/// its stored revision is not the one in hand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// A new enrollment.
+    InsertEnrollment(Box<Enrollment>),
+    /// An enrollment's next state.
+    UpdateEnrollment(Box<Enrollment>),
+    /// A code goes live. Refused when it, or one within edit distance 1, is live or was
+    /// retired within [`crate::enrollment::CODE_REST`].
+    TakeCode {
+        /// The code.
+        code: BootstrapCode,
+        /// Whom it selects.
+        enrollment: EnrollmentId,
+        /// Now.
+        at: Timestamp,
+    },
+    /// A code's life ends.
+    RetireCode {
+        /// The code.
+        code: BootstrapCode,
+        /// Now.
+        at: Timestamp,
+    },
+    /// A new machine. Refused when its name or key is taken.
+    InsertMachine(Box<Machine>),
+    /// A machine's next state. Refused when its name or key is taken.
+    UpdateMachine(Box<Machine>),
+    /// A machine is gone, its key forgotten.
+    DeleteMachine {
+        /// Which.
+        id: MachineId,
+        /// The revision that was decided on.
+        revision: Revision,
+    },
+    /// Heartbeats since the last checkpoint; touches no revision.
+    Seen(Vec<(MachineId, Timestamp)>),
+    /// A bootstrap token was issued.
+    IssueToken(IssuedToken),
+    /// A bootstrap token registers one more machine.
+    UseToken {
+        /// Which.
+        jti: String,
+        /// Refused when it registered this many already.
+        max: Option<u32>,
+    },
+    /// A record is written; its revision is what it replaces, 0 for none.
+    PutRecord(Record),
+    /// A record goes.
+    DeleteRecord {
+        /// As [`Record::kind`].
+        kind: String,
+        /// As [`Record::key`].
+        key: String,
+    },
+    /// Codes retired before this rest no longer.
+    ForgetCodes(Timestamp),
+    /// Enrollments that ended before this are deleted; the audit log keeps their story.
+    ForgetEnrollments(Timestamp),
+    /// Tokens that expired before this are forgotten.
+    ForgetTokens(Timestamp),
+    /// A row of the audit log.
+    Audit(AuditRow),
+}
+
+/// Everything one decision stores, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// When it was decided: the store keeps the latest as a floor for its clock.
+    pub at: Timestamp,
+    /// What to store.
+    pub list: Vec<Change>,
+}
+
+impl Changes {
+    /// Nothing yet.
+    pub fn new(at: Timestamp) -> Self {
+        Self { at, list: Vec::new() }
+    }
+
+    /// The same and one more.
+    #[must_use]
+    pub fn and(mut self, change: Change) -> Self {
+        self.list.push(change);
+        self
+    }
+
+    /// The same and an audit row.
+    #[must_use]
+    pub fn audit(self, row: AuditRow) -> Self {
+        self.and(Change::Audit(row))
+    }
+
+    /// The audit rows in it.
+    pub fn audit_rows(&self) -> impl Iterator<Item = &AuditRow> {
+        self.list.iter().filter_map(|change| if let Change::Audit(row) = change { Some(row) } else { None })
+    }
+}
