@@ -1,0 +1,242 @@
+//! Every key the server holds, and what is made and checked with them.
+//!
+//! `D/keys` holds the master key, the certificate authority, the leaf and the wrapped keys of
+//! bootstrap tokens, each file 0600 and written whole. The database holds none of them, so a
+//! stolen dump mints nothing (`spec/security.md` T21).
+
+mod access;
+mod authority;
+mod bootstrap_token;
+pub(crate) mod files;
+mod nonce;
+mod proof;
+
+pub use bootstrap_token::{OpenError, SealError};
+pub use proof::MachineCaller;
+pub(crate) use proof::{Call, ProofRefusal};
+
+use access::AccessTokens;
+use authority::Authority;
+use bootstrap_token::TokenKeys;
+use engine::admission::BootstrapClaims;
+use engine::time::Timestamp;
+use nonce::Nonces;
+use protocol::code::Fingerprint;
+use protocol::ids::{KeyThumbprint, MachineId, SpkiPin};
+use protocol::token::BootstrapToken;
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::fmt;
+use std::path::Path;
+
+/// Characters of a server id: 50 bits tell servers apart and stay readable in a certificate.
+const SERVER_ID_LEN: usize = 10;
+const SERVER_ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// Why the keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A key file cannot be read or written.
+    #[error("a file under the data directory's keys/ cannot be read or written")]
+    File(#[from] std::io::Error),
+    /// A file has other contents than this program writes.
+    #[error("{0} under the data directory's keys/ is damaged: restore it from a backup")]
+    Damaged(&'static str),
+    /// A certificate cannot be made.
+    #[error("a certificate cannot be made")]
+    Certificate(#[from] rcgen::Error),
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// The key from which every symmetric key is derived or under which it is wrapped.
+pub(crate) struct MasterKey(hmac::Key);
+
+impl MasterKey {
+    fn new(bytes: [u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+    }
+
+    /// An independent key for one purpose.
+    fn derive(&self, purpose: &str) -> [u8; 32] {
+        let tag = hmac::sign(&self.0, purpose.as_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(tag.as_ref());
+        key
+    }
+
+    fn derive_hmac(&self, purpose: &str) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.derive(purpose))
+    }
+}
+
+/// The server's keys.
+pub struct Keys {
+    server_id: String,
+    authority: Authority,
+    tokens: TokenKeys,
+    nonces: Nonces,
+    access: AccessTokens,
+    labels: hmac::Key,
+}
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keys").field("server_id", &self.server_id).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Reads the keys under `directory`, or makes them on first start. `names` are the DNS names
+    /// and addresses the leaf shall carry.
+    ///
+    /// # Errors
+    /// [`KeysError`] names the file.
+    pub fn open(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
+        files::private_dir(directory)?;
+        let seconds = now.as_seconds();
+        let master =
+            files::read_or_create(&directory.join("master.key"), || random::<32>().map(|key| key.to_vec()))?;
+        let master = MasterKey::new(master.try_into().map_err(|_| KeysError::Damaged("master.key"))?);
+        let server_id = server_id(directory)?;
+        Ok(Self {
+            authority: Authority::open(directory, &server_id, names, seconds)?,
+            tokens: TokenKeys::open(&directory.join("kids.json"), &master, seconds)?,
+            nonces: Nonces::new(master.derive_hmac("nonce/v1"), now),
+            access: AccessTokens::new(master.derive_hmac("access/v1")),
+            labels: master.derive_hmac("label/v1"),
+            server_id,
+        })
+    }
+
+    /// The server's id, as in its leaf certificate's `<id>.agent.internal`.
+    pub fn server_id(&self) -> &str {
+        &self.server_id
+    }
+
+    /// Pins of the current and the next CA.
+    pub fn pins(&self) -> &[SpkiPin] {
+        &self.authority.pins
+    }
+
+    /// The CA certificate, PEM.
+    pub fn ca_pem(&self) -> &str {
+        &self.authority.ca_pem
+    }
+
+    /// The chain and key of the TLS listener.
+    pub(crate) fn tls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.authority.chain.clone(), self.authority.leaf_key())
+    }
+
+    /// What console and dialog show of a machine's key.
+    pub fn fingerprint(&self, key: &KeyThumbprint) -> Fingerprint {
+        let digest = digest(&SHA256, &Fingerprint::preimage(key, &self.server_id));
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Fingerprint::from_digest(bytes)
+    }
+
+    /// A fresh nonce.
+    pub fn nonce(&self, now: Timestamp) -> String {
+        self.nonces.issue(now)
+    }
+
+    /// An access token for a registered machine and its key.
+    pub fn access_token(&self, machine: MachineId, key: &KeyThumbprint, now: Timestamp) -> String {
+        self.access.issue(machine, key, now)
+    }
+
+    /// Seconds an access token is good for.
+    pub const fn access_token_lifetime() -> u64 {
+        access::ACCESS_LIFETIME.as_secs()
+    }
+
+    /// Seals a bootstrap token.
+    ///
+    /// # Errors
+    /// [`SealError`] when the token would be too long for a command line.
+    pub fn seal(&self, claims: &BootstrapClaims) -> Result<BootstrapToken, SealError> {
+        self.tokens.seal(claims)
+    }
+
+    /// Opens a bootstrap token. What it says is authentic; whether it admits anybody is
+    /// `engine::admission`'s to decide.
+    ///
+    /// # Errors
+    /// [`OpenError`], the same for everything that is not a token of ours.
+    pub fn open_token(&self, text: &str) -> Result<BootstrapClaims, OpenError> {
+        self.tokens.open_token(text)
+    }
+
+    /// A short name that only this server can derive from `parts`, the same every time.
+    pub(crate) fn label(&self, parts: &[&[u8]]) -> String {
+        let mut context = hmac::Context::with_key(&self.labels);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let tag = context.sign();
+        protocol::token::base64url(tag.as_ref().get(..12).unwrap_or_default())
+    }
+}
+
+/// `N` random bytes.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeysError> {
+    let mut bytes = [0; N];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeysError::Random)?;
+    Ok(bytes)
+}
+
+fn server_id(directory: &Path) -> Result<String, KeysError> {
+    let bytes = files::read_or_create(&directory.join("server-id"), || {
+        let random = random::<SERVER_ID_LEN>()?;
+        let letter = |byte: u8| SERVER_ID_ALPHABET.get(usize::from(byte % 32)).copied().unwrap_or(b'a');
+        Ok::<_, KeysError>(random.map(letter).to_vec())
+    })?;
+    let valid = bytes.len() == SERVER_ID_LEN && bytes.iter().all(|byte| SERVER_ID_ALPHABET.contains(byte));
+    match String::from_utf8(bytes) {
+        Ok(id) if valid => Ok(id),
+        _ => Err(KeysError::Damaged("server-id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn keys_survive_a_restart_and_every_file_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        let first = Keys::open(&path, &[], NOW).unwrap();
+        let second = Keys::open(&path, &[], NOW).unwrap();
+        assert_eq!(first.server_id(), second.server_id());
+        assert_eq!(first.pins(), second.pins());
+        assert_eq!(first.label(&[b"a", b"b"]), second.label(&[b"a", b"b"]));
+        assert_ne!(first.label(&[b"ab"]), first.label(&[b"a", b"b"]));
+        for entry in std::fs::read_dir(&path).unwrap() {
+            let entry = entry.unwrap();
+            let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", entry.file_name());
+        }
+    }
+
+    #[test]
+    fn damaged_file_is_named_with_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        Keys::open(directory.path(), &[], NOW).unwrap();
+        std::fs::write(directory.path().join("server-id"), "Not An Id").unwrap();
+        let error = Keys::open(directory.path(), &[], NOW).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "server-id under the data directory's keys/ is damaged: restore it from a backup"
+        );
+    }
+}
