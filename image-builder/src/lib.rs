@@ -1,1 +1,40 @@
-//! placeholder
+//! Boot media from Debian's packages: `muster media build | inspect | customize`.
+//!
+//! [`build()`] makes a [`Plan`] (pure), fetches the signed kernel, shim and GRUB packages through apt without
+//! installing anything, selects kernel modules and indexes them, and writes a media directory whole or not at
+//! all: `muster.iso vmlinuz initrd muster-agent manifest.json SHA256SUMS`. [`inspect()`] says what an image
+//! holds; [`customize()`] writes a copy with another configuration or other kernel arguments.
+//!
+//! Output is sorted, dated by the request and compressed at a fixed level, so the same input gives the same
+//! bytes.
+
+mod build;
+mod customize;
+mod digest;
+mod inspect;
+mod kernel;
+mod media;
+mod modules;
+mod packages;
+mod plan;
+mod progress;
+mod publish;
+mod ramdisk;
+mod tool;
+
+pub use build::{BuildError, build};
+pub use customize::{CustomizeError, CustomizeRequest, customize};
+pub use inspect::{ImageError, InspectedFile, Inspection, inspect};
+pub use iso::manifest::Manifest;
+pub use kernel::KernelError;
+pub use media::MediaError;
+pub use modules::ModuleError;
+pub use packages::PackageError;
+pub use plan::{
+    AGENT_FILE, Arch, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
+    MANIFEST_FILE, Plan, PlanError, Profile, UnknownArch, UnknownProfile, cache_dir,
+};
+pub use progress::Progress;
+pub use publish::PublishError;
+pub use ramdisk::RamdiskError;
+pub use tool::ToolError;

@@ -1,0 +1,128 @@
+//! Customising: a copy of an image with its regions rewritten. Nothing is rebuilt.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+
+use initrd::segment::{ConfigArchiveError, config_archive};
+use iso::locate;
+use iso::patch::{Patch, PatchError, PatchedImage};
+use iso::region::{
+    CONFIG_REGION, CONFIG_REGION_LEN, KERNEL_ARGS_REGION, KernelArgs, KernelArgsError, Region,
+};
+use protocol::config::{AgentConfig, ConfigError};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::inspect::{ImageError, open};
+use crate::publish::{PublishError, publish_private_file};
+
+/// What to change, and where the copy goes.
+#[derive(Debug, Clone, Default)]
+pub struct CustomizeRequest {
+    /// The image to start from.
+    pub image: PathBuf,
+    /// The agent's configuration as JSON; `None` leaves what is there.
+    pub config: Option<Vec<u8>>,
+    /// Extra kernel arguments; `None` leaves what is there.
+    pub kernel_args: Option<String>,
+    /// The copy; replaced whole. It may be the image itself.
+    pub out: PathBuf,
+}
+
+/// Why an image was not customised.
+#[derive(Debug, Error)]
+pub enum CustomizeError {
+    /// The image is not usable.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The configuration is not one.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A key that no agent knows, most likely a misspelt one.
+    #[error("the configuration has an unknown key `{0}`")]
+    UnknownKey(String),
+    /// The configuration does not fit.
+    #[error(transparent)]
+    Archive(#[from] ConfigArchiveError),
+    /// The kernel arguments do not fit or would not survive.
+    #[error(transparent)]
+    KernelArgs(#[from] KernelArgsError),
+    /// The regions do not fit the image.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// The copy cannot be written.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+/// Writes the customised copy and gives back its length in bytes.
+///
+/// # Errors
+/// [`CustomizeError`]; the output is then as it was.
+pub fn customize(request: &CustomizeRequest) -> Result<u64, CustomizeError> {
+    let mut image = open(&request.image)?;
+    let regions = locate::locate(&mut image).map_err(ImageError::from)?;
+    let config = request.config.as_deref().map(config_region).transpose()?;
+    let args = request.kernel_args.as_deref().map(KernelArgs::parse).transpose()?;
+    let args = args.map(|args| args.to_region());
+    let contents = [(CONFIG_REGION, config), (KERNEL_ARGS_REGION, args)];
+    let mut patches = Vec::new();
+    for (name, contents) in contents {
+        if let (Some(region), Some(contents)) = (region(&regions, name), contents) {
+            patches.push(Patch::new(region, contents)?);
+        }
+    }
+    let open_error = |source| ImageError::Open { path: request.image.clone(), source };
+    let base = File::open(&request.image).map_err(open_error)?;
+    let mut patched = PatchedImage::new(base, patches)?;
+    publish_private_file(&request.out, |file| io::copy(&mut patched, file).map(|_| ()))?;
+    Ok(patched.len())
+}
+
+fn region<'a>(regions: &'a [Region], name: &str) -> Option<&'a Region> {
+    regions.iter().find(|region| region.name == name)
+}
+
+fn config_region(json: &[u8]) -> Result<Vec<u8>, CustomizeError> {
+    let config = AgentConfig::parse(json)?;
+    if let Some(key) = unknown_key(json, &config)? {
+        return Err(CustomizeError::UnknownKey(key));
+    }
+    Ok(config_archive(&config.render()?, CONFIG_REGION_LEN)?)
+}
+
+/// A key that makes no difference: agents ignore what they do not know, but whoever wrote it meant something.
+fn unknown_key(json: &[u8], config: &AgentConfig) -> Result<Option<String>, ConfigError> {
+    let map: Map<String, Value> = serde_json::from_slice(json).map_err(ConfigError::Json)?;
+    for (key, value) in &map {
+        let says_nothing = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        let mut without = map.clone();
+        without.remove(key);
+        let without = serde_json::to_vec(&without).map_err(ConfigError::Json)?;
+        if !says_nothing && AgentConfig::parse(&without).is_ok_and(|parsed| parsed == *config) {
+            return Ok(Some(key.clone()));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_named() {
+        let error = config_region(br#"{"version":1,"servers":["https://10.0.0.1"]}"#).unwrap_err();
+        assert_eq!(error.to_string(), "the configuration has an unknown key `servers`");
+        assert!(config_region(br#"{"version":1,"server":["https://10.0.0.1"],"net":null}"#).is_ok());
+        assert!(config_region(br#"{"version":1,"ca-hash":[]}"#).is_ok());
+    }
+
+    #[test]
+    fn an_oversize_config_is_refused_with_both_numbers() {
+        let json = format!("{{\"version\":1,\"proxy\":\"{}\"}}", "x".repeat(61_440));
+        let error = config_region(json.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "embedded config has 61464 bytes, at most 61440 are read; shorten it");
+    }
+}

@@ -1,0 +1,164 @@
+//! Files and directories that appear whole or not at all: temporary name, flush, rename.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use tempfile::{Builder, TempDir};
+use thiserror::Error;
+
+use crate::plan::{MANIFEST_FILE, parent_dir};
+
+/// Why something was not published; what was there before is still there.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The target holds something else.
+    #[error("{0} exists and is no media directory (it has no {MANIFEST_FILE}): name another, or remove it")]
+    NotMedia(PathBuf),
+    /// A file system operation failed.
+    #[error("{action} {path}")]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// With which path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Writes a media directory, replacing an older one in a single step.
+pub(crate) fn publish_media(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
+    let occupied = match fs::read_dir(out) {
+        Ok(mut entries) => entries.next().is_some() && !out.join(MANIFEST_FILE).is_file(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed("read", out)(error)),
+    };
+    if occupied {
+        return Err(PublishError::NotMedia(out.to_owned()));
+    }
+    let staged = stage(out, files)?;
+    let path = staged.path();
+    match renameat2(AT_FDCWD, path, AT_FDCWD, out, RenameFlags::RENAME_EXCHANGE) {
+        // The old directory now has the temporary name and goes with it.
+        Ok(()) => staged.close().map_err(failed("remove the old", out))?,
+        Err(Errno::ENOENT) => settle(staged, out)?,
+        Err(error) => return Err(failed("replace", out)(error.into())),
+    }
+    sync_dir(parent_dir(out))
+}
+
+/// Writes a directory unless another run has just done so.
+pub(crate) fn publish_new_dir(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
+    if out.exists() {
+        // Not whole, or of another version: whoever reads it has decided not to.
+        fs::remove_dir_all(out).map_err(failed("remove", out))?;
+    }
+    settle(stage(out, files)?, out)?;
+    sync_dir(parent_dir(out))
+}
+
+/// Writes one file, readable by its owner alone: it may hold a token.
+pub(crate) fn publish_private_file(
+    out: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), PublishError> {
+    let dir = parent_dir(out);
+    let mut staged =
+        Builder::new().prefix(".muster-").tempfile_in(dir).map_err(failed("create a file in", dir))?;
+    fill(staged.as_file_mut()).map_err(failed("write", out))?;
+    staged.as_file().sync_all().map_err(failed("flush", out))?;
+    staged.persist(out).map_err(|error| failed("replace", out)(error.error))?;
+    sync_dir(dir)
+}
+
+/// A finished directory beside `out`, under a temporary name.
+fn stage(out: &Path, files: &[(&str, &[u8])]) -> Result<TempDir, PublishError> {
+    let dir = parent_dir(out);
+    fs::create_dir_all(dir).map_err(failed("create", dir))?;
+    let staged = Builder::new()
+        .prefix(".muster-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in(dir)
+        .map_err(failed("create a directory in", dir))?;
+    for (name, bytes) in files {
+        let path = staged.path().join(name);
+        let write = || {
+            let mut file = File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().map_err(failed("write", &path))?;
+    }
+    sync_dir(staged.path())?;
+    Ok(staged)
+}
+
+/// Gives a staged directory its name, which nothing may have.
+fn settle(staged: TempDir, out: &Path) -> Result<(), PublishError> {
+    fs::rename(staged.path(), out).map_err(failed("create", out))?;
+    // It is no longer there under its temporary name.
+    drop(staged.keep());
+    Ok(())
+}
+
+fn sync_dir(dir: &Path) -> Result<(), PublishError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed("flush", dir))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishError {
+    let path = path.to_owned();
+    move |source| PublishError::File { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_media_directory_replaces_an_older_one_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("deep/media");
+        publish_media(&out, &[(MANIFEST_FILE, b"1"), ("old", b"")]).unwrap();
+        publish_media(&out, &[(MANIFEST_FILE, b"2"), ("new", b"")]).unwrap();
+        assert_eq!(names(&out), [MANIFEST_FILE, "new"]);
+        assert_eq!(fs::read(out.join(MANIFEST_FILE)).unwrap(), b"2");
+        assert_eq!(names(out.parent().unwrap()), ["media"]);
+    }
+
+    #[test]
+    fn a_directory_with_something_else_in_it_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("thesis.tex"), "years").unwrap();
+        let error = publish_media(dir.path(), &[(MANIFEST_FILE, b"")]).unwrap_err();
+        assert!(matches!(error, PublishError::NotMedia(_)));
+        assert_eq!(names(dir.path()), ["thesis.tex"]);
+    }
+
+    #[test]
+    fn a_file_that_fails_half_way_does_not_appear() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("x.iso");
+        let error = publish_private_file(&out, |file| {
+            file.write_all(b"half")?;
+            Err(io::ErrorKind::UnexpectedEof.into())
+        });
+        assert!(error.is_err());
+        assert_eq!(names(dir.path()), Vec::<String>::new());
+        publish_private_file(&out, |file| file.write_all(b"whole")).unwrap();
+        assert_eq!(fs::read(&out).unwrap(), b"whole");
+        assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
