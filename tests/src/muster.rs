@@ -1,0 +1,313 @@
+//! The real server: `muster serve` in a folder of its own, on a port of its own.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use tests::muster::Server;
+//! let mut server = Server::builder("my-test").start()?;
+//! let operator = server.operator()?;
+//! assert!(operator.machines()?.is_empty());
+//! server.kill()?;      // SIGKILL
+//! server.start_again()?; // same data, same port
+//! # Ok(())
+//! # }
+//! ```
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::operator::Operator;
+use crate::process::{Process, Spec};
+use crate::qemu::HOST_FROM_GUEST;
+use crate::{output, wait};
+
+/// First line of a server that accepts connections, up to the address.
+const READY: &str = "ready https://";
+/// First starts make keys and hash a password; TCG machines may hold the processor meanwhile.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// Longest graceful stop.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Lines of a log that a failure shows.
+const SHOWN_LINES: usize = 30;
+/// Tries to find a port that stays free until the server binds it.
+const PORT_TRIES: usize = 5;
+
+/// A server to be.
+#[derive(Debug, Clone)]
+pub struct ServerBuilder {
+    name: String,
+    media: Option<PathBuf>,
+    data: Option<PathBuf>,
+    database: Option<String>,
+    advertise: Vec<String>,
+    extra: Vec<String>,
+}
+
+impl ServerBuilder {
+    /// Media directory to serve.
+    #[must_use]
+    pub fn media(mut self, folder: &Path) -> Self {
+        self.media = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Data directory; `data` in the server's own folder unless given.
+    #[must_use]
+    pub fn data_dir(mut self, folder: &Path) -> Self {
+        self.data = Some(folder.to_path_buf());
+        self
+    }
+
+    /// Database; embedded SQLite unless given.
+    #[must_use]
+    pub fn database_url(mut self, url: &str) -> Self {
+        self.database = Some(url.to_owned());
+        self
+    }
+
+    /// Addresses that machines are told, with `{port}` for the chosen port. Unless given, the
+    /// one under which QEMU's user network shows the host's loopback.
+    #[must_use]
+    pub fn advertise(mut self, url: &str) -> Self {
+        self.advertise.push(url.to_owned());
+        self
+    }
+
+    /// Further arguments of `muster serve`.
+    #[must_use]
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.extra.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Starts it on a free port of the loopback address and waits until it accepts.
+    ///
+    /// # Errors
+    /// When it does not get ready; with what it logged.
+    pub fn start(self) -> Result<Server> {
+        let folder = output::folder(&self.name)?;
+        let data = self.data.clone().unwrap_or_else(|| folder.join("data"));
+        let binary = output::muster_binary()?;
+        let mut server = Server { binary, folder, data, port: 0, settings: self, process: None };
+        // Machines are told the port before the server binds it, so it is chosen here; another
+        // program may take it in between.
+        let mut refusal = None;
+        for _ in 0..PORT_TRIES {
+            server.port = free_port()?;
+            match server.start_again() {
+                Ok(()) => return Ok(server),
+                Err(error) if format!("{error:#}").contains("in use") => refusal = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(refusal.context("no free port")?)
+    }
+}
+
+fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on the loopback")?;
+    Ok(listener.local_addr().context("a listener without an address")?.port())
+}
+
+/// A server; ended with SIGKILL when dropped.
+#[derive(Debug)]
+pub struct Server {
+    settings: ServerBuilder,
+    binary: PathBuf,
+    folder: PathBuf,
+    data: PathBuf,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Describes a server; `name` also names its folder under `target/e2e-output/`.
+    #[must_use]
+    pub fn builder(name: &str) -> ServerBuilder {
+        ServerBuilder {
+            name: name.to_owned(),
+            media: None,
+            data: None,
+            database: None,
+            advertise: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// Port of HTTPS.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where people and tests reach it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// Where a machine on QEMU's user network reaches it.
+    #[must_use]
+    pub fn guest_url(&self) -> String {
+        format!("https://{HOST_FROM_GUEST}:{}", self.port)
+    }
+
+    /// Its data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
+    /// Folder with its logs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// File with its CA's certificate.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.data.join("ca.pem")
+    }
+
+    /// Its CA's certificate.
+    ///
+    /// # Errors
+    /// When the server never wrote it.
+    pub fn ca_pem(&self) -> Result<Vec<u8>> {
+        let path = self.ca_file();
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Password of `admin`, from the file of the first start.
+    ///
+    /// # Errors
+    /// When the server never wrote it.
+    pub fn admin_password(&self) -> Result<String> {
+        let path = self.data.join("admin-password");
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(text.trim().to_owned())
+    }
+
+    /// Everything it logged so far: standard output, then standard error.
+    ///
+    /// # Errors
+    /// When the logs cannot be read.
+    pub fn logs(&self) -> Result<String> {
+        let read = |name: &str| {
+            let path = self.folder.join(name);
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+        };
+        Ok(read("serve.out")? + &read("serve.err")?)
+    }
+
+    /// A REST client logged in as `admin`.
+    ///
+    /// # Errors
+    /// When it cannot log in.
+    pub fn operator(&self) -> Result<Operator> {
+        Operator::login(&self.url(), &self.ca_pem()?, "admin", &self.admin_password()?)
+    }
+
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    /// SIGKILL: what a power cut is to a process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("the server does not run")?.kill()
+    }
+
+    /// SIGTERM, and waits for a clean end.
+    ///
+    /// # Errors
+    /// When it does not run, does not end in time, or ends with a failure.
+    pub fn stop(&mut self) -> Result<()> {
+        let mut process = self.process.take().context("the server does not run")?;
+        let status = process.terminate(STOP_WITHIN)?;
+        if !status.success() {
+            bail!("the server ended with {status}:\n{}", output::tail(&self.logs()?, SHOWN_LINES));
+        }
+        Ok(())
+    }
+
+    /// Starts it again with the same data on the same port.
+    ///
+    /// # Errors
+    /// When it does not get ready; with what it logged.
+    pub fn start_again(&mut self) -> Result<()> {
+        if self.process.is_some() {
+            bail!("the server runs already");
+        }
+        let out = self.folder.join("serve.out");
+        let seen = std::fs::read(&out).map_or(0, |bytes| bytes.len());
+        let mut process = Spec::new(&self.binary, &self.folder, "serve").args(self.args()).start()?;
+        let port = wait::until("the server's ready line", READY_WITHIN, || {
+            let bytes = std::fs::read(&out).context("cannot read the server's output")?;
+            if let Some(port) = ready_port(&String::from_utf8_lossy(bytes.get(seen..).unwrap_or_default())) {
+                return Ok(Some(port));
+            }
+            match process.ended()? {
+                Some(status) => bail!("the server ended with {status}"),
+                None => Ok(None),
+            }
+        });
+        let port = match port {
+            Ok(port) => port,
+            Err(error) => bail!("{error:#}; it logged:\n{}", output::tail(&self.logs()?, SHOWN_LINES)),
+        };
+        if port != self.port {
+            bail!("the server was asked for port {} and says it listens on {port}", self.port);
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+
+    fn args(&self) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), (&self.data).into()];
+        args.extend(["--listen".into(), format!("127.0.0.1:{}", self.port).into()]);
+        args.extend(["--http-listen".into(), "off".into()]);
+        if let Some(media) = &self.settings.media {
+            args.extend(["--media-dir".into(), media.into()]);
+        }
+        if let Some(url) = &self.settings.database {
+            args.extend(["--database-url".into(), url.into()]);
+        }
+        let advertised = match self.settings.advertise.as_slice() {
+            [] => vec![self.guest_url()],
+            given => given.iter().map(|url| url.replace("{port}", &self.port.to_string())).collect(),
+        };
+        for url in advertised {
+            args.extend(["--advertise".into(), url.into()]);
+        }
+        args.extend(self.settings.extra.iter().map(OsString::from));
+        args
+    }
+}
+
+fn ready_port(out: &str) -> Option<u16> {
+    let line = out.lines().find(|line| line.starts_with(READY))?;
+    // The last word of an address is its port.
+    line.trim_end().trim_end_matches('/').rsplit(':').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_names_the_port() {
+        assert_eq!(ready_port("ready https://127.0.0.1:40123\n"), Some(40_123));
+        assert_eq!(ready_port("log\nready https://[::1]:8092/\n"), Some(8_092));
+        assert_eq!(ready_port("not ready https://127.0.0.1:1\n"), None);
+    }
+}
