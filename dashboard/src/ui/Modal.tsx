@@ -1,0 +1,39 @@
+// A modal dialog on Radix' focus trap and accessibility.
+//
+// Its own overlay component is not used: that one locks scrolling through a <style> element,
+// which our Content-Security-Policy refuses. CSS locks it instead (`html:has(.overlay)`).
+import * as Dialog from "@radix-ui/react-dialog";
+import type { ReactNode } from "react";
+import { CloseIcon } from "./icons";
+
+interface ModalProps {
+  open: boolean;
+  onOpenChange(open: boolean): void;
+  title: string;
+  description: string;
+  children: ReactNode;
+}
+
+/** A dialog with a title and a cross. A click beside it does not close it: typed text would be lost. */
+export function Modal({ open, onOpenChange, title, description, children }: ModalProps) {
+  return (
+    <Dialog.Root open={open} onOpenChange={onOpenChange}>
+      <Dialog.Portal>
+        <div className="overlay">
+          <Dialog.Content className="modal" onInteractOutside={(event) => event.preventDefault()}>
+            <header className="modal-head">
+              <div>
+                <Dialog.Title className="modal-title">{title}</Dialog.Title>
+                <Dialog.Description className="modal-lead">{description}</Dialog.Description>
+              </div>
+              <Dialog.Close className="button button-icon" aria-label="Close">
+                <CloseIcon />
+              </Dialog.Close>
+            </header>
+            {children}
+          </Dialog.Content>
+        </div>
+      </Dialog.Portal>
+    </Dialog.Root>
+  );
+}

@@ -1,0 +1,147 @@
+// Small pieces that several pages share.
+import { useEffect, useState, type MouseEvent, type ReactNode } from "react";
+import { ageLabel, ageWords, clock, secondsSince } from "../age";
+import type { Explained } from "../explain";
+import { navigate } from "../route";
+import { useCountdown } from "../time";
+import type { Machine, ProvisionState } from "../wire";
+import { CheckIcon, CopyIcon, WarningIcon } from "./icons";
+
+/** A link to another page of the dashboard. */
+export function PageLink({ to, className, children }: { to: string; className?: string; children: ReactNode }) {
+  const follow = (event: MouseEvent<HTMLAnchorElement>) => {
+    // A new tab or window, or a download, is the browser's own business.
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    navigate(to);
+  };
+  return (
+    <a href={to} className={className} onClick={follow}>
+      {children}
+    </a>
+  );
+}
+
+/** The coloured dot, with the age of the last heartbeat when the machine is offline. */
+export function Liveness({ machine, now }: { machine: Machine; now: number }) {
+  if (machine.Online) return <span className="dot dot-online" role="img" aria-label="Online" title="Online" />;
+  const age = secondsSince(machine.LastSeenAt, now);
+  const words = age === null ? "Offline, never seen" : `Offline, last seen ${ageWords(age)} ago`;
+  return <span className="dot dot-offline" role="img" aria-label={words} title={words} />;
+}
+
+/** How long ago an offline machine was last seen: `4d`. */
+export function Age({ machine, now }: { machine: Machine; now: number }) {
+  if (machine.Online) return null;
+  const age = secondsSince(machine.LastSeenAt, now);
+  return (
+    <span className="age" aria-hidden="true">
+      {age === null ? "never" : ageLabel(age)}
+    </span>
+  );
+}
+
+/** What a machine's agent and settings say about it. */
+export function Badges({ machine }: { machine: Machine }) {
+  return (
+    <>
+      {machine.Ebpf && (
+        <span className="badge" title="The kernel offers BTF and the bpf system call">
+          eBPF
+        </span>
+      )}
+      {machine.PendingChanges && (
+        <span className="badge badge-pending" title="Settings differ from the last completed run">
+          Pending changes
+        </span>
+      )}
+    </>
+  );
+}
+
+const STATE_CLASS: Record<ProvisionState, string> = {
+  "Discovery mode": "discovery",
+  "Install pending": "pending",
+  Installing: "installing",
+  Installed: "installed",
+  Failed: "failed",
+};
+
+/** The Provision column. */
+export function Provision({ state }: { state: ProvisionState }) {
+  return <span className={`state state-${STATE_CLASS[state]}`}>{state}</span>;
+}
+
+/** An error with its remedy; counts down when the server named a wait. */
+export function Problem({ error, children }: { error: Explained; children?: ReactNode }) {
+  const left = useCountdown(error);
+  return (
+    <div className="note note-problem" role="alert">
+      <WarningIcon />
+      <div>
+        <p>{error.text}</p>
+        {error.retryAfter !== null && (
+          <p aria-live="off">{left > 0 ? `Try again in ${clock(left)}.` : "You can try again now."}</p>
+        )}
+        {children}
+      </div>
+    </div>
+  );
+}
+
+/** Copies a text; says so, or says how to do it by hand. */
+export function CopyButton({ text, label = "Copy" }: { text: string; label?: string }) {
+  const [state, setState] = useState<"idle" | "copied" | "refused">("idle");
+  useEffect(() => {
+    if (state === "idle") return undefined;
+    const timer = setTimeout(() => setState("idle"), 2_500);
+    return () => clearTimeout(timer);
+  }, [state]);
+  const copy = () => {
+    navigator.clipboard.writeText(text).then(
+      () => setState("copied"),
+      () => setState("refused"),
+    );
+  };
+  return (
+    <button type="button" className="button button-small" onClick={copy}>
+      {state === "copied" ? <CheckIcon /> : <CopyIcon />}
+      <span aria-live="polite">
+        {state === "idle" ? label : state === "copied" ? "Copied" : "Not allowed: select and copy"}
+      </span>
+    </button>
+  );
+}
+
+/** A text to copy as it stands. */
+export function CopyText({ text, label, name }: { text: string; label?: string; name: string }) {
+  return (
+    <div className="copy-text">
+      <pre tabIndex={0} aria-label={name}>
+        {text}
+      </pre>
+      <CopyButton text={text} {...(label === undefined ? {} : { label })} />
+    </div>
+  );
+}
+
+/** A label and its value; nothing when there is no value. */
+export function Fact({ name, children }: { name: string; children: ReactNode }) {
+  if (children === "" || children === null || children === false) return null;
+  return (
+    <div className="fact">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/** Says that something is under way. */
+export function Loading({ what }: { what: string }) {
+  return (
+    <p className="loading" role="status">
+      <span className="spinner" aria-hidden="true" />
+      {what}
+    </p>
+  );
+}

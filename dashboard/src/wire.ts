@@ -1,0 +1,178 @@
+// The JSON that the server speaks, as `protocol/src/{rest,inventory,event}.rs` writes it:
+// objects in PascalCase, `/bootstrap` bodies in snake_case. Dashboard and server are one
+// binary, so versions never differ and answers are typed, not re-validated; only what comes
+// unasked (websocket events) is checked before use.
+
+export type ProvisionState = "Discovery mode" | "Install pending" | "Installing" | "Installed" | "Failed";
+export type Origin = "iso" | "pxe" | "cli" | "api";
+
+export interface Cpu {
+  Model: string;
+  Threads: number;
+  Cores: number;
+  Sockets: number;
+}
+
+export interface Disk {
+  Name: string;
+  Model: string;
+  Serial: string;
+  Wwn: string;
+  SizeBytes: number;
+  Rotational: boolean;
+  Removable: boolean;
+}
+
+export interface Link {
+  Name: string;
+  Mac: string;
+  Driver: string;
+  Carrier: boolean;
+  Addresses: string[];
+}
+
+export interface Inventory {
+  Vendor: string;
+  Product: string;
+  Serial: string;
+  BoardSerial: string;
+  SystemUuid: string;
+  Firmware: string;
+  FirmwareMode: "bios" | "uefi";
+  SecureBoot: boolean;
+  Arch: string;
+  Kernel: string;
+  Cpu: Cpu;
+  MemoryBytes: number;
+  Disks: Disk[];
+  Links: Link[];
+  Ebpf: boolean;
+  HostName: string;
+}
+
+export interface Machine {
+  Uuid: string;
+  Name: string;
+  Description: string;
+  Address: string;
+  HardwareAddrs: string[];
+  Arch: string;
+  OS: string;
+  Errors: string[];
+  Online: boolean;
+  /** RFC 3339, or null when no heartbeat was ever seen. */
+  LastSeenAt: string | null;
+  CreatedAt: string;
+  ProvisionState: ProvisionState;
+  Roles: string[];
+  MeshNetwork: string;
+  Origin: Origin;
+  Inventory: Inventory;
+  Ebpf: boolean;
+  PendingChanges: boolean;
+}
+
+export interface Session {
+  Username: string;
+  CsrfToken: string;
+  ExpiresAt: string;
+}
+
+export interface ErrorBody {
+  Model: string;
+  Key: string;
+  Type: string;
+  Messages: string[];
+  Code: number;
+}
+
+export type EnrollmentState =
+  | "Pending"
+  | "Approved"
+  | "Enrolled"
+  | "Denied"
+  | "Cancelled"
+  | "Expired"
+  | "Unclaimed";
+
+export interface Warning {
+  kind: string;
+  message: string;
+}
+
+export interface MachineMatch {
+  uuid: string;
+  name: string;
+  /** 100 and more is a strong match. */
+  score: number;
+  /** Online now, which forbids a merge. */
+  online: boolean;
+  reasons: string[];
+}
+
+export interface EnrollmentPreview {
+  id: string;
+  state: EnrollmentState;
+  fingerprint: string;
+  key: string;
+  vendor: string;
+  product: string;
+  serial: string;
+  host_name: string;
+  suggested_name: string;
+  macs: string[];
+  source_ip: string;
+  origin: Origin;
+  /** Seconds since 1970. */
+  created_at: number;
+  last_polled_seconds: number;
+  code_expires_in: number;
+  warnings: Warning[];
+  matches: MachineMatch[];
+  inventory: Inventory;
+}
+
+export interface ApproveRequest {
+  code?: string;
+  fingerprint: string;
+  name?: string;
+  merge?: string;
+  fingerprint_confirmed: boolean;
+}
+
+export interface DenyRequest {
+  reason?: string;
+}
+
+export interface TokenCreated {
+  Token: string;
+  Id: string;
+  ExpiresAt: string;
+  KernelArgs: string;
+  Menus: { Pxelinux: string; Grub: string; Ipxe: string };
+}
+
+export interface MediaFile {
+  name: string;
+  size: number;
+  /** Hexadecimal, of the file before it is personalised. */
+  sha256: string;
+}
+
+export interface Info {
+  id: string;
+  version: string;
+  protocol: number;
+  advertise: string[];
+  ca_hash: string[];
+  media: MediaFile[];
+}
+
+export interface Event {
+  Time: string;
+  Type: string;
+  Action: string;
+  Key: string;
+  Principal: string;
+  Object: unknown;
+}
