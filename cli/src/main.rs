@@ -1,1 +1,128 @@
-fn main() {}
+//! `muster`: the server, the media builder and a command line over the REST API in one program.
+//!
+//! Exit codes are part of the interface: 0 done, 1 refused or failed, 2 wrong usage.
+
+mod bootstrap;
+mod events;
+mod login;
+mod machine;
+mod media;
+mod pages;
+mod print;
+mod prompt;
+mod rest;
+mod token;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use std::future::Future;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+/// Brings bare metal to duty: boots machines from one small image, registers them, shows them
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, help_expected = true, max_term_width = 100)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Build, inspect, customise and download what machines boot
+    #[command(subcommand)]
+    Media(media::Command),
+    /// Log in and keep an API token for the commands below
+    Login(login::Args),
+    /// Approve or deny machines that show a bootstrap code
+    #[command(subcommand)]
+    Bootstrap(bootstrap::Command),
+    /// Make bootstrap tokens for kernel command lines
+    #[command(subcommand)]
+    Token(token::Command),
+    /// See and delete registered machines
+    #[command(subcommand)]
+    Machine(machine::Command),
+    /// Print what changes, as it changes: one JSON object a line
+    Events(events::Args),
+    /// Print a shell's completion script
+    Completions(pages::Completions),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(pages::Folder),
+    /// Write the help of every command and the API's description into a folder
+    #[command(hide = true)]
+    Docs(pages::Folder),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => {
+            let code = u8::try_from(usage.exit_code()).unwrap_or(2);
+            return if usage.print().is_ok() { ExitCode::from(code) } else { ExitCode::from(2) };
+        }
+    };
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has read enough: `muster events | head -1`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let told = writeln!(std::io::stderr(), "muster: {error:#}");
+            ExitCode::from(if told.is_ok() { 1 } else { 2 })
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Media(command) => media::run(command),
+        Command::Login(args) => wait_for(login::run(args)),
+        Command::Bootstrap(command) => wait_for(bootstrap::run(command)),
+        Command::Token(command) => wait_for(token::run(command)),
+        Command::Machine(command) => wait_for(machine::run(command)),
+        Command::Events(args) => wait_for(events::run(args)),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(folder) => pages::man(&folder),
+        Command::Docs(folder) => pages::docs(&folder),
+    }
+}
+
+/// Runs a command that speaks to a server.
+fn wait_for(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime did not start")?
+        .block_on(work)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_documented() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_code_is_refused_before_anyone_is_asked() {
+        let told = |line: &[&str]| Cli::try_parse_from(line).unwrap_err();
+        let error = told(&["muster", "bootstrap", "approve", "K7P-3XO"]);
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("a bootstrap code never contains 'O'"), "{error}");
+        let error = told(&["muster", "bootstrap", "aprove", "K7P-3XB"]);
+        assert!(error.to_string().contains("a similar subcommand exists: 'approve'"), "{error}");
+        let error = told(&["muster", "token", "create", "--lifetime", "2d"]);
+        assert!(error.to_string().contains("10m, 1d, 7d, 30d, 90d, 365d"), "{error}");
+        let error = told(&["muster", "machine", "list", "--endpoint", "http://10.0.0.5"]);
+        assert!(error.to_string().contains("must begin with https://"), "{error}");
+    }
+}

@@ -1,0 +1,291 @@
+//! `muster bootstrap`: the operator's half of the code exchange.
+//!
+//! Approving looks the code up first, shows what is known of the machine and the fingerprint,
+//! and asks. What was shown is what is approved: the request names the fingerprint, so that a
+//! code which meanwhile belongs to another machine is refused.
+
+use crate::machine;
+use crate::print::{self, Output};
+use crate::prompt;
+use crate::rest::{Client, Connection, decode};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use protocol::code::{BootstrapCode, Fingerprint};
+use protocol::ids::MachineId;
+use protocol::rest::{ApproveRequest, DenyRequest, EnrollmentPreview, LookupRequest};
+use serde_json::Value;
+
+const ENROLLMENTS: &str = "/api/v3/bootstrap/enrollments";
+
+/// Verbs of `muster bootstrap`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the machines that wait for approval
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Show the machine behind a code
+    Lookup(Lookup),
+    /// Register the machine behind a code
+    Approve(Approve),
+    /// Send the machine behind a code away
+    Deny(Deny),
+}
+
+/// Arguments of `muster bootstrap list`
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster bootstrap lookup`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Lookup {
+    /// The code on the machine's console, such as K7P-3XB
+    code: BootstrapCode,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster bootstrap approve`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Approve {
+    /// The code on the machine's console, such as K7P-3XB
+    code: BootstrapCode,
+    /// Name for the machine; else the one the server suggests
+    #[arg(long)]
+    name: Option<String>,
+    /// The machine is this one, come back with a new key: keep its UUID and history
+    #[arg(long, value_name = "UUID")]
+    merge: Option<MachineId>,
+    /// The check on the machine's console, such as QM4T-9HXR-2VKD: approve only if it agrees
+    #[arg(long, value_name = "CHECK")]
+    fingerprint: Option<Fingerprint>,
+    /// Do not ask. Does not cover warnings: for those pass --fingerprint
+    #[arg(short = 'y', long)]
+    yes: bool,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster bootstrap deny`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Deny {
+    /// The code on the machine's console, such as K7P-3XB
+    code: BootstrapCode,
+    /// Why: shown on the machine's console and kept in the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Runs one verb.
+pub(crate) async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::List(args) => list(args).await,
+        Command::Lookup(args) => lookup(args).await,
+        Command::Approve(args) => approve(args).await,
+        Command::Deny(args) => deny(args).await,
+    }
+}
+
+async fn list(args: List) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let answer = client.get(ENROLLMENTS).await?;
+    args.output.show(&answer, || {
+        let waiting: Vec<EnrollmentPreview> = decode(&answer)?;
+        Ok(draw_list(&waiting))
+    })
+}
+
+fn draw_list(waiting: &[EnrollmentPreview]) -> String {
+    let rows = waiting.iter().map(|preview| {
+        vec![
+            preview.suggested_name.clone(),
+            format!("{:?}", preview.state),
+            format!("{} {}", preview.vendor, preview.product),
+            preview.serial.clone(),
+            preview.source_ip.clone(),
+            preview.fingerprint.to_string(),
+            preview.warnings.iter().map(|warning| warning.kind.as_str()).collect::<Vec<_>>().join(","),
+        ]
+    });
+    let header = ["NAME", "STATE", "HARDWARE", "SERIAL", "FROM", "CHECK", "WARNINGS"];
+    print::table(&header, rows.collect(), "no machine waits for approval")
+}
+
+async fn find(client: &Client, code: BootstrapCode) -> Result<Value> {
+    client.post("/api/v3/bootstrap/lookup", &LookupRequest { code: code.to_string() }).await
+}
+
+async fn lookup(args: Lookup) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let answer = find(&client, args.code).await?;
+    args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+}
+
+/// What the operator compares with the console.
+fn draw(preview: &EnrollmentPreview) -> String {
+    let inventory = &preview.inventory;
+    let disks: Vec<String> = inventory
+        .disks
+        .iter()
+        .map(|disk| format!("{} {}", disk.name, print::bytes(disk.size_bytes)))
+        .collect();
+    let mut fields = vec![
+        ("Hardware", format!("{} {}, S/N {}", preview.vendor, preview.product, preview.serial)),
+        (
+            "",
+            format!(
+                "{} processors, {} memory, {}",
+                inventory.cpu.threads,
+                print::bytes(inventory.memory_bytes),
+                if disks.is_empty() { "no disks".to_owned() } else { disks.join(", ") }
+            ),
+        ),
+        ("Name", preview.suggested_name.clone()),
+        ("MAC", preview.macs.join(", ")),
+        ("From", format!("{}, last asked {} s ago", preview.source_ip, preview.last_polled_seconds)),
+        ("Check", preview.fingerprint.to_string()),
+    ];
+    fields.extend(preview.warnings.iter().map(|warning| ("Warning", warning.message.clone())));
+    fields.extend(preview.matches.iter().map(|known| {
+        let hint = if known.online { "online, so it cannot be merged" } else { "merge keeps it" };
+        let reasons = known.reasons.join(", ");
+        ("Looks like", format!("{} ({reasons}; {hint}): --merge {}", known.name, known.uuid))
+    }));
+    print::fields(&fields)
+}
+
+/// What is to be done about one approval.
+#[derive(Debug, PartialEq, Eq)]
+enum Decision {
+    /// Approve; whether the operator compared the fingerprint.
+    Approve { confirmed: bool },
+    /// Ask the operator to compare first.
+    Ask,
+    /// Do not, for this reason.
+    Refuse(String),
+}
+
+/// Decides by what was given and by whom it can be asked.
+fn decide(preview: &EnrollmentPreview, seen: Option<Fingerprint>, yes: bool, can_ask: bool) -> Decision {
+    match seen {
+        Some(seen) if seen == preview.fingerprint => return Decision::Approve { confirmed: true },
+        Some(seen) => {
+            return Decision::Refuse(format!(
+                "the check you gave is {seen}, the machine behind this code has {}: it is another machine, or someone is in between; nothing was approved",
+                preview.fingerprint
+            ));
+        }
+        None => {}
+    }
+    let warnings = preview.warnings.len();
+    match (warnings, yes, can_ask) {
+        (_, false, true) => Decision::Ask,
+        (0, _, _) => Decision::Approve { confirmed: false },
+        _ => Decision::Refuse(format!(
+            "{warnings} warning{} to look at: compare the check with the machine's console and pass it as --fingerprint",
+            if warnings == 1 { "" } else { "s" }
+        )),
+    }
+}
+
+async fn approve(args: Approve) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
+    print::note(&draw(&preview))?;
+    let confirmed = match decide(&preview, args.fingerprint, args.yes, prompt::can_ask()) {
+        Decision::Approve { confirmed } => confirmed,
+        Decision::Ask => {
+            let question = format!("Does the console show Check {}?", preview.fingerprint);
+            if !prompt::confirm(&question)? {
+                bail!("nothing was approved");
+            }
+            true
+        }
+        Decision::Refuse(reason) => bail!(reason),
+    };
+    let body = ApproveRequest {
+        code: Some(args.code.to_string()),
+        fingerprint: preview.fingerprint.to_string(),
+        name: args.name,
+        merge: args.merge,
+        fingerprint_confirmed: confirmed,
+    };
+    let answer = client.post(&format!("{ENROLLMENTS}/{}/approve", preview.id), &body).await?;
+    args.output.show(&answer, || {
+        let machine = decode(&answer)?;
+        Ok(format!("\n{}", machine::draw(&machine)))
+    })
+}
+
+async fn deny(args: Deny) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
+    let body = DenyRequest { reason: args.reason };
+    let answer = client.post(&format!("{ENROLLMENTS}/{}/deny", preview.id), &body).await?;
+    args.output.show(&answer, || {
+        Ok(format!("denied {} ({} {}, S/N {})", args.code, preview.vendor, preview.product, preview.serial))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::rest::Warning;
+
+    fn preview() -> EnrollmentPreview {
+        serde_json::from_str(include_str!("../tests/fixtures/preview.json")).unwrap()
+    }
+
+    fn with_warning() -> EnrollmentPreview {
+        let warning = Warning { kind: "known_machine".into(), message: "looks like db-07".into() };
+        EnrollmentPreview { warnings: vec![warning], ..preview() }
+    }
+
+    #[test]
+    fn a_person_is_asked_where_there_is_one() {
+        assert_eq!(decide(&preview(), None, false, true), Decision::Ask);
+        assert_eq!(decide(&preview(), None, true, true), Decision::Approve { confirmed: false });
+        assert_eq!(decide(&preview(), None, false, false), Decision::Approve { confirmed: false });
+    }
+
+    #[test]
+    fn warnings_need_the_fingerprint_or_a_person() {
+        let told =
+            "1 warning to look at: compare the check with the machine's console and pass it as --fingerprint";
+        for (yes, can_ask) in [(false, false), (true, false), (true, true)] {
+            assert_eq!(decide(&with_warning(), None, yes, can_ask), Decision::Refuse(told.into()));
+        }
+        assert_eq!(decide(&with_warning(), None, false, true), Decision::Ask);
+        let seen = Some(preview().fingerprint);
+        assert_eq!(decide(&with_warning(), seen, false, false), Decision::Approve { confirmed: true });
+    }
+
+    #[test]
+    fn another_fingerprint_is_never_approved() {
+        let other = Some("BBBB-BBBB-BBBB".parse().unwrap());
+        assert!(
+            matches!(decide(&preview(), other, true, true), Decision::Refuse(why) if why.contains("QM4T-9HXR-2VKD"))
+        );
+    }
+
+    #[test]
+    fn the_preview_shows_what_to_compare() {
+        let told = draw(&with_warning());
+        assert!(told.contains("Check       QM4T-9HXR-2VKD"), "{told}");
+        assert!(told.contains("Warning     looks like db-07"), "{told}");
+        assert!(told.contains("--merge 5f4dcc3b-5aa7-4d61-9d83-27deb882cf99"), "{told}");
+        assert!(draw_list(&[preview()]).contains("Pending"), "{}", draw_list(&[preview()]));
+    }
+}

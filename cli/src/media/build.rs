@@ -1,0 +1,165 @@
+//! `muster media build`.
+
+use crate::print::{self, Output};
+use anyhow::{Context, Result, bail};
+use image_builder::{Arch, BuildRequest, KernelSource, Manifest, Profile, Progress};
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Where the agent lies when `muster` runs from a build tree, seen from its folder.
+const AGENT_IN_TREE: &str = "../x86_64-unknown-linux-gnu/release/muster-agent";
+/// Percent between two lines about the same step.
+const PERCENT_STEP: usize = 20;
+
+/// Arguments of `muster media build`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Media directory to write, whole or not at all
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Drivers and kernel: generic for any machine, cloud for virtual ones
+    #[arg(long, default_value = "generic", value_name = "PROFILE")]
+    profile: Profile,
+    /// Processor architecture
+    #[arg(long, default_value = "x86_64", value_name = "ARCH")]
+    arch: Arch,
+    /// A kernel image of your own; else Debian's signed one
+    #[arg(long, value_name = "FILE", requires = "modules")]
+    kernel: Option<PathBuf>,
+    /// The modules of that kernel: a directory with lib/modules/VERSION
+    #[arg(long, value_name = "DIR", requires = "kernel")]
+    modules: Option<PathBuf>,
+    /// The agent; else the one beside muster or in the build tree
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Builds, and prints the manifest.
+pub(crate) fn run(args: Args) -> Result<()> {
+    let kernel = match (args.kernel, args.modules) {
+        (Some(kernel), Some(modules)) => KernelSource::Files { kernel, modules },
+        _ => KernelSource::Debian,
+    };
+    let agent = match args.agent {
+        Some(agent) => agent,
+        None => find_agent(&std::env::current_exe().context("where this program lies is not known")?)?,
+    };
+    let cache = image_builder::cache_dir(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))
+        .context("neither XDG_CACHE_HOME nor HOME is set, so there is no place for downloaded packages")?;
+    let request = BuildRequest {
+        profile: args.profile,
+        arch: args.arch,
+        out: args.out,
+        agent,
+        kernel,
+        build_time: build_time()?,
+        cache,
+    };
+    let mut teller = Teller { begun: Instant::now(), told: 0, broken: None };
+    let manifest = image_builder::build(&request, &mut |progress| teller.tell(&progress))?;
+    teller.finish()?;
+    let value = serde_json::to_value(&manifest)?;
+    args.output.show(&value, || Ok(describe(&manifest, &request.out)))
+}
+
+/// `SOURCE_DATE_EPOCH` where it is set, so that two builds can be compared, else now.
+fn build_time() -> Result<u64> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => {
+            text.parse().ok().with_context(|| format!("SOURCE_DATE_EPOCH={text} is not a number of seconds"))
+        }
+        Err(_) => {
+            Ok(SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?.as_secs())
+        }
+    }
+}
+
+fn find_agent(muster: &Path) -> Result<PathBuf> {
+    let folder = muster.parent().unwrap_or(Path::new("."));
+    let places = [folder.join(image_builder::AGENT_FILE), folder.join(AGENT_IN_TREE)];
+    match places.iter().find(|place| place.is_file()) {
+        Some(agent) => Ok(agent.clone()),
+        None => bail!(
+            "the agent is neither at {} nor at {}: name it with --agent, or run make media",
+            places.first().map(|place| place.display().to_string()).unwrap_or_default(),
+            places.last().map(|place| place.display().to_string()).unwrap_or_default()
+        ),
+    }
+}
+
+fn describe(manifest: &Manifest, out: &Path) -> String {
+    let rows = manifest
+        .files
+        .iter()
+        .map(|(name, file)| vec![name.clone(), print::bytes(file.size), file.sha256.clone()]);
+    let identity = &manifest.identity;
+    let title =
+        format!("{}: {} {} with kernel {}", out.display(), identity.profile, identity.arch, identity.kernel);
+    format!("{title}\n{}", print::table(&["FILE", "SIZE", "SHA-256"], rows.collect(), "no files"))
+}
+
+/// Tells each step once, with the seconds since the start; long steps every few percent.
+struct Teller {
+    begun: Instant,
+    /// Percent of the packing that was told.
+    told: usize,
+    broken: Option<anyhow::Error>,
+}
+
+impl Teller {
+    fn tell(&mut self, progress: &Progress) {
+        let Some(line) = self.line(progress) else { return };
+        let line = format!("[{:6.1} s] {line}", self.begun.elapsed().as_secs_f32());
+        if let Err(error) = print::note(&line) {
+            self.broken.get_or_insert(error);
+        }
+    }
+
+    fn line(&mut self, progress: &Progress) -> Option<String> {
+        let Progress::Packing { done, total } = progress else { return Some(progress.to_string()) };
+        let percent = done.saturating_mul(100).checked_div(*total).unwrap_or(100);
+        if percent < 100 && percent < self.told + PERCENT_STEP {
+            return None;
+        }
+        self.told = percent;
+        Some(format!("{progress} ({percent} %)"))
+    }
+
+    /// Reports a terminal that went away, after the work is done.
+    fn finish(self) -> Result<()> {
+        self.broken.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_steps_are_told_every_few_percent() {
+        let mut teller = Teller { begun: Instant::now(), told: 0, broken: None };
+        let told = (1..=670).filter_map(|done| teller.line(&Progress::Packing { done, total: 670 }));
+        let told: Vec<String> = told.collect();
+        assert_eq!(told.len(), 5, "{told:?}");
+        assert_eq!(told.last().unwrap(), "packed 670 of 670 modules (100 %)");
+        assert!(teller.line(&Progress::Initrd { bytes: 1 }).is_some());
+    }
+
+    #[test]
+    fn the_agent_is_looked_for_beside_the_program_first() {
+        let tree = tempfile::tempdir().unwrap();
+        let muster = tree.path().join("release/muster");
+        let in_tree = tree.path().join("x86_64-unknown-linux-gnu/release");
+        std::fs::create_dir_all(&in_tree).unwrap();
+        std::fs::create_dir_all(muster.parent().unwrap()).unwrap();
+        let told = find_agent(&muster).unwrap_err().to_string();
+        assert!(told.contains("name it with --agent"), "{told}");
+        std::fs::write(in_tree.join("muster-agent"), "").unwrap();
+        assert!(find_agent(&muster).unwrap().ends_with("x86_64-unknown-linux-gnu/release/muster-agent"));
+        std::fs::write(muster.parent().unwrap().join("muster-agent"), "").unwrap();
+        assert!(find_agent(&muster).unwrap().ends_with("release/muster-agent"));
+        assert!(!find_agent(&muster).unwrap().to_string_lossy().contains("x86_64"));
+    }
+}

@@ -1,0 +1,33 @@
+//! `muster media`: what machines boot. Building, inspecting and customising call the library and
+//! need no server; a download comes from one, personalised.
+
+mod build;
+mod customize;
+mod download;
+mod inspect;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Verbs of `muster media`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build the boot media from Debian's packages
+    Build(build::Args),
+    /// Say what an image holds and whom it would contact
+    Inspect(inspect::Args),
+    /// Write a copy of an image with another configuration or kernel arguments
+    Customize(customize::Args),
+    /// Download a file from a server; muster.iso comes personalised for it
+    Download(download::Args),
+}
+
+/// Runs one verb.
+pub(crate) fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Build(args) => build::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Customize(args) => customize::run(args),
+        Command::Download(args) => crate::wait_for(download::run(args)),
+    }
+}

@@ -1,0 +1,71 @@
+//! A server's refusal as a sentence.
+
+use protocol::rest::ErrorBody;
+use std::fmt;
+
+/// An answer other than success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// HTTP status.
+    pub(crate) status: u16,
+    /// What the server said, or what can be said in its place.
+    message: String,
+    /// Seconds the server asks us to wait.
+    retry_after: Option<u64>,
+}
+
+impl Refused {
+    /// Reads an answer's body: our servers explain themselves, a proxy in between may not.
+    pub(crate) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
+        let message = match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(error) if !error.messages.is_empty() => error.messages.join("; "),
+            Ok(error) => format!("the server answered {status} {}", error.kind),
+            Err(_) => format!("the server answered {status} without an explanation"),
+        };
+        let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
+        Self { status, message: crate::print::one_line(&message), retry_after }
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        if let Some(seconds) = self.retry_after {
+            write!(f, "; try again in {seconds} s")?;
+        }
+        if self.status == 401 {
+            write!(
+                f,
+                "; run `muster login`, or set MUSTER_USERNAME and MUSTER_PASSWORD, or MUSTER_API_TOKEN"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_own_words_are_shown() {
+        let body = br#"{"Model":"","Key":"","Type":"code_not_found","Messages":["no machine shows this code"],"Code":404}"#;
+        assert_eq!(Refused::read(404, None, body).to_string(), "no machine shows this code");
+        let busy = Refused::read(429, Some("30"), br#"{"Model":"","Key":"","Type":"too_many_attempts","Messages":["too many wrong codes"],"Code":429}"#);
+        assert_eq!(busy.to_string(), "too many wrong codes; try again in 30 s");
+    }
+
+    #[test]
+    fn a_foreign_answer_is_named_and_its_text_not_repeated() {
+        let refused = Refused::read(502, None, b"<html>\x1b[2J</html>");
+        assert_eq!(refused.to_string(), "the server answered 502 without an explanation");
+    }
+
+    #[test]
+    fn who_is_not_logged_in_learns_how() {
+        let body = br#"{"Model":"","Key":"","Type":"AUTH","Messages":["not logged in"],"Code":401}"#;
+        assert!(Refused::read(401, None, body).to_string().starts_with("not logged in; run `muster login`"));
+    }
+}
