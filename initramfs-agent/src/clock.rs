@@ -1,0 +1,123 @@
+//! A clock that never runs before the image was made (`spec/security.md` 4, Clock).
+//!
+//! The kernel has set the system clock from the RTC before PID 1 starts. Batteries die, and
+//! dead RTCs say 1970 as well as 2099; both would make every certificate invalid. So time
+//! below the build of the medium is raised to it, and time ten years beyond is not believed.
+
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_settime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How far past the build of the medium a clock is believed: ten years.
+const CREDIBLE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
+/// What became of the clock at boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The RTC is credible.
+    Kept,
+    /// The RTC was behind the medium; the clock now says when the medium was made.
+    Raised,
+    /// The RTC was absurdly ahead; the clock now says when the medium was made.
+    Distrusted,
+    /// The medium does not say when it was made, so the RTC is all there is.
+    NoFloor,
+}
+
+impl Verdict {
+    /// Whether certificates that fail on time alone deserve the benefit of the doubt (E22).
+    pub(crate) fn is_certain(self) -> bool {
+        match self {
+            Self::Kept => true,
+            Self::Raised | Self::Distrusted | Self::NoFloor => false,
+        }
+    }
+}
+
+/// Why the clock cannot be set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClockError {
+    /// A time no clock can hold.
+    #[error("time {0} s since 1970 is out of range; check the server's clock")]
+    Range(u64),
+    /// The kernel refuses.
+    #[error("cannot set the system clock")]
+    Refused(#[source] Errno),
+}
+
+/// Judges the clock against the build time of the medium: pure, so that tests can move `now`.
+pub(crate) fn judge(now: SystemTime, built_at: Option<u64>) -> Verdict {
+    let Some(built) = built_at.and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s))) else {
+        return Verdict::NoFloor;
+    };
+    if now < built {
+        Verdict::Raised
+    } else if built.checked_add(CREDIBLE).is_some_and(|end| now > end) {
+        Verdict::Distrusted
+    } else {
+        Verdict::Kept
+    }
+}
+
+/// Judges the system clock and corrects it where needed.
+///
+/// # Errors
+/// [`ClockError`] when the kernel refuses the new time.
+pub(crate) fn apply_floor(built_at: Option<u64>) -> Result<Verdict, ClockError> {
+    let verdict = judge(SystemTime::now(), built_at);
+    if let (Verdict::Raised | Verdict::Distrusted, Some(built)) = (verdict, built_at) {
+        set(built)?;
+    }
+    Ok(verdict)
+}
+
+/// Sets the system clock, in seconds since 1970: from the build time, or from `server_time` of
+/// an authenticated answer.
+///
+/// # Errors
+/// [`ClockError`] names the value or carries the kernel's reason.
+pub(crate) fn set(unix_seconds: u64) -> Result<(), ClockError> {
+    let seconds = i64::try_from(unix_seconds).map_err(|_| ClockError::Range(unix_seconds))?;
+    clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, 0)).map_err(ClockError::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BUILT: u64 = 1_790_000_000;
+
+    fn at(seconds: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn dead_clocks_of_both_kinds_are_found_out() {
+        for (now, verdict) in [
+            (0, Verdict::Raised),
+            (BUILT - 1, Verdict::Raised),
+            (BUILT, Verdict::Kept),
+            (BUILT + 86_400 * 365, Verdict::Kept),
+            (4_102_444_799, Verdict::Distrusted),
+        ] {
+            assert_eq!(judge(at(now), Some(BUILT)), verdict, "{now}");
+        }
+    }
+
+    #[test]
+    fn medium_without_a_build_time_proves_nothing() {
+        assert_eq!(judge(at(BUILT), None), Verdict::NoFloor);
+        assert_eq!(judge(at(BUILT), Some(u64::MAX)), Verdict::NoFloor);
+        assert!(!Verdict::NoFloor.is_certain() && Verdict::Kept.is_certain());
+    }
+
+    #[test]
+    fn absurd_time_is_refused_by_name() {
+        let error = set(u64::MAX).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "time 18446744073709551615 s since 1970 is out of range; check the server's clock"
+        );
+    }
+}

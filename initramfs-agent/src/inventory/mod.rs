@@ -1,0 +1,232 @@
+//! What this machine is made of, read from `/sys` and `/proc`.
+//!
+//! A value that cannot be read is left empty: an inventory is a hint for people, and half of
+//! one is better than none. Every function takes the root of the tree, so that tests bring
+//! trees of their own; only what no tree can hold (permanent hardware addresses, addresses in
+//! use, the bpf system call) is asked of the kernel itself, in [`collect`].
+
+mod cpu;
+mod disks;
+mod firmware;
+mod links;
+
+use crate::sys;
+use protocol::inventory::Inventory;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// Longest attribute that is read, in bytes; `/proc/cpuinfo` has its own limit.
+const MAX_ATTRIBUTE: u64 = 4_096;
+
+/// The inventory of this machine. Blocks for some milliseconds. The host name is left empty:
+/// the network knows it.
+pub(crate) fn collect() -> Inventory {
+    let mut inventory = from_tree(Path::new("/"));
+    links::ask_kernel(&mut inventory.links);
+    inventory.ebpf = inventory.ebpf && sys::bpf_works();
+    inventory.clean();
+    inventory
+}
+
+/// The inventory as far as a tree with `sys` and `proc` tells it.
+fn from_tree(root: &Path) -> Inventory {
+    let tree = Tree { root: root.to_owned() };
+    let mut inventory = Inventory {
+        cpu: cpu::read(&tree),
+        memory_bytes: memory_bytes(&tree),
+        disks: disks::read(&tree),
+        links: links::read(&tree),
+        ebpf: tree.exists("sys/kernel/btf/vmlinux"),
+        arch: arch(std::env::consts::ARCH).to_owned(),
+        kernel: tree.text("proc/sys/kernel/osrelease"),
+        ..firmware::read(&tree)
+    };
+    inventory.clean();
+    inventory
+}
+
+/// `MemTotal` in bytes.
+fn memory_bytes(tree: &Tree) -> u64 {
+    tree.text("proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB"))
+        .and_then(|kib| kib.trim().parse::<u64>().ok())
+        .and_then(|kib| kib.checked_mul(1_024))
+        .unwrap_or_default()
+}
+
+/// Rust's name of an architecture as Go and Debian write it.
+fn arch(rust: &str) -> &str {
+    match rust {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "riscv64" => "riscv64",
+        other => other,
+    }
+}
+
+/// A tree of kernel attributes.
+#[derive(Debug)]
+struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn exists(&self, path: &str) -> bool {
+        self.path(path).exists()
+    }
+
+    /// The first bytes of an attribute; `None` when it is not there or does not want to be read
+    /// (`carrier` of a link that is down).
+    fn bytes(&self, path: &str, limit: u64) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(self.path(path)).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// An attribute as trimmed text, empty when there is none.
+    fn text(&self, path: &str) -> String {
+        let bytes = self.bytes(path, MAX_ATTRIBUTE).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).trim().to_owned()
+    }
+
+    /// An attribute as a number, zero when it is none.
+    fn number(&self, path: &str) -> u64 {
+        self.text(path).parse().unwrap_or_default()
+    }
+
+    /// Last part of a link's target, such as a driver's name.
+    fn link_name(&self, path: &str) -> String {
+        fs::read_link(self.path(path))
+            .ok()
+            .and_then(|target| Some(target.file_name()?.to_string_lossy().into_owned()))
+            .unwrap_or_default()
+    }
+
+    /// Names in a directory, in the kernel's order: `sda` to `sdz` before `sdaa`, `eth2`
+    /// before `eth10`.
+    fn names(&self, path: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(path)) else { return Vec::new() };
+        let mut names: Vec<String> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort_by_key(|name| {
+            let family: String = name.chars().take_while(|c| c.is_ascii_alphabetic()).take(2).collect();
+            (family, name.len(), name.clone())
+        });
+        names
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod fixture {
+    //! Trees of attributes for tests.
+
+    use super::Tree;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A tree in a temporary directory.
+    pub(crate) struct Fixture {
+        folder: tempfile::TempDir,
+    }
+
+    impl Fixture {
+        /// A tree of these files and their contents.
+        pub(crate) fn new(files: &[(&str, &str)]) -> Self {
+            let fixture = Self { folder: tempfile::tempdir().unwrap() };
+            for (path, content) in files {
+                fixture.bytes(path, content.as_bytes());
+            }
+            fixture
+        }
+
+        /// Adds a file.
+        pub(crate) fn bytes(&self, path: &str, content: &[u8]) {
+            let path = self.folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+
+        /// Adds a symbolic link.
+        pub(crate) fn link(&self, path: &str, target: &str) {
+            let path = self.folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(target, path).unwrap();
+        }
+
+        /// Where it is.
+        pub(crate) fn root(&self) -> &std::path::Path {
+            self.folder.path()
+        }
+
+        /// As the reader wants it.
+        pub(super) fn tree(&self) -> Tree {
+            Tree { root: self.root().to_owned() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fixture::Fixture;
+    use super::*;
+    use protocol::inventory::FirmwareMode;
+
+    #[test]
+    fn empty_tree_gives_an_empty_inventory() {
+        let inventory = from_tree(Fixture::new(&[]).root());
+        let expected = Inventory { arch: arch(std::env::consts::ARCH).to_owned(), ..Inventory::default() };
+        assert_eq!(inventory, expected);
+    }
+
+    #[test]
+    fn machine_is_described_from_its_tree() {
+        let fixture = Fixture::new(&[
+            ("proc/meminfo", "MemTotal:        2014020 kB\nMemFree:  1 kB\n"),
+            ("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n"),
+            ("sys/class/dmi/id/sys_vendor", "QEMU\n"),
+            ("sys/class/dmi/id/product_serial", "7XK21M3\n"),
+            ("sys/kernel/btf/vmlinux", "\u{9f}\u{eb}"),
+        ]);
+        let inventory = from_tree(fixture.root());
+        assert_eq!(inventory.memory_bytes, 2_014_020 * 1_024);
+        assert_eq!(inventory.kernel, "6.1.0-56-amd64");
+        assert_eq!((inventory.vendor.as_str(), inventory.serial.as_str()), ("QEMU", "7XK21M3"));
+        assert_eq!(inventory.firmware_mode, FirmwareMode::Bios);
+        assert!(inventory.ebpf);
+    }
+
+    #[test]
+    fn hostile_memory_sizes_are_not_believed() {
+        for text in ["MemTotal: 99999999999999999999 kB", "MemTotal: 18446744073709551615 kB", "MemTotal:"] {
+            assert_eq!(memory_bytes(&Fixture::new(&[("proc/meminfo", text)]).tree()), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_come_in_the_kernels_order() {
+        let fixture = Fixture::new(&[
+            ("d/sdaa", ""),
+            ("d/sdb", ""),
+            ("d/sda", ""),
+            ("d/nvme1n1", ""),
+            ("d/nvme0n1", ""),
+            ("d/nvme10n1", ""),
+        ]);
+        let names = fixture.tree().names("d");
+        assert_eq!(names, ["nvme0n1", "nvme1n1", "nvme10n1", "sda", "sdb", "sdaa"]);
+    }
+
+    #[test]
+    fn this_machine_has_processors_and_memory() {
+        let inventory = collect();
+        assert!(inventory.cpu.threads >= 1 && inventory.memory_bytes > 64 * 1_024 * 1_024);
+        assert!(!inventory.kernel.is_empty());
+    }
+}

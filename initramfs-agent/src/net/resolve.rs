@@ -1,0 +1,134 @@
+//! Names to addresses, by the name servers of the leases and nobody else.
+//!
+//! An IP address as host needs no name server at all.
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::Name;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// How long one question may take; two are asked of each server.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Most addresses that are tried of one name.
+const MAX_ADDRESSES: usize = 8;
+
+/// Whom to ask.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Dns {
+    /// Name servers, best first.
+    pub(crate) servers: Vec<IpAddr>,
+    /// Domains that short names are looked up in.
+    pub(crate) search: Vec<String>,
+}
+
+/// Why a name has no address.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    /// Nobody to ask.
+    #[error(
+        "no name server known to look up {0}; use an IP address in muster.server= or give dns= in muster.net="
+    )]
+    NoServer(String),
+    /// The servers do not know it or do not answer.
+    #[error("cannot look up {host} at {servers}; check the name and the name servers")]
+    Lookup {
+        /// Name.
+        host: String,
+        /// Who was asked.
+        servers: String,
+        /// What they said.
+        #[source]
+        source: NetError,
+    },
+    /// The name exists and has no address.
+    #[error("{0} has no address; check its A and AAAA records")]
+    Empty(String),
+}
+
+/// Looks up a host.
+///
+/// # Errors
+/// [`ResolveError`] names the host and who was asked.
+pub(crate) async fn lookup(host: &str, dns: &Dns) -> Result<Vec<IpAddr>, ResolveError> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![address]);
+    }
+    if dns.servers.is_empty() {
+        return Err(ResolveError::NoServer(host.to_owned()));
+    }
+    let failed = |source| ResolveError::Lookup {
+        host: host.to_owned(),
+        servers: dns.servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "),
+        source,
+    };
+    let servers = dns.servers.iter().map(|&ip| NameServerConfig::udp_and_tcp(ip)).collect();
+    let found = resolver(servers, &dns.search).map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
+    let addresses: Vec<IpAddr> = found.iter().take(MAX_ADDRESSES).collect();
+    if addresses.is_empty() { Err(ResolveError::Empty(host.to_owned())) } else { Ok(addresses) }
+}
+
+fn resolver(servers: Vec<NameServerConfig>, search: &[String]) -> Result<TokioResolver, NetError> {
+    // A search domain that is no name finds nothing; the lease has dropped those already.
+    let search = search.iter().filter_map(|name| Name::from_utf8(name).ok()).collect();
+    let mut options = ResolverOpts::default();
+    options.timeout = TIMEOUT;
+    options.attempts = 2;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+    let config = ResolverConfig::from_parts(None, search, servers);
+    TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn address_needs_no_name_server() {
+        for (host, expected) in [("10.0.2.2", "10.0.2.2"), ("fd00::1", "fd00::1")] {
+            let found = lookup(host, &Dns::default()).await.unwrap();
+            assert_eq!(found, [expected.parse::<IpAddr>().unwrap()]);
+        }
+    }
+
+    #[tokio::test]
+    async fn name_without_a_name_server_says_what_to_do() {
+        let error = lookup("muster.example", &Dns::default()).await.unwrap_err();
+        assert!(error.to_string().contains("use an IP address in muster.server="), "{error}");
+    }
+
+    /// Answers every A question with one address, the way RFC 1035 4.1 lays it out.
+    async fn name_server(socket: tokio::net::UdpSocket, address: Ipv4Addr) {
+        let mut buffer = [0; 512];
+        while let Ok((len, peer)) = socket.recv_from(&mut buffer).await {
+            let question = buffer.get(..len).unwrap();
+            // Up to the end of the question: 12 bytes of head, the name, type and class.
+            let name_len = question.get(12..).unwrap().iter().position(|&b| b == 0).unwrap() + 1;
+            let mut answer = question.get(..12 + name_len + 4).unwrap().to_vec();
+            answer.splice(2..12, [0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+            answer.extend(address.octets());
+            socket.send_to(&answer, peer).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn answer_of_the_given_server_is_used() {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let at = socket.local_addr().unwrap();
+        let server = tokio::spawn(name_server(socket, Ipv4Addr::new(192, 0, 2, 7)));
+        let mut config = NameServerConfig::udp(at.ip());
+        for connection in &mut config.connections {
+            connection.port = at.port();
+        }
+        let found = resolver(vec![config], &[]).unwrap().lookup_ip("muster.example.").await.unwrap();
+        assert_eq!(found.iter().collect::<Vec<_>>(), [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))]);
+        server.abort();
+    }
+}
