@@ -14,6 +14,8 @@ pub(crate) struct Function {
     pub(crate) depth: usize,
     /// Whether it is `async`.
     pub(crate) is_async: bool,
+    /// Whether others may call it: `pub`, also `pub(crate)` and the like.
+    pub(crate) is_public: bool,
 }
 
 /// The source with comments, strings and character literals replaced by spaces; line breaks
@@ -38,8 +40,8 @@ pub(crate) fn blank(source: &str) -> String {
 }
 
 /// The text up to the unit tests, which stand at the end of a file.
-pub(crate) fn without_tests(blanked: &str) -> String {
-    blanked.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
+pub(crate) fn without_tests(source: &str) -> String {
+    source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default().to_owned()
 }
 
 /// Where the comment or literal that begins at `at` ends; `None` when none begins there.
@@ -121,6 +123,7 @@ pub(crate) fn functions(blanked: &str) -> Vec<Function> {
             lines: body.matches('\n').count() + 1,
             depth: opened.saturating_sub(before.matches('}').count()),
             is_async: header.split_whitespace().any(|word| word == "async"),
+            is_public: header.split_whitespace().any(|word| word.starts_with("pub")),
         });
     }
     found

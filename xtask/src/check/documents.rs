@@ -4,12 +4,17 @@
 use super::{Finding, Tree};
 use crate::docs;
 use anyhow::{Context, Result};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const MAP: &str = "ARCHITECTURE.md";
+/// Where the agent gives each obstacle its code, and where people look codes up.
+const FAULTS: &str = "initramfs-agent/src/state/fault.rs";
+const CODES: &str = "docs/console-codes.md";
 
 pub(super) fn check(tree: &Tree<'_>) -> Result<Vec<Finding>> {
     let mut findings = walkthroughs(tree);
+    findings.extend(console_codes(text_of(tree, FAULTS), text_of(tree, CODES)));
     findings.extend(generated(tree)?);
     Ok(findings)
 }
@@ -46,6 +51,50 @@ fn quoted_paths(line: &str) -> impl Iterator<Item = &str> {
             && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c))
     };
     line.split('`').skip(1).step_by(2).filter(is_path)
+}
+
+fn text_of<'a>(tree: &'a Tree<'_>, path: &str) -> &'a str {
+    tree.files.iter().find(|file| file.path == path).map_or("", |file| file.text.as_str())
+}
+
+/// The table names exactly the codes the agent shows.
+fn console_codes(faults: &str, table: &str) -> Vec<Finding> {
+    let shown: BTreeSet<&str> = faults
+        .lines()
+        .filter_map(|line| line.split_once("=> \"E")?.1.get(..2))
+        .filter(|code| is_number(code))
+        .collect();
+    let told: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| E")?.get(..2))
+        .filter(|code| is_number(code))
+        .collect();
+    let mut findings = Vec::new();
+    if shown.is_empty() {
+        findings.push(Finding {
+            place: FAULTS.to_owned(),
+            problem: "gives no codes".to_owned(),
+            remedy: "the agent's codes moved: name their file in xtask/src/check/documents.rs",
+        });
+    }
+    findings.extend(shown.symmetric_difference(&told).map(|code| Finding {
+        place: CODES.to_owned(),
+        problem: format!(
+            "E{code} is in {} and not in {}",
+            pick(&shown, code, FAULTS, CODES),
+            pick(&shown, code, CODES, FAULTS)
+        ),
+        remedy: "every code on a console has one line in the table, and no other has",
+    }));
+    findings
+}
+
+fn pick<'a>(set: &BTreeSet<&str>, code: &str, yes: &'a str, no: &'a str) -> &'a str {
+    if set.contains(code) { yes } else { no }
+}
+
+fn is_number(code: &str) -> bool {
+    code.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn generated(tree: &Tree<'_>) -> Result<Vec<Finding>> {
@@ -97,6 +146,24 @@ fn files_under(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_code_without_a_line_and_a_line_without_a_code_are_found() {
+        let faults = "Self::A => \"E10\",\nSelf::B | Self::C => \"E21\",";
+        let told: Vec<_> = console_codes(faults, "| code |\n| E10 | a |\n| E99 | b |")
+            .into_iter()
+            .map(|f| f.problem)
+            .collect();
+        assert_eq!(
+            told,
+            [
+                format!("E21 is in {FAULTS} and not in {CODES}"),
+                format!("E99 is in {CODES} and not in {FAULTS}")
+            ]
+        );
+        assert!(console_codes(faults, "| E10 |\n| E21 |").is_empty());
+        assert_eq!(console_codes("", "").len(), 1);
+    }
 
     #[test]
     fn paths_are_told_from_other_quoted_words() {
