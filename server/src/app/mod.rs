@@ -1,1 +1,154 @@
-//!
+//! Use cases, one file each. Each asks first whether the caller may, then reads, lets
+//! `engine` decide, commits once, and tells the hub.
+
+use crate::hub::Hub;
+use crate::keys::Keys;
+use crate::limits::Limits;
+use crate::liveness::Liveness;
+use crate::store::{Store, StoreError};
+use engine::machine::{Machine, Presence};
+use engine::time::Timestamp;
+use protocol::agent_api::{AgentSettings, Approved};
+use protocol::config::ServerUrl;
+use protocol::event::Event;
+use protocol::rest;
+use std::sync::Arc;
+
+mod actor;
+mod agents;
+mod approve;
+mod clock;
+mod enroll;
+mod error;
+mod machines;
+mod names;
+mod register;
+mod sweep;
+mod tokens;
+
+#[cfg(test)]
+mod tests;
+
+pub use actor::{Action, Actor, MachineActor, Rights, UserActor};
+pub use clock::Clock;
+pub use enroll::Enrolled;
+pub use error::{AppError, AppErrorKind};
+pub use names::ReverseDns;
+pub use sweep::SWEEP_EVERY;
+
+/// What an operator chose when the server was started.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Name by which the server calls itself on consoles.
+    pub server_name: String,
+    /// Addresses that machines are told, in order.
+    pub advertise: Vec<ServerUrl>,
+}
+
+/// Everything the use cases work with. One per server; `http` shares it.
+#[derive(Debug)]
+pub struct App {
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) hub: Hub,
+    pub(crate) limits: Limits,
+    pub(crate) liveness: Liveness,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) reverse_dns: ReverseDns,
+}
+
+impl App {
+    /// Takes up the work where the last run left it: waiting machines count as polled now, so
+    /// that a restart changes nothing on any console.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn open(
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        settings: Settings,
+        reverse_dns: ReverseDns,
+    ) -> Result<Self, StoreError> {
+        clock.not_before(store.time_floor().await?);
+        let app = Self {
+            store,
+            keys,
+            hub: Hub::new(),
+            limits: Limits::new(),
+            liveness: Liveness::new(),
+            clock,
+            settings,
+            reverse_dns,
+        };
+        let now = app.clock.now();
+        for enrollment in app.store.live_enrollments().await? {
+            if enrollment.live_code().is_some() {
+                app.liveness.waits(enrollment.id, enrollment.source, now);
+            }
+        }
+        for (machine, last_seen) in app.store.last_seen().await? {
+            app.liveness.recall(machine, last_seen, now);
+        }
+        Ok(app)
+    }
+
+    /// Now, by the server's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// When a machine was last heard of and whether it is online.
+    pub(crate) fn presence(&self, machine: &Machine, now: Timestamp) -> Presence {
+        self.liveness.presence(machine.id, now)
+    }
+
+    /// A machine as REST shows it now.
+    pub(crate) fn view(&self, machine: &Machine) -> rest::Machine {
+        machine.view(self.presence(machine, self.clock.now()))
+    }
+
+    /// Tells everybody who watches about a machine, after its commit.
+    pub(crate) fn publish_machine(&self, action: &str, machine: &Machine, principal: &str) {
+        let key = machine.id.to_string();
+        self.publish("machines", action, key, principal, serde_json::to_value(self.view(machine)));
+        self.hub.wake(machine.id.0);
+    }
+
+    /// Tells everybody who watches about an object, after its commit.
+    pub(crate) fn publish(
+        &self,
+        kind: &str,
+        action: &str,
+        key: String,
+        principal: &str,
+        object: serde_json::Result<serde_json::Value>,
+    ) {
+        match object {
+            Ok(object) => self.hub.publish(Event {
+                time: self.clock.now().to_string(),
+                kind: kind.to_owned(),
+                action: action.to_owned(),
+                key,
+                principal: principal.to_owned(),
+                object,
+            }),
+            Err(error) => tracing::error!(kind, key, %error, "an event's object cannot be written as JSON"),
+        }
+    }
+
+    /// What a registered machine is told.
+    pub(crate) fn welcome(&self, machine: &Machine) -> Approved {
+        let now = self.clock.now();
+        Approved {
+            machine: machine.who(),
+            enrol_nonce: self.keys.nonce(now),
+            agent_config: AgentSettings::default(),
+            server_time: now.as_seconds(),
+        }
+    }
+}
+
+/// The app as handlers share it.
+pub type SharedApp = Arc<App>;

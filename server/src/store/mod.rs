@@ -1,1 +1,136 @@
+//! Everything that outlives the process: reads, and one [`Store::commit`] that stores all of a
+//! decision's [`engine::change::Changes`] or nothing.
 //!
+//! One SQL text for two engines through sqlx's `Any`: SQLite embedded (WAL, `synchronous=FULL`:
+//! what was acknowledged survives a power cut; one writing connection), PostgreSQL when one
+//! machine is not enough. Ids and JSON are TEXT, times and revisions BIGINT. Every commit first
+//! advances the one row of `head`, which puts all commits in one order on either engine; so
+//! what a commit checks before it writes cannot change under it.
+
+mod audit;
+mod commit;
+mod read;
+mod schema;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod postgres;
+
+pub use audit::{AuditBreak, AuditEntry};
+pub use commit::Conflict;
+
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{AnyPool, Executor};
+use std::path::Path;
+
+/// Connections that read, and on PostgreSQL also write.
+const CONNECTIONS: u32 = 8;
+/// Settings of every SQLite connection.
+const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                              PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
+
+/// Why the store does not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The commit does not fit what is stored; nothing was written.
+    #[error("the commit does not fit what is stored: {0}")]
+    Conflict(Conflict),
+    /// The database does not answer.
+    #[error("the database does not answer")]
+    Unavailable(#[source] sqlx::Error),
+    /// The database has no space left.
+    #[error("the database has no space left")]
+    Full(#[source] sqlx::Error),
+    /// A row has other contents than this program writes.
+    #[error("table {table} holds a row that cannot be read: {reason}")]
+    Damaged {
+        /// Table.
+        table: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A later version of the program wrote the database.
+    #[error(
+        "the database has schema {found}, this version reads up to {known}; use the version that wrote it, or a later one"
+    )]
+    NewerSchema {
+        /// Schema found.
+        found: i64,
+        /// Latest schema this program knows.
+        known: i64,
+    },
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        // SQLITE_FULL and PostgreSQL's disk_full.
+        let full =
+            matches!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("13" | "53100"));
+        if full { Self::Full(error) } else { Self::Unavailable(error) }
+    }
+}
+
+impl StoreError {
+    /// Whether somebody else changed the object between the read and the commit: read it
+    /// again, decide again.
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Conflict(Conflict::Stale | Conflict::Exists))
+    }
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    readers: AnyPool,
+    writer: AnyPool,
+    begin: &'static str,
+}
+
+impl Store {
+    /// Opens the SQLite database at `path`, making it if it is missing, and brings its schema
+    /// up to date.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or a later version wrote it.
+    pub async fn sqlite(path: &Path) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let url = sqlite_url(path)?;
+        let pool = |connections| {
+            AnyPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+                Box::pin(async move { connection.execute(SQLITE_PRAGMAS).await.map(drop) })
+            })
+        };
+        // The writer comes first: it makes the file and turns its log on.
+        let writer = pool(1).connect(&url).await?;
+        schema::migrate(&writer).await?;
+        let readers = pool(CONNECTIONS).connect(&url).await?;
+        Ok(Self { readers, writer, begin: "BEGIN IMMEDIATE" })
+    }
+
+    /// Opens a PostgreSQL database by its URL and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it does not answer, or a later version wrote it.
+    pub async fn postgres(url: &str) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).connect(url).await?;
+        schema::migrate(&pool).await?;
+        Ok(Self { readers: pool.clone(), writer: pool, begin: "BEGIN" })
+    }
+
+    /// Finishes what is under way and closes every connection.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.readers.close().await;
+    }
+}
+
+fn sqlite_url(path: &Path) -> Result<String, StoreError> {
+    let text = path.to_str().filter(|text| !text.contains(['?', '#', '%'])).ok_or_else(|| {
+        StoreError::Unavailable(sqlx::Error::Configuration(
+            "the data directory's path must be UTF-8 without ?, # and %".into(),
+        ))
+    })?;
+    Ok(format!("sqlite://{text}?mode=rwc"))
+}

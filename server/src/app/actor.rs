@@ -1,0 +1,197 @@
+//! Who calls, and what they may do: the first line of every use case asks.
+
+use super::error::{AppError, AppErrorKind};
+use crate::keys::MachineCaller;
+use engine::change::Cause;
+use engine::time::Timestamp;
+use protocol::ids::{KeyThumbprint, MachineId};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// Everything a caller can be allowed to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Look a code up.
+    BootstrapLookup,
+    /// See all waiting machines, and approve without a code.
+    BootstrapList,
+    /// Approve or deny a waiting machine.
+    BootstrapApprove,
+    /// Issue a bootstrap token.
+    BootstrapTokenCreate,
+    /// Read machines.
+    MachineRead,
+    /// Delete a machine.
+    MachineDelete,
+    /// Watch events.
+    EventsWatch,
+    /// Read what this server is.
+    InfoRead,
+    /// Issue an API token for oneself.
+    ApiTokenCreate,
+    /// Heartbeat as oneself.
+    MachineSelf,
+}
+
+impl Action {
+    /// The action as messages and access roles name it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BootstrapLookup => "bootstrap:lookup",
+            Self::BootstrapList => "bootstrap:list",
+            Self::BootstrapApprove => "bootstrap:approve",
+            Self::BootstrapTokenCreate => "bootstrap:token",
+            Self::MachineRead => "machines:read",
+            Self::MachineDelete => "machines:delete",
+            Self::EventsWatch => "events:watch",
+            Self::InfoRead => "info:read",
+            Self::ApiTokenCreate => "users:token",
+            Self::MachineSelf => "machines:self",
+        }
+    }
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rights {
+    /// Everything an operator can do.
+    All,
+    /// These and nothing else.
+    Only(BTreeSet<Action>),
+}
+
+impl Rights {
+    fn allow(&self, action: Action) -> bool {
+        match self {
+            Self::All => action != Action::MachineSelf,
+            Self::Only(allowed) => allowed.contains(&action),
+        }
+    }
+}
+
+/// A person, or a program that acts for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserActor {
+    /// User name.
+    pub name: String,
+    /// What the user may do.
+    pub rights: Rights,
+    /// Address of the peer.
+    pub source: IpAddr,
+    /// Id of the request in the log.
+    pub request_id: String,
+}
+
+/// A registered machine: its proof held and its access token is this key's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineActor {
+    /// Which machine the access token speaks for.
+    pub id: MachineId,
+    /// The key that made the proof.
+    pub key: KeyThumbprint,
+    /// Address of the peer.
+    pub source: IpAddr,
+    /// Id of the request in the log.
+    pub request_id: String,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A user.
+    User(UserActor),
+    /// A registered machine, about itself only.
+    Machine(MachineActor),
+    /// The server itself, for the named reason.
+    System(&'static str),
+}
+
+impl Actor {
+    /// Refuses whatever the caller may not do.
+    ///
+    /// # Errors
+    /// `forbidden`, with the missing right in words.
+    pub fn require(&self, action: Action) -> Result<(), AppError> {
+        let allowed = match self {
+            Self::User(user) => user.rights.allow(action),
+            Self::Machine(_) => action == Action::MachineSelf,
+            Self::System(_) => true,
+        };
+        if allowed {
+            return Ok(());
+        }
+        let message = format!("this needs the right {}, which the caller does not have", action.word());
+        Err(AppError::new(AppErrorKind::Forbidden, message))
+    }
+
+    /// Whether the caller may do this.
+    pub fn may(&self, action: Action) -> bool {
+        self.require(action).is_ok()
+    }
+
+    /// As events and the audit log name the caller.
+    pub fn principal(&self) -> String {
+        match self {
+            Self::User(user) => format!("user:{}", user.name),
+            Self::Machine(machine) => format!("machine:{}", machine.id),
+            Self::System(_) => "system".to_owned(),
+        }
+    }
+
+    /// The caller as the reason for a change.
+    pub fn cause(&self, at: Timestamp) -> Cause {
+        let (source, request_id) = match self {
+            Self::User(user) => (Some(user.source), user.request_id.clone()),
+            Self::Machine(machine) => (Some(machine.source), machine.request_id.clone()),
+            Self::System(_) => (None, String::new()),
+        };
+        Cause { principal: self.principal(), source, request_id, at }
+    }
+}
+
+/// A key that proved itself, as the reason for a change.
+pub(crate) fn cause_of(caller: &MachineCaller, at: Timestamp) -> Cause {
+    Cause {
+        principal: format!("key:{}", caller.key),
+        source: Some(caller.source),
+        request_id: caller.request_id.clone(),
+        at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(rights: Rights) -> Actor {
+        Actor::User(UserActor {
+            name: "eve".into(),
+            rights,
+            source: IpAddr::from([127, 0, 0, 1]),
+            request_id: String::new(),
+        })
+    }
+
+    #[test]
+    fn narrow_user_is_told_which_right_is_missing() {
+        let eve = user(Rights::Only(BTreeSet::from([Action::MachineRead])));
+        assert!(eve.may(Action::MachineRead));
+        assert_eq!(
+            eve.require(Action::MachineDelete).unwrap_err().to_string(),
+            "this needs the right machines:delete, which the caller does not have"
+        );
+    }
+
+    #[test]
+    fn machine_speaks_for_itself_only_and_no_user_speaks_as_a_machine() {
+        let machine = Actor::Machine(MachineActor {
+            id: MachineId(uuid::Uuid::nil()),
+            key: KeyThumbprint([0; 32]),
+            source: IpAddr::from([127, 0, 0, 1]),
+            request_id: String::new(),
+        });
+        assert!(machine.may(Action::MachineSelf));
+        assert!(!machine.may(Action::MachineRead));
+        assert!(!user(Rights::All).may(Action::MachineSelf));
+    }
+}

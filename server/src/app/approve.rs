@@ -1,0 +1,334 @@
+//! The code exchange as operators see it: look up, compare, approve or deny
+//! (`spec/security.md` 2.3, 2.5, 2.6).
+//!
+//! Codes that are no codes are answered without a look-up and never counted. Wrong codes are
+//! charged to the account that typed them. Approving from the list needs no code and is never
+//! slowed down.
+
+use super::App;
+use super::actor::{Action, Actor};
+use super::enroll::busy;
+use super::error::{AppError, AppErrorKind};
+use crate::limits::Miss;
+use crate::store::{Conflict, StoreError};
+use engine::change::{AuditKind, AuditRow, Changes};
+use engine::enrollment::{
+    Approval, Becomes, CODE_REST, DecisionError, Enrollment, State, Surroundings, preview, warnings,
+};
+use engine::identity::{hints, rank};
+use engine::machine::{Machine, Name};
+use engine::time::Timestamp;
+use protocol::code::{BootstrapCode, Fingerprint};
+use protocol::ids::{EnrollmentId, MachineId};
+use protocol::rest::{self, ApproveRequest, DenyRequest, EnrollmentPreview};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How often a decision is taken again because somebody else's commit came between.
+const RETRIES: usize = 4;
+/// Suffixes tried for a default name that is taken, before the machine's id is used.
+const SUFFIXES: u32 = 50;
+
+impl App {
+    /// The waiting machine that a code selects.
+    ///
+    /// # Errors
+    /// `malformed_code` without a look-up, `code_not_found` for every other miss,
+    /// `too_many_attempts` for this account only.
+    pub async fn lookup(&self, actor: &Actor, code: &str) -> Result<EnrollmentPreview, AppError> {
+        actor.require(Action::BootstrapLookup)?;
+        let code = parse_code(code)?;
+        let found = self.guess(actor, code, None).await?;
+        let row = AuditRow::new(AuditKind::LookupHit, &actor.cause(self.clock.now())).key(found.key);
+        self.audit(enrollment_row(row, &found)).await?;
+        self.preview(&found).await
+    }
+
+    /// All waiting machines, without their codes.
+    ///
+    /// # Errors
+    /// `forbidden` without `bootstrap:list`.
+    pub async fn enrollments(&self, actor: &Actor) -> Result<Vec<EnrollmentPreview>, AppError> {
+        actor.require(Action::BootstrapList)?;
+        let mut previews = Vec::new();
+        for enrollment in self.store.live_enrollments().await? {
+            if enrollment.live_code().is_some() {
+                previews.push(self.preview(&enrollment).await?);
+            }
+        }
+        Ok(previews)
+    }
+
+    /// Approves a waiting machine: what the operator saw is what is registered.
+    ///
+    /// # Errors
+    /// Those of `spec/security.md` 2.5; the loser of a race gets `already_decided`.
+    pub async fn approve(
+        &self,
+        actor: &Actor,
+        id: EnrollmentId,
+        request: ApproveRequest,
+    ) -> Result<rest::Machine, AppError> {
+        actor.require(Action::BootstrapApprove)?;
+        let wish = Wish::parse(actor, &request)?;
+        if let Some(code) = wish.code {
+            self.guess(actor, code, Some(id)).await?;
+        }
+        for attempt in 0..SUFFIXES {
+            let enrollment = self.enrollment(id).await?;
+            let approval = self.approval(&enrollment, &wish, attempt).await?;
+            let cause = actor.cause(self.clock.now());
+            let (approved, machine, changes) = enrollment.approve(approval, &cause)?;
+            match self.store.commit(&changes).await {
+                Ok(revision) => {
+                    let machine = Machine { revision, ..machine };
+                    self.registered(&machine, wish.merge.is_some(), &cause.principal);
+                    self.settled(&approved, &cause.principal).await;
+                    return Ok(self.view(&machine));
+                }
+                Err(StoreError::Conflict(Conflict::NameTaken)) if wish.may_be_renamed() => {
+                    tracing::debug!(attempt, "a machine's default name is taken");
+                }
+                Err(error) if error.is_stale() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// What is approved. After `attempt` taken names the next suffix is tried.
+    async fn approval(
+        &self,
+        enrollment: &Enrollment,
+        wish: &Wish,
+        attempt: u32,
+    ) -> Result<Approval, AppError> {
+        let now = self.clock.now();
+        let around = self.surroundings(enrollment, now).await?;
+        let becomes = match wish.merge {
+            Some(target) => self.merge_target(target, wish, now).await?,
+            None => {
+                let id = MachineId(Uuid::new_v4());
+                let suggested = || Name::suggest(&enrollment.inventory, around.reverse_dns.as_deref(), &id);
+                let name = wish.name.clone().unwrap_or_else(suggested);
+                let name = if attempt == 0 { name } else { name.with_suffix(attempt + 1) };
+                Becomes::New { id, name }
+            }
+        };
+        Ok(Approval {
+            code: wish.code,
+            fingerprint: wish.fingerprint,
+            fingerprint_confirmed: wish.fingerprint_confirmed,
+            has_warnings: !warnings(enrollment, &around, now).is_empty(),
+            last_poll: around.last_poll,
+            becomes,
+        })
+    }
+
+    async fn merge_target(&self, id: MachineId, wish: &Wish, now: Timestamp) -> Result<Becomes, AppError> {
+        let machine = self.store.machine(id).await?.ok_or_else(|| {
+            AppError::new(AppErrorKind::Invalid, format!("merge: there is no machine {id}"))
+        })?;
+        let online = self.presence(&machine, now).online;
+        Ok(Becomes::Merged { machine: Box::new(machine), online, name: wish.name.clone() })
+    }
+
+    /// Denies a waiting machine. Its key pauses, ten minutes at first.
+    ///
+    /// # Errors
+    /// `already_decided` when somebody was faster.
+    pub async fn deny(
+        &self,
+        actor: &Actor,
+        id: EnrollmentId,
+        request: DenyRequest,
+    ) -> Result<EnrollmentPreview, AppError> {
+        actor.require(Action::BootstrapApprove)?;
+        for _ in 0..RETRIES {
+            let enrollment = self.enrollment(id).await?;
+            let cause = actor.cause(self.clock.now());
+            let earlier = self.strikes(&enrollment, cause.at).await?;
+            let (denied, changes) = enrollment.deny(request.reason.as_deref(), earlier, &cause)?;
+            match self.store.commit(&changes).await {
+                Ok(_) => {
+                    let preview = self.preview(&denied).await?;
+                    self.settled(&denied, &cause.principal).await;
+                    return Ok(preview);
+                }
+                Err(error) if error.is_stale() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(busy())
+    }
+
+    /// How often in a row the key was denied. A day without asking again forgets.
+    async fn strikes(&self, enrollment: &Enrollment, now: Timestamp) -> Result<u32, AppError> {
+        let earlier = self.store.enrollments_of_key(enrollment.key).await?;
+        let lately = earlier.iter().filter_map(|one| match &one.state {
+            State::Denied { until, strikes, .. } if now.since(*until) < CODE_REST => Some(*strikes),
+            State::Denied { .. }
+            | State::Pending { .. }
+            | State::Approved { .. }
+            | State::Enrolled { .. }
+            | State::Cancelled { .. }
+            | State::Expired { .. }
+            | State::Unclaimed { .. } => None,
+        });
+        Ok(lately.max().unwrap_or(0))
+    }
+
+    /// Looks a typed code up and charges the account when it selects nothing, or not `expected`.
+    async fn guess(
+        &self,
+        actor: &Actor,
+        code: BootstrapCode,
+        expected: Option<EnrollmentId>,
+    ) -> Result<Enrollment, AppError> {
+        let account = actor.principal();
+        let now = self.clock.now();
+        if self.limits.needs_step_up(&account) {
+            let message = "too many wrong codes were typed on this server: log in again, then retry";
+            return Err(AppError::new(AppErrorKind::StepUp, message));
+        }
+        self.limits.guess(&account, now).map_err(|limited| {
+            let message = format!("too many wrong codes; retry in {} s", limited.retry_after);
+            AppError::new(AppErrorKind::TooManyAttempts, message).after(limited.retry_after)
+        })?;
+        let found = self.store.enrollment_of_code(code).await?;
+        // An enrollment that was approved a moment ago is for `approve` to answer.
+        let raced = |one: &Enrollment| expected == Some(one.id) && one.live_code().is_none();
+        match found.filter(|one| one.answers_to(code, now) || raced(one)) {
+            Some(enrollment) if expected.is_none_or(|id| id == enrollment.id) => {
+                self.limits.hit(&account);
+                Ok(enrollment)
+            }
+            Some(_) | None => {
+                self.note_miss(actor, &account, now).await?;
+                Err(DecisionError::CodeNotFound.into())
+            }
+        }
+    }
+
+    async fn note_miss(&self, actor: &Actor, account: &str, now: Timestamp) -> Result<(), AppError> {
+        let cause = actor.cause(now);
+        let changes = Changes::new(now).audit(AuditRow::new(AuditKind::LookupMiss, &cause));
+        let changes = match self.limits.miss(account, now) {
+            Miss::Counted => changes,
+            Miss::Alarm => {
+                tracing::warn!("60 wrong bootstrap codes within an hour: is somebody guessing?");
+                let row = AuditRow::new(AuditKind::RateLimitTripped, &cause);
+                changes.audit(row.reason("60 wrong bootstrap codes within an hour"))
+            }
+        };
+        self.store.commit(&changes).await?;
+        Ok(())
+    }
+
+    /// The password of this user was entered just now: what too many wrong codes asked for.
+    pub fn password_entered(&self, user: &str) {
+        self.limits.password_entered(&format!("user:{user}"));
+    }
+
+    /// Stores one audit row on its own.
+    pub(crate) async fn audit(&self, row: AuditRow) -> Result<(), AppError> {
+        self.store.commit(&Changes::new(row.at).audit(row)).await?;
+        Ok(())
+    }
+
+    async fn enrollment(&self, id: EnrollmentId) -> Result<Enrollment, AppError> {
+        let found = self.store.enrollment(id).await?;
+        found.ok_or_else(|| AppError::not_found("enrollments", &id.to_string()))
+    }
+
+    /// What an operator sees of an enrollment.
+    pub(super) async fn preview(&self, enrollment: &Enrollment) -> Result<EnrollmentPreview, AppError> {
+        let now = self.clock.now();
+        let around = self.surroundings(enrollment, now).await?;
+        Ok(preview(enrollment, &around, now))
+    }
+
+    async fn surroundings(&self, enrollment: &Enrollment, now: Timestamp) -> Result<Surroundings, AppError> {
+        let hints = hints(&enrollment.inventory);
+        let lookalikes = self.store.lookalikes(&hints).await?;
+        let others = lookalikes.into_iter().filter(|machine| machine.key != Some(enrollment.key));
+        let matches = rank(&enrollment.inventory, others.collect());
+        let matches = matches.into_iter().map(|found| {
+            let presence = self.presence(&found.machine, now);
+            (found, presence)
+        });
+        let named = enrollment.inventory.host_name.contains('.');
+        let reverse_dns = if named { None } else { self.reverse_dns.name_of(enrollment.source).await };
+        Ok(Surroundings {
+            last_poll: self.liveness.last_poll(enrollment.id).unwrap_or(enrollment.created_at),
+            matches: matches.collect(),
+            relatives: self.store.relatives(&hints, now.minus(Duration::from_secs(86_400))).await?,
+            reverse_dns,
+        })
+    }
+
+    /// Tells everybody who watches about an enrollment, after its commit.
+    pub(super) async fn publish_enrollment(&self, action: &str, enrollment: &Enrollment, principal: &str) {
+        if self.hub.subscribers() == 0 {
+            return;
+        }
+        match self.preview(enrollment).await {
+            Ok(preview) => {
+                let key = enrollment.id.to_string();
+                self.publish("enrollments", action, key, principal, serde_json::to_value(preview));
+            }
+            // It is committed; who watches reads it with the next event or reload.
+            Err(error) => tracing::warn!(%error, "an enrollment's event was not sent"),
+        }
+    }
+
+    /// After the commit that registered a machine or gave it a new key.
+    pub(super) fn registered(&self, machine: &Machine, existed: bool, principal: &str) {
+        if !existed {
+            self.liveness.recall(machine.id, None, self.clock.now());
+        }
+        self.publish_machine(if existed { "update" } else { "create" }, machine, principal);
+    }
+}
+
+/// An approval as the operator asked for it, with every text parsed.
+struct Wish {
+    code: Option<BootstrapCode>,
+    fingerprint: Fingerprint,
+    fingerprint_confirmed: bool,
+    name: Option<Name>,
+    merge: Option<MachineId>,
+}
+
+impl Wish {
+    fn parse(actor: &Actor, request: &ApproveRequest) -> Result<Self, AppError> {
+        let code = request.code.as_deref().map(parse_code).transpose()?;
+        if code.is_none() {
+            actor.require(Action::BootstrapList)?;
+        }
+        let fingerprint = request.fingerprint.parse().map_err(|_| DecisionError::FingerprintMismatch)?;
+        let name = request.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
+        Ok(Self {
+            code,
+            fingerprint,
+            fingerprint_confirmed: request.fingerprint_confirmed,
+            name: name.map(str::parse).transpose()?,
+            merge: request.merge,
+        })
+    }
+
+    /// A name nobody chose may get a suffix.
+    fn may_be_renamed(&self) -> bool {
+        self.name.is_none() && self.merge.is_none()
+    }
+}
+
+fn parse_code(text: &str) -> Result<BootstrapCode, AppError> {
+    text.parse::<BootstrapCode>()
+        .map_err(|error| AppError::new(AppErrorKind::MalformedCode, error.to_string()))
+}
+
+fn enrollment_row(mut row: AuditRow, enrollment: &Enrollment) -> AuditRow {
+    row.enrollment = Some(enrollment.id);
+    row
+}

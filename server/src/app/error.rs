@@ -1,0 +1,226 @@
+//! What a use case answers when it does not do what was asked. Knows no HTTP: `http/error.rs`
+//! holds the one table of status codes.
+
+use crate::store::{Conflict, StoreError};
+use engine::admission::Refused;
+use engine::enrollment::DecisionError;
+use engine::machine::NameError;
+use protocol::agent_api::RefusalKind;
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What sort of no it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppErrorKind {
+    /// A machine's call, refused in the machine's words.
+    Refused(RefusalKind),
+    /// Nobody is logged in, or the password is wrong.
+    Unauthenticated,
+    /// The caller must enter the password again.
+    StepUp,
+    /// The caller lacks a right.
+    Forbidden,
+    /// No such object.
+    NotFound,
+    /// Not what the route expects.
+    BadRequest,
+    /// Not a code at all; nothing was looked up.
+    MalformedCode,
+    /// The code selects nothing: unknown, retired and out of scope look alike.
+    CodeNotFound,
+    /// The fingerprint is another machine's.
+    FingerprintMismatch,
+    /// Somebody was faster.
+    AlreadyDecided,
+    /// The waiting machine is not heard any more.
+    MachineGone,
+    /// Understood, and not acceptable as it is.
+    Invalid,
+    /// Something else has this name, or changed meanwhile.
+    Conflict,
+    /// Too many wrong codes from this account.
+    TooManyAttempts,
+    /// Too large.
+    TooLarge,
+    /// The database is away, or everything is full: later.
+    Unavailable,
+    /// The disk of the server is full.
+    StorageFull,
+    /// A defect of ours.
+    Internal,
+}
+
+impl AppErrorKind {
+    /// The `Type` of an operator's error body.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "AUTH",
+            Self::StepUp => "step_up",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::BadRequest => "invalid_request",
+            Self::MalformedCode => "malformed_code",
+            Self::CodeNotFound => "code_not_found",
+            Self::FingerprintMismatch => "fingerprint_mismatch",
+            Self::AlreadyDecided => "already_decided",
+            Self::MachineGone => "machine_gone",
+            Self::Invalid => "ValidationError",
+            Self::Conflict => "conflict",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::TooLarge => "too_large",
+            Self::Unavailable => "temporarily_unavailable",
+            Self::StorageFull => "storage_full",
+            Self::Refused(_) | Self::Internal => "internal",
+        }
+    }
+
+    /// The word a machine is told, whatever the use case called it.
+    pub const fn refusal(self) -> RefusalKind {
+        match self {
+            Self::Refused(kind) => kind,
+            Self::Unauthenticated | Self::StepUp => RefusalKind::InvalidProof,
+            Self::Forbidden => RefusalKind::AccessDenied,
+            Self::NotFound | Self::CodeNotFound => RefusalKind::UnknownRequest,
+            Self::BadRequest | Self::MalformedCode | Self::Invalid => RefusalKind::InvalidRequest,
+            Self::TooManyAttempts => RefusalKind::SlowDown,
+            Self::TooLarge => RefusalKind::TooLarge,
+            Self::FingerprintMismatch
+            | Self::AlreadyDecided
+            | Self::MachineGone
+            | Self::Conflict
+            | Self::Unavailable
+            | Self::StorageFull
+            | Self::Internal => RefusalKind::TemporarilyUnavailable,
+        }
+    }
+}
+
+/// A use case's no.
+#[derive(Debug)]
+pub struct AppError {
+    /// What sort.
+    pub kind: AppErrorKind,
+    /// A sentence for the caller, without anything the caller may not know.
+    pub message: String,
+    /// Seconds to wait before trying again.
+    pub retry_after: Option<u64>,
+    /// New seconds between polls, with `slow_down`.
+    pub interval: Option<u64>,
+    /// Collection and key of the object concerned.
+    pub object: Option<(&'static str, String)>,
+    /// The cause, for the log only.
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl AppError {
+    /// A no with its sentence.
+    pub fn new(kind: AppErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after: None, interval: None, object: None, cause: None }
+    }
+
+    /// A machine's no.
+    pub fn refused(kind: RefusalKind, message: impl Into<String>) -> Self {
+        Self::new(AppErrorKind::Refused(kind), message)
+    }
+
+    /// No object of this collection has this key.
+    pub fn not_found(collection: &'static str, key: &str) -> Self {
+        let mut error = Self::new(AppErrorKind::NotFound, format!("{collection}: nothing is called {key:?}"));
+        error.object = Some((collection, key.to_owned()));
+        error
+    }
+
+    /// The same, to be tried again after this many seconds.
+    #[must_use]
+    pub fn after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The same with its cause, which only the log tells.
+    #[must_use]
+    pub fn because(mut self, cause: impl StdError + Send + Sync + 'static) -> Self {
+        self.cause = Some(Box::new(cause));
+        self
+    }
+
+    /// A defect of ours: the caller learns that it happened, the log what.
+    pub fn internal(cause: impl StdError + Send + Sync + 'static) -> Self {
+        Self::new(AppErrorKind::Internal, "the server failed at this; its log says why").because(cause)
+    }
+}
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for AppError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as &(dyn StdError + 'static))
+    }
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict(Conflict::NameTaken) => {
+                Self::new(AppErrorKind::Conflict, "another machine has this name; choose a different one")
+            }
+            StoreError::Conflict(
+                Conflict::Stale
+                | Conflict::CodeTaken
+                | Conflict::KeyTaken
+                | Conflict::Exists
+                | Conflict::UsedUp,
+            ) => Self::new(AppErrorKind::Conflict, "it was changed meanwhile; look again").because(error),
+            StoreError::Full(_) => {
+                Self::new(AppErrorKind::StorageFull, "the server's disk is full; free some space")
+                    .because(error)
+            }
+            StoreError::Unavailable(_) => {
+                Self::new(AppErrorKind::Unavailable, "the database does not answer").after(5).because(error)
+            }
+            StoreError::Damaged { .. } | StoreError::NewerSchema { .. } => Self::internal(error),
+        }
+    }
+}
+
+impl From<DecisionError> for AppError {
+    fn from(error: DecisionError) -> Self {
+        let kind = match &error {
+            DecisionError::AlreadyDecided { .. } => AppErrorKind::AlreadyDecided,
+            DecisionError::CodeNotFound => AppErrorKind::CodeNotFound,
+            DecisionError::FingerprintMismatch => AppErrorKind::FingerprintMismatch,
+            DecisionError::Unconfirmed => AppErrorKind::Invalid,
+            DecisionError::Gone(_) => AppErrorKind::MachineGone,
+            DecisionError::MergeOnline(_) => AppErrorKind::Conflict,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<NameError> for AppError {
+    fn from(error: NameError) -> Self {
+        Self::new(AppErrorKind::Invalid, error.to_string())
+    }
+}
+
+impl From<Refused> for AppError {
+    fn from(error: Refused) -> Self {
+        // Which constraint failed is for the audit log only.
+        let (kind, message) = match error {
+            Refused::Foreign => (RefusalKind::InvalidToken, "bootstrap token is not one of this server's"),
+            Refused::Expired => (RefusalKind::TokenExpired, "bootstrap token expired"),
+            Refused::Revoked => (RefusalKind::TokenRevoked, "bootstrap token was revoked"),
+            Refused::Constraint(_) => {
+                (RefusalKind::ConstraintFailed, "bootstrap token does not cover this machine")
+            }
+            Refused::NeedsApproval => {
+                (RefusalKind::ConstraintFailed, "bootstrap token leaves the approval to an operator")
+            }
+        };
+        Self::refused(kind, message)
+    }
+}

@@ -1,0 +1,410 @@
+//! The one way to write: a decision's changes, all or none.
+
+use super::audit::Chain;
+use super::read::{placeholders, to_json};
+use super::{Store, StoreError};
+use engine::change::{Change, Changes, IssuedToken, Record, Revision};
+use engine::enrollment::{CODE_REST, Enrollment};
+use engine::identity::{Hint, hints};
+use engine::machine::Machine;
+use engine::time::Timestamp;
+use protocol::code::BootstrapCode;
+use protocol::ids::{EnrollmentId, MachineId};
+use protocol::inventory::Inventory;
+use protocol::rest::EnrollmentState;
+use sqlx::{Any, AssertSqlSafe, Row, Transaction};
+
+/// How a commit does not fit what is stored. Nothing of it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The object changed or went since it was read.
+    #[error("an object changed since it was read")]
+    Stale,
+    /// The object is there already.
+    #[error("an object exists already")]
+    Exists,
+    /// The code, or one that a slip turns into it, is live or rests.
+    #[error("a code is too near to another one")]
+    CodeTaken,
+    /// Another machine has the name.
+    #[error("a machine's name is taken")]
+    NameTaken,
+    /// Another machine has the key.
+    #[error("a machine's key is taken")]
+    KeyTaken,
+    /// The token registered as many machines as it may.
+    #[error("a bootstrap token registered as many machines as it may")]
+    UsedUp,
+}
+
+impl From<Conflict> for StoreError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+/// One commit under way.
+struct Writing {
+    transaction: Transaction<'static, Any>,
+    revision: i64,
+    chain: Chain,
+}
+
+impl Store {
+    /// Stores all changes, or none. When it returns, they are on disk. Answers the commit's
+    /// revision, which every object in it now has.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when they do not fit what is stored.
+    pub async fn commit(&self, changes: &Changes) -> Result<Revision, StoreError> {
+        let mut transaction = self.writer.begin_with(self.begin).await?;
+        let sql = "UPDATE head SET revision = revision + 1, \
+                   latest = CASE WHEN latest < $1 THEN $1 ELSE latest END \
+                   RETURNING revision, audit_rows, audit_hash";
+        let head = sqlx::query(sql).bind(changes.at.as_millis()).fetch_one(&mut *transaction).await?;
+        let chain = Chain { rows: head.try_get("audit_rows")?, hash: head.try_get("audit_hash")? };
+        let mut writing = Writing { transaction, revision: head.try_get("revision")?, chain };
+        for change in &changes.list {
+            writing.write(change).await?;
+        }
+        writing.finish().await
+    }
+}
+
+impl Writing {
+    async fn finish(mut self) -> Result<Revision, StoreError> {
+        sqlx::query("UPDATE head SET audit_rows = $1, audit_hash = $2")
+            .bind(self.chain.rows)
+            .bind(self.chain.hash)
+            .execute(&mut *self.transaction)
+            .await?;
+        self.transaction.commit().await?;
+        Ok(Revision(self.revision))
+    }
+
+    async fn write(&mut self, change: &Change) -> Result<(), StoreError> {
+        match change {
+            Change::InsertEnrollment(enrollment) => self.insert_enrollment(enrollment).await,
+            Change::UpdateEnrollment(enrollment) => self.update_enrollment(enrollment).await,
+            Change::TakeCode { code, enrollment, at } => self.take_code(*code, *enrollment, *at).await,
+            Change::RetireCode { code, at } => self.retire_code(*code, *at).await,
+            Change::InsertMachine(machine) => self.insert_machine(machine).await,
+            Change::UpdateMachine(machine) => self.update_machine(machine).await,
+            Change::DeleteMachine { id, revision } => self.delete_machine(*id, *revision).await,
+            Change::Seen(seen) => self.seen(seen).await,
+            Change::IssueToken(token) => self.issue_token(token).await,
+            Change::UseToken { jti, max } => self.use_token(jti, *max).await,
+            Change::PutRecord(record) => self.put_record(record).await,
+            Change::DeleteRecord { kind, key } => self.delete_record(kind, key).await,
+            Change::ForgetCodes(before) => {
+                self.forget("DELETE FROM code WHERE retired_at < $1", *before).await
+            }
+            Change::ForgetEnrollments(before) => self.forget_enrollments(*before).await,
+            Change::ForgetTokens(before) => {
+                self.forget("DELETE FROM bootstrap_token WHERE expires_at < $1", *before).await
+            }
+            Change::Audit(row) => self.chain.append(&mut self.transaction, row).await,
+        }
+    }
+
+    async fn insert_enrollment(&mut self, enrollment: &Enrollment) -> Result<(), StoreError> {
+        // One key waits once, however often it asks at the same time.
+        let sql = "SELECT id FROM enrollment WHERE id = $1 OR (machine_key = $2 AND state = 'Pending')";
+        let (id, key) = (enrollment.id.to_string(), enrollment.key.to_string());
+        let taken = sqlx::query(sql)
+            .bind(id.clone())
+            .bind(key.clone())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if taken.is_some() {
+            return Err(Conflict::Exists.into());
+        }
+        let sql = "INSERT INTO enrollment (id, machine_key, state, created_at, body, revision) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(sql)
+            .bind(id.clone())
+            .bind(key)
+            .bind(state_word(enrollment))
+            .bind(enrollment.created_at.as_millis())
+            .bind(to_json("enrollment", enrollment)?)
+            .bind(self.revision)
+            .execute(&mut *self.transaction)
+            .await?;
+        self.put_hints(&id, &enrollment.inventory).await
+    }
+
+    async fn update_enrollment(&mut self, enrollment: &Enrollment) -> Result<(), StoreError> {
+        let sql = "UPDATE enrollment SET state = $1, ended_at = $2, body = $3, revision = $4 \
+                   WHERE id = $5 AND revision = $6";
+        let done = sqlx::query(sql)
+            .bind(state_word(enrollment))
+            .bind(enrollment.ended_at().map(Timestamp::as_millis))
+            .bind(to_json("enrollment", enrollment)?)
+            .bind(self.revision)
+            .bind(enrollment.id.to_string())
+            .bind(enrollment.revision.0)
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())
+    }
+
+    async fn take_code(
+        &mut self,
+        code: BootstrapCode,
+        enrollment: EnrollmentId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut near = code.neighbours();
+        near.push(code);
+        let sql = format!(
+            "SELECT code FROM code WHERE code IN ({}) AND (retired_at IS NULL OR retired_at > ${}) LIMIT 1",
+            placeholders(near.len()),
+            near.len() + 1
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for code in &near {
+            query = query.bind(code.as_str().to_owned());
+        }
+        let taken =
+            query.bind(at.minus(CODE_REST).as_millis()).fetch_optional(&mut *self.transaction).await?;
+        if taken.is_some() {
+            return Err(Conflict::CodeTaken.into());
+        }
+        // A row that rested long enough may still wait for the sweep.
+        let text = code.as_str().to_owned();
+        sqlx::query("DELETE FROM code WHERE code = $1")
+            .bind(text.clone())
+            .execute(&mut *self.transaction)
+            .await?;
+        sqlx::query("INSERT INTO code (code, enrollment) VALUES ($1, $2)")
+            .bind(text)
+            .bind(enrollment.to_string())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn retire_code(&mut self, code: BootstrapCode, at: Timestamp) -> Result<(), StoreError> {
+        let done = sqlx::query("UPDATE code SET retired_at = $1 WHERE code = $2 AND retired_at IS NULL")
+            .bind(at.as_millis())
+            .bind(code.as_str().to_owned())
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())
+    }
+
+    async fn insert_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
+        self.check_machine_is_unique(machine).await?;
+        let sql = "INSERT INTO machine (id, name, machine_key, body, revision) VALUES ($1, $2, $3, $4, $5)";
+        let id = machine.id.to_string();
+        sqlx::query(sql)
+            .bind(id.clone())
+            .bind(machine.name.as_str().to_owned())
+            .bind(machine.key.map(|key| key.to_string()))
+            .bind(to_json("machine", machine)?)
+            .bind(self.revision)
+            .execute(&mut *self.transaction)
+            .await?;
+        self.put_hints(&id, &machine.inventory).await
+    }
+
+    async fn update_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
+        self.check_machine_is_unique(machine).await?;
+        let sql = "UPDATE machine SET name = $1, machine_key = $2, body = $3, revision = $4 \
+                   WHERE id = $5 AND revision = $6";
+        let id = machine.id.to_string();
+        let done = sqlx::query(sql)
+            .bind(machine.name.as_str().to_owned())
+            .bind(machine.key.map(|key| key.to_string()))
+            .bind(to_json("machine", machine)?)
+            .bind(self.revision)
+            .bind(id.clone())
+            .bind(machine.revision.0)
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())?;
+        self.put_hints(&id, &machine.inventory).await
+    }
+
+    async fn check_machine_is_unique(&mut self, machine: &Machine) -> Result<(), StoreError> {
+        let id = machine.id.to_string();
+        let named = sqlx::query("SELECT id FROM machine WHERE name = $1 AND id <> $2")
+            .bind(machine.name.as_str().to_owned())
+            .bind(id.clone())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if named.is_some() {
+            return Err(Conflict::NameTaken.into());
+        }
+        let Some(key) = machine.key else { return Ok(()) };
+        let keyed = sqlx::query("SELECT id FROM machine WHERE machine_key = $1 AND id <> $2")
+            .bind(key.to_string())
+            .bind(id)
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if keyed.is_some() { Err(Conflict::KeyTaken.into()) } else { Ok(()) }
+    }
+
+    async fn delete_machine(&mut self, id: MachineId, revision: Revision) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM machine WHERE id = $1 AND revision = $2")
+            .bind(id.to_string())
+            .bind(revision.0)
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())?;
+        self.drop_hints(&id.to_string()).await
+    }
+
+    async fn seen(&mut self, seen: &[(MachineId, Timestamp)]) -> Result<(), StoreError> {
+        for (id, at) in seen {
+            // A machine that was deleted meanwhile is no conflict.
+            sqlx::query("UPDATE machine SET last_seen = $1 WHERE id = $2")
+                .bind(at.as_millis())
+                .bind(id.to_string())
+                .execute(&mut *self.transaction)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn issue_token(&mut self, token: &IssuedToken) -> Result<(), StoreError> {
+        let sql = "INSERT INTO bootstrap_token (jti, issued_by, issued_at, expires_at, uses, revoked_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        sqlx::query(sql)
+            .bind(token.jti.clone())
+            .bind(token.by.clone())
+            .bind(token.issued_at.as_millis())
+            .bind(token.expires_at.as_millis())
+            .bind(i64::from(token.uses))
+            .bind(token.revoked_at.map(Timestamp::as_millis))
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn use_token(&mut self, jti: &str, max: Option<u32>) -> Result<(), StoreError> {
+        let sql = "UPDATE bootstrap_token SET uses = uses + 1 \
+                   WHERE jti = $1 AND uses < $2 AND revoked_at IS NULL";
+        let done = sqlx::query(sql)
+            .bind(jti.to_owned())
+            .bind(max.map_or(i64::MAX, i64::from))
+            .execute(&mut *self.transaction)
+            .await?;
+        // A token whose row was lost still registers, unless its uses must be counted.
+        match (done.rows_affected(), max) {
+            (0, Some(_)) => Err(Conflict::UsedUp.into()),
+            (0, None) => self.not_revoked(jti).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn not_revoked(&mut self, jti: &str) -> Result<(), StoreError> {
+        let row = sqlx::query("SELECT jti FROM bootstrap_token WHERE jti = $1")
+            .bind(jti.to_owned())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if row.is_some() { Err(Conflict::Stale.into()) } else { Ok(()) }
+    }
+
+    async fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {
+        if record.revision == Revision::default() {
+            return self.insert_record(record).await;
+        }
+        let sql =
+            "UPDATE record SET body = $1, revision = $2 WHERE kind = $3 AND name = $4 AND revision = $5";
+        let done = sqlx::query(sql)
+            .bind(record.body.clone())
+            .bind(self.revision)
+            .bind(record.kind.clone())
+            .bind(record.key.clone())
+            .bind(record.revision.0)
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())
+    }
+
+    async fn insert_record(&mut self, record: &Record) -> Result<(), StoreError> {
+        let taken = sqlx::query("SELECT name FROM record WHERE kind = $1 AND name = $2")
+            .bind(record.kind.clone())
+            .bind(record.key.clone())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if taken.is_some() {
+            return Err(Conflict::Exists.into());
+        }
+        sqlx::query("INSERT INTO record (kind, name, body, revision) VALUES ($1, $2, $3, $4)")
+            .bind(record.kind.clone())
+            .bind(record.key.clone())
+            .bind(record.body.clone())
+            .bind(self.revision)
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn delete_record(&mut self, kind: &str, key: &str) -> Result<(), StoreError> {
+        let done = sqlx::query("DELETE FROM record WHERE kind = $1 AND name = $2")
+            .bind(kind.to_owned())
+            .bind(key.to_owned())
+            .execute(&mut *self.transaction)
+            .await?;
+        one_row(done.rows_affected())
+    }
+
+    async fn forget(&mut self, sql: &'static str, before: Timestamp) -> Result<(), StoreError> {
+        sqlx::query(sql).bind(before.as_millis()).execute(&mut *self.transaction).await?;
+        Ok(())
+    }
+
+    async fn forget_enrollments(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        self.forget(
+            "DELETE FROM hint WHERE owner IN (SELECT id FROM enrollment WHERE ended_at < $1)",
+            before,
+        )
+        .await?;
+        self.forget("DELETE FROM enrollment WHERE ended_at < $1", before).await
+    }
+
+    async fn put_hints(&mut self, owner: &str, inventory: &Inventory) -> Result<(), StoreError> {
+        self.drop_hints(owner).await?;
+        for hint in hints(inventory) {
+            self.put_hint(&hint, owner).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_hint(&mut self, hint: &Hint, owner: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO hint (value, owner) VALUES ($1, $2)")
+            .bind(hint.to_string())
+            .bind(owner.to_owned())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+
+    async fn drop_hints(&mut self, owner: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM hint WHERE owner = $1")
+            .bind(owner.to_owned())
+            .execute(&mut *self.transaction)
+            .await?;
+        Ok(())
+    }
+}
+
+/// The state as its column holds it.
+fn state_word(enrollment: &Enrollment) -> String {
+    let word = match enrollment.word() {
+        EnrollmentState::Pending => "Pending",
+        EnrollmentState::Approved => "Approved",
+        EnrollmentState::Enrolled => "Enrolled",
+        EnrollmentState::Denied => "Denied",
+        EnrollmentState::Cancelled => "Cancelled",
+        EnrollmentState::Expired => "Expired",
+        EnrollmentState::Unclaimed => "Unclaimed",
+    };
+    word.to_owned()
+}
+
+fn one_row(rows: u64) -> Result<(), StoreError> {
+    if rows == 1 { Ok(()) } else { Err(Conflict::Stale.into()) }
+}
