@@ -32,7 +32,7 @@ function MethodCards({ method, choose }: { method: Method; choose(method: Method
     <fieldset className="methods">
       <legend className="visually-hidden">Method</legend>
       <div className="method method-later" role="radio" aria-checked="false" aria-disabled="true">
-        <CardText icon={<TerminalIcon />} name="Muster CLI" text="For installed Linux. Arrives with a later release." />
+        <CardText icon={<TerminalIcon />} name="Muster CLI" text="Arrives with a later release." />
       </div>
       <MethodCard value="iso" chosen={method} choose={choose} icon={<DiscIcon />} name="ISO Image">
         From a USB drive or virtual CD-ROM, with a code.

@@ -7,7 +7,7 @@ import type { Machine } from "../wire";
 import { isConfirmed, useApproval, type Approval, type Previewed, type Step } from "./approval";
 import { CodeInput } from "./CodeInput";
 import { IsoDownload } from "./downloads";
-import { Preview } from "./Preview";
+import { Fingerprint, Preview } from "./Preview";
 import { Waiting } from "./Waiting";
 
 /** The body and buttons of the ISO method. */
@@ -33,7 +33,7 @@ function Deciding({ approval, close }: { approval: Approval; close(): void }) {
     <form className="method-form" onSubmit={submit} noValidate>
       <div className="modal-body">
         <div className="boot-and-code">
-          <IsoDownload />
+          {found === null ? <IsoDownload /> : <Fingerprint value={found.preview.fingerprint} />}
           <CodeInput characters={approval.characters} onType={approval.type} disabled={busy !== null} />
         </div>
         {step.kind === "looking" && <Loading what="Looking the code up" />}
@@ -51,6 +51,11 @@ function Deciding({ approval, close }: { approval: Approval; close(): void }) {
             Deny
           </button>
         )}
+        {found?.code === null && (
+          <button type="button" className="button" disabled={busy !== null} onClick={approval.restart}>
+            Back
+          </button>
+        )}
         <button type="button" className="button" disabled={busy !== null} onClick={close}>
           Cancel
         </button>
@@ -66,13 +71,7 @@ function Found({ found, approval }: { found: Previewed; approval: Approval }) {
   const { busy } = approval;
   return (
     <>
-      <Preview
-        // Each request is brought into view once.
-        key={found.preview.id}
-        found={found}
-        onChoice={(choice) => approval.change({ choice })}
-        locked={busy !== null}
-      />
+      <Preview found={found} onChoice={(choice) => approval.change({ choice })} locked={busy !== null} />
       {found.problem !== null && <Problem error={found.problem} />}
       {found.denying && (
         <DenyForm busy={busy === "deny"} deny={approval.deny} back={() => approval.change({ denying: false })} />

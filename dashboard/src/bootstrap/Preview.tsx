@@ -1,5 +1,5 @@
 // What asks to be registered: looked at before anything is approved.
-import { useEffect, useId, useRef } from "react";
+import { useId } from "react";
 import { localTime } from "../age";
 import { diskKind, firmware, processor } from "../machines/Hardware";
 import { diskSize, memorySize } from "../size";
@@ -19,33 +19,36 @@ interface PreviewProps {
   locked: boolean;
 }
 
-/** Hardware, fingerprint, warnings and the choices of an approval. */
+/** What to compare with the console, beside the code as it is there. */
+export function Fingerprint({ value }: { value: string }) {
+  const id = useId();
+  return (
+    <section className="fingerprint" aria-labelledby={id}>
+      <h3 id={id}>Check</h3>
+      <code className="fingerprint-value">{value}</code>
+      <p className="code-note">The machine&rsquo;s console shows the same check.</p>
+    </section>
+  );
+}
+
+/** Hardware, warnings and the choices of an approval. */
 export function Preview({ found, onChoice, locked }: PreviewProps) {
   const { preview, choice } = found;
   const compare = mustCompare(preview, found.code);
   const now = useNow(10_000);
-  const section = useRef<HTMLElement>(null);
-  useEffect(() => section.current?.scrollIntoView({ block: "nearest" }), []);
   const title = [preview.vendor, preview.product].filter((word) => word !== "").join(" ") || "Unknown hardware";
   return (
-    <section ref={section} className="preview" aria-label="Machine that asks to be registered">
+    <section className="preview" aria-label="Machine that asks to be registered">
       <p className="visually-hidden" role="status">
         Found {title}, check {preview.fingerprint}
       </p>
       <div className="preview-head">
-        <div>
-          <h3>{title}</h3>
-          <p className="preview-origin">
-            from <code>{preview.source_ip}</code> since {localTime(preview.created_at * 1000, now)}
-            {preview.last_polled_seconds > 30 && `, last heard ${preview.last_polled_seconds} s ago`}
-          </p>
-        </div>
-        <div className="fingerprint">
-          <span className="fingerprint-label">Check</span>
-          <code className="fingerprint-value">{preview.fingerprint}</code>
-        </div>
+        <h3>{title}</h3>
+        <p className="preview-origin">
+          from <code>{preview.source_ip}</code> since {localTime(preview.created_at * 1000, now)}
+          {preview.last_polled_seconds > 30 && `, last heard ${preview.last_polled_seconds} s ago`}
+        </p>
       </div>
-      <PreviewFacts preview={preview} />
       {preview.warnings.length > 0 && (
         <ul className="note note-warning warnings">
           {preview.warnings.map((warning) => (
@@ -56,7 +59,7 @@ export function Preview({ found, onChoice, locked }: PreviewProps) {
           ))}
         </ul>
       )}
-      {compare ? (
+      {compare && (
         <label className="check">
           <input
             type="checkbox"
@@ -69,12 +72,11 @@ export function Preview({ found, onChoice, locked }: PreviewProps) {
             <strong>{preview.fingerprint}</strong> matches the check on the machine&rsquo;s console
           </span>
         </label>
-      ) : (
-        <p className="hint">The console shows the same check when this is the machine you look at.</p>
       )}
       {preview.matches.length > 0 && (
         <Merge preview={preview} choice={choice} onChoice={onChoice} locked={locked} />
       )}
+      <PreviewFacts preview={preview} />
       <label className="field">
         <span>Name</span>
         <input
@@ -109,7 +111,7 @@ function PreviewFacts({ preview }: { preview: EnrollmentPreview }) {
           )}
         />
       </Fact>
-      <Fact name="MAC addresses">
+      <Fact name="MACs">
         <Few items={preview.macs} />
       </Fact>
       <Fact name="Firmware">{firmware(inventory)}</Fact>

@@ -2,7 +2,7 @@
 import * as Alert from "@radix-ui/react-alert-dialog";
 import * as Menu from "@radix-ui/react-dropdown-menu";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useRef, useState } from "react";
+import { useRef, useState, type RefObject } from "react";
 import { api, ApiError } from "../api";
 import { explain } from "../explain";
 import { hideMachine } from "../live";
@@ -32,10 +32,8 @@ export function MachineMenu({ machine, onDeleted }: { machine: Machine; onDelete
       <DeleteDialog
         machine={machine}
         open={deleting}
-        close={() => {
-          setDeleting(false);
-          trigger.current?.focus();
-        }}
+        close={() => setDeleting(false)}
+        returnTo={trigger}
         {...(onDeleted === undefined ? {} : { onDeleted })}
       />
     </>
@@ -46,10 +44,12 @@ interface DeleteDialogProps {
   machine: Machine;
   open: boolean;
   close(): void;
+  /** Gets the focus back: the menu item that opened the dialog is gone by then. */
+  returnTo: RefObject<HTMLButtonElement | null>;
   onDeleted?: () => void;
 }
 
-function DeleteDialog({ machine, open, close, onDeleted }: DeleteDialogProps) {
+function DeleteDialog({ machine, open, close, returnTo, onDeleted }: DeleteDialogProps) {
   const client = useQueryClient();
   const [problem, setProblem] = useState<ReturnType<typeof explain> | null>(null);
   const gone = () => {
@@ -75,7 +75,13 @@ function DeleteDialog({ machine, open, close, onDeleted }: DeleteDialogProps) {
     <Alert.Root open={open} onOpenChange={change}>
       <Alert.Portal>
         <div className="overlay">
-          <Alert.Content className="modal modal-small">
+          <Alert.Content
+            className="modal modal-small"
+            onCloseAutoFocus={(event) => {
+              event.preventDefault();
+              returnTo.current?.focus();
+            }}
+          >
             <Alert.Title className="modal-title">Delete {machine.Name}?</Alert.Title>
             <Alert.Description className="modal-text">
               Muster forgets <strong>{machine.Name}</strong> and its key.

@@ -1,7 +1,7 @@
 // A modal dialog on Radix' focus trap and accessibility.
 //
 // Its own overlay component is not used: that one locks scrolling through a <style> element,
-// which our Content-Security-Policy refuses. CSS locks it instead (`html:has(.overlay)`).
+// which our Content-Security-Policy refuses. CSS keeps the page still (`overscroll-behavior`).
 import * as Dialog from "@radix-ui/react-dialog";
 import type { ReactNode } from "react";
 import { CloseIcon } from "./icons";
