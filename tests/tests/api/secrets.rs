@@ -1,0 +1,109 @@
+//! Secrets stay where they belong: after everything that can be done with them, none is found
+//! in a log, in the database with its audit rows, in an event or in a list.
+
+use std::path::{Path, PathBuf};
+
+use protocol::agent_api::Approved;
+use tests::machine::sha256;
+
+use crate::Site;
+
+/// Every file of a folder, at most two levels deep.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let (folders, mut files): (Vec<_>, Vec<_>) = entries(folder).into_iter().partition(|path| path.is_dir());
+    files.extend(folders.iter().flat_map(|folder| entries(folder)).filter(|path| path.is_file()));
+    files
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn no_secret_is_found_in_logs_database_or_answers() {
+    let mut site = Site::start("secrets");
+    let password = site.server.admin_password().unwrap();
+    let api_token = site.operator.reveal_token().unwrap().to_owned();
+    let token = site.operator.create_token(600).unwrap().token;
+    let mut machine = site.machine();
+    let approved: Approved = machine.try_register(&token).unwrap().expect(201).unwrap();
+    machine.acknowledge(&approved).unwrap();
+    machine.heartbeat().unwrap();
+    let access_token = machine.access_token().unwrap().to_owned();
+    // Used wrongly, too: refusals are logged.
+    let mut damaged = token.clone();
+    damaged.pop();
+    site.machine().try_register(&damaged).unwrap();
+    let anonymous = tests::operator::Operator::anonymous(&site.server.url(), &site.target.ca_pem).unwrap();
+    let wrong = serde_json::json!({ "Username": "admin", "Password": "wrong-horse-battery" });
+    assert_eq!(anonymous.post("/api/v3/session", &wrong).unwrap().status, 401);
+    let login = serde_json::json!({ "Username": "admin", "Password": password });
+    let session = anonymous.post("/api/v3/session", &login).unwrap();
+    let cookie = session.header("set-cookie").unwrap();
+    let cookie = cookie.split(';').next().unwrap().split_once('=').unwrap().1.to_owned();
+    let mut waiting = site.machine();
+    let code = waiting.enroll().unwrap().code.unwrap();
+    site.server.stop().unwrap();
+
+    let secrets = [
+        ("the password", password.as_str()),
+        ("a wrong password", "wrong-horse-battery"),
+        ("an API token", &api_token),
+        ("a bootstrap token", &token),
+        ("a damaged bootstrap token", &damaged[..damaged.len() - 1]),
+        ("a machine's access token", &access_token),
+        ("a session's cookie", &cookie),
+    ];
+    let logs = site.server.logs().unwrap();
+    for (what, secret) in secrets {
+        assert!(!logs.contains(secret), "{what} is in the server's log");
+    }
+    assert!(!logs.contains(&code.to_string()) && !logs.contains(code.as_str()), "a live code is in the log");
+    let mut looked_at = 0;
+    for path in files(site.server.data_dir()) {
+        if path.file_name().is_some_and(|name| name == "admin-password") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        looked_at += bytes.len();
+        for (what, secret) in secrets {
+            assert!(!contains(&bytes, secret.as_bytes()), "{what} is in {}", path.display());
+        }
+        assert!(!contains(&bytes, machine.pkcs8()), "a machine's key is in {}", path.display());
+    }
+    assert!(looked_at > 16 * 1_024, "the database was not looked at");
+
+    site.server.start_again().unwrap();
+    let operator = site.server.operator().unwrap();
+    for path in [
+        "/api/v3/machines",
+        "/api/v3/bootstrap/enrollments",
+        "/api/v3/info",
+        "/metrics",
+        "/api/v3/openapi.json",
+    ] {
+        let answer = operator.get(path).unwrap();
+        assert_eq!(answer.status, 200, "{path}");
+        for (what, secret) in secrets {
+            assert!(!answer.text().contains(secret), "{what} is in {path}");
+        }
+    }
+    let list = operator.get("/api/v3/bootstrap/enrollments").unwrap().text();
+    assert!(!list.contains(&code.to_string()), "the list of requests shows a code");
+}
+
+#[test]
+fn key_files_are_readable_by_the_server_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::start("secrets-modes");
+    let public = sha256(&site.server.ca_pem().unwrap()).unwrap();
+    for path in files(site.server.data_dir()) {
+        let bytes = std::fs::read(&path).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let is_ca = sha256(&bytes).unwrap() == public;
+        assert!(is_ca || mode & 0o077 == 0, "{} has mode {mode:o}", path.display());
+    }
+}
