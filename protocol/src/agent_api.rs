@@ -29,6 +29,7 @@ pub fn cancel_path(id: EnrollmentId) -> String {
 
 /// Body of [`ENROLLMENTS_PATH`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollmentRequest {
     /// What the machine is made of, at most 32 KiB.
     pub inventory: Inventory,
@@ -42,6 +43,7 @@ pub struct EnrollmentRequest {
 
 /// How a machine came to us.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// Removable medium or virtual CD-ROM.
@@ -57,6 +59,7 @@ pub enum Origin {
 
 /// Answer to creating (201, or 200 when it exists) and to polling (202 pending, 200 approved).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum EnrollmentAnswer {
     /// Waiting for an operator.
@@ -67,6 +70,7 @@ pub enum EnrollmentAnswer {
 
 /// A waiting enrollment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pending {
     /// Id for polling.
     pub id: EnrollmentId,
@@ -88,6 +92,7 @@ pub struct Pending {
 
 /// A registered machine's welcome.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Approved {
     /// Who the machine is.
     pub machine: MachineName,
@@ -101,6 +106,7 @@ pub struct Approved {
 
 /// A machine's identity as the console shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MachineName {
     /// Immutable id.
     #[serde(rename = "Uuid")]
@@ -112,6 +118,7 @@ pub struct MachineName {
 
 /// Settings the server gives a running agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AgentSettings {
     /// Seconds between heartbeats, before jitter.
     pub heartbeat_interval: u64,
@@ -125,6 +132,7 @@ impl Default for AgentSettings {
 
 /// Body of [`REGISTER_PATH`]. Debug hides the token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterRequest {
     /// The bootstrap token.
     pub token: String,
@@ -158,10 +166,12 @@ impl fmt::Debug for EnrollmentAnswer {
 
 /// Body of [`TOKEN_PATH`]: the proof says it all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenRequest {}
 
 /// A short-lived access token, bound to the machine's key. Debug hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenAnswer {
     /// Sent as `Authorization: DPoP <token>` beside a proof with its `ath`.
     pub access_token: String,
@@ -180,6 +190,7 @@ impl fmt::Debug for TokenAnswer {
 /// Body of [`HEARTBEAT_PATH`]; `Prefer: wait=20` lets the server hold the answer until there
 /// is work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatRequest {
     /// What the agent is doing.
     pub state: AgentState,
@@ -192,6 +203,7 @@ pub struct HeartbeatRequest {
 
 /// What a running agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AgentState {
     /// In the boot image, waiting for work.
@@ -202,6 +214,7 @@ pub enum AgentState {
 
 /// Answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatAnswer {
     /// Seconds until the next heartbeat, before jitter.
     pub interval: u64,
@@ -217,6 +230,7 @@ pub struct HeartbeatAnswer {
 
 /// Every refusal under `/bootstrap` and `/agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Refusal {
     /// The word agents act on, RFC 8628's where it has one.
     pub error: RefusalKind,
@@ -235,6 +249,7 @@ pub struct Refusal {
 
 /// Why a machine's call was refused. The words are the wire's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
     /// 400: body is not what the route expects.

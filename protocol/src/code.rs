@@ -39,6 +39,8 @@ fn alphabet() -> &'static str {
 
 /// A bootstrap code in its canonical six characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
 #[serde(try_from = "String", into = "String")]
 pub struct BootstrapCode([u8; CODE_LEN]);
 
@@ -190,6 +192,8 @@ pub struct FingerprintError;
 /// What the operator compares between console and dialog: 54 bits of the machine's key and
 /// the server's id (`spec/security.md` 2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint([u8; FINGERPRINT_LEN]);
 

@@ -16,6 +16,7 @@ pub const MAX_ENTRIES: usize = 64;
 
 /// One machine's hardware and firmware.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Inventory {
     /// SMBIOS system manufacturer.
@@ -54,6 +55,7 @@ pub struct Inventory {
 
 /// How firmware started the kernel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum FirmwareMode {
     /// Legacy BIOS.
@@ -65,6 +67,7 @@ pub enum FirmwareMode {
 
 /// Processors of a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Cpu {
     /// Model name of the first processor.
@@ -79,6 +82,7 @@ pub struct Cpu {
 
 /// One whole disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Disk {
     /// Kernel name such as `nvme0n1`: not stable, for display.
@@ -99,6 +103,7 @@ pub struct Disk {
 
 /// One physical network link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Link {
     /// Kernel name such as `eth0`.

@@ -12,6 +12,7 @@ use std::fmt;
 /// A machine as REST shows it: names and defaults of `spec/machine-model.md` 1.2 as far as
 /// this version knows them, and Muster's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Machine {
     /// Immutable id.
@@ -73,6 +74,7 @@ pub struct Machine {
 
 /// The Provision column's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ProvisionState {
     /// Newly registered, awaiting configuration.
     #[serde(rename = "Discovery mode")]
@@ -102,6 +104,7 @@ impl fmt::Display for ProvisionState {
 
 /// Every REST error (`spec/machine-model.md` 5.6). The HTTP status equals `Code`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct ErrorBody {
     /// Collection, or empty.
@@ -120,6 +123,7 @@ pub struct ErrorBody {
 
 /// Body of `POST /api/v3/bootstrap/lookup`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LookupRequest {
     /// What the operator typed; normalised by the server.
     pub code: String,
@@ -127,6 +131,7 @@ pub struct LookupRequest {
 
 /// What the operator sees before approving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollmentPreview {
     /// Enrollment to approve or deny.
     pub id: EnrollmentId,
@@ -168,6 +173,7 @@ pub struct EnrollmentPreview {
 
 /// Where an enrollment stands (`spec/security.md` 2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum EnrollmentState {
     /// Waiting for an operator.
     Pending,
@@ -187,6 +193,7 @@ pub enum EnrollmentState {
 
 /// A reason to look twice before approving.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Warning {
     /// Stable word: `known_machine`, `machine_online`, `denied_before`, `same_hardware_waiting`.
     pub kind: String,
@@ -196,6 +203,7 @@ pub struct Warning {
 
 /// A registered machine that a new request resembles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MachineMatch {
     /// Its id, for `merge`.
     pub uuid: MachineId,
@@ -211,6 +219,7 @@ pub struct MachineMatch {
 
 /// Body of `POST /api/v3/bootstrap/enrollments/{id}/approve`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApproveRequest {
     /// The code the operator typed; holders of `bootstrap:list` may omit it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +242,7 @@ pub type ApproveAnswer = Machine;
 
 /// Body of `POST /api/v3/bootstrap/enrollments/{id}/deny`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DenyRequest {
     /// Shown on the console and kept in the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +251,7 @@ pub struct DenyRequest {
 
 /// Body of `POST /api/v3/bootstrap/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct TokenCreate {
     /// Seconds: one of [`TOKEN_LIFETIMES`].
@@ -252,6 +263,7 @@ pub const TOKEN_LIFETIMES: [u64; 6] = [600, 86_400, 604_800, 2_592_000, 7_776_00
 
 /// A new bootstrap token. Shown once. Debug hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct TokenCreated {
     /// The token's text.
@@ -268,6 +280,7 @@ pub struct TokenCreated {
 
 /// Menu entries for boot servers that exist already. Secret, since the token is in them.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct BootMenus {
     /// For `pxelinux.cfg/default`.
@@ -295,6 +308,7 @@ impl fmt::Debug for TokenCreated {
 
 /// Body of `POST /api/v3/session`. Debug hides the password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct LoginRequest {
     /// User name.
@@ -312,6 +326,7 @@ impl fmt::Debug for LoginRequest {
 /// Answer to a login and to `GET /api/v3/session`: who the caller is. The session itself is a
 /// cookie; `CsrfToken` goes back in the `X-CSRF-Token` header of every change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Session {
     /// User name.
@@ -324,6 +339,7 @@ pub struct Session {
 
 /// Answer to `GET /api/v3/users/{name}/token?ttl=SECONDS`: an API token. Debug hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct ApiToken {
     /// Sent as `Authorization: Bearer`.
@@ -340,6 +356,7 @@ impl fmt::Debug for ApiToken {
 
 /// `GET /api/v3/info`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Info {
     /// The server's id, as in its certificate.
     pub id: String,
@@ -357,6 +374,7 @@ pub struct Info {
 
 /// One file of the media directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MediaFile {
     /// File name.
     pub name: String,

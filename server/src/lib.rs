@@ -4,8 +4,27 @@
 //! `http`; `http` never sees `store`.
 
 mod app;
+mod dashboard;
+mod http;
 mod hub;
-pub mod keys;
+mod keys;
 mod limits;
+mod listener;
 mod liveness;
+mod metrics;
+mod places;
+mod report;
+mod serve;
 mod store;
+
+pub use app::AppError;
+pub use http::{Door, RouteInfo, routes};
+pub use keys::KeysError;
+pub use listener::ConnectionLimits;
+pub use serve::{ServeError, ServeOptions, Server, serve, start};
+pub use store::StoreError;
+
+/// The OpenAPI document of this build, as JSON: what is served and what the documentation keeps.
+pub fn openapi_json() -> String {
+    http::openapi::json()
+}

@@ -60,19 +60,19 @@ fn masked(address: IpAddr, v4: u32, v6: u32) -> u128 {
 
 /// Token buckets by caller, each kept as the one moment at which it is full again.
 #[derive(Debug)]
-struct Buckets<K> {
+pub(crate) struct Buckets<K> {
     full_at: HashMap<K, Timestamp>,
     every: Duration,
     burst: u32,
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    fn new(burst: u32, every: Duration) -> Self {
+    pub(crate) fn new(burst: u32, every: Duration) -> Self {
         Self { full_at: HashMap::new(), every, burst }
     }
 
     /// Takes a token.
-    fn take(&mut self, caller: K, now: Timestamp) -> Result<(), Limited> {
+    pub(crate) fn take(&mut self, caller: K, now: Timestamp) -> Result<(), Limited> {
         let full_at = self.full_at.get(&caller).copied().unwrap_or(now).max(now).plus(self.every);
         let room = self.every.saturating_mul(self.burst);
         let short = full_at.since(now).saturating_sub(room);
@@ -90,7 +90,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
     }
 
     /// Puts a token back.
-    fn put_back(&mut self, caller: &K) {
+    pub(crate) fn put_back(&mut self, caller: &K) {
         if let Some(full_at) = self.full_at.get_mut(caller) {
             *full_at = full_at.minus(self.every);
         }

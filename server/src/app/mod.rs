@@ -17,10 +17,14 @@ use std::sync::Arc;
 mod actor;
 mod agents;
 mod approve;
+mod auth;
 mod clock;
 mod enroll;
 mod error;
+mod events;
+mod info;
 mod machines;
+mod media;
 mod names;
 mod register;
 mod sweep;
@@ -30,9 +34,13 @@ mod tokens;
 mod tests;
 
 pub use actor::{Action, Actor, MachineActor, Rights, UserActor};
+pub(crate) use auth::{LoggedIn, LoginOrigin};
 pub use clock::Clock;
 pub use enroll::Enrolled;
 pub use error::{AppError, AppErrorKind};
+pub(crate) use events::Watch;
+pub(crate) use info::{Figures, VERSION};
+pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub use names::ReverseDns;
 pub use sweep::SWEEP_EVERY;
 
@@ -56,6 +64,7 @@ pub struct App {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) reverse_dns: ReverseDns,
+    pub(crate) auth: auth::AuthState,
 }
 
 impl App {
@@ -81,6 +90,7 @@ impl App {
             clock,
             settings,
             reverse_dns,
+            auth: auth::AuthState::new(),
         };
         let now = app.clock.now();
         for enrollment in app.store.live_enrollments().await? {

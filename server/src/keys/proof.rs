@@ -43,8 +43,6 @@ pub struct MachineCaller {
     pub source: IpAddr,
     /// Id of this request in the log.
     pub request_id: String,
-    /// The nonce the proof used.
-    pub nonce: String,
     /// The machine its access token speaks for, when it sent one.
     pub machine: Option<MachineId>,
 }
@@ -92,13 +90,7 @@ impl Keys {
             None => None,
             Some(token) => Some(self.access.verify(token, &key, now).ok_or(ProofRefusal::AccessToken)?),
         };
-        Ok(MachineCaller {
-            key,
-            source: call.source,
-            request_id: call.request_id.to_owned(),
-            nonce: claims.nonce.clone(),
-            machine,
-        })
+        Ok(MachineCaller { key, source: call.source, request_id: call.request_id.to_owned(), machine })
     }
 }
 
@@ -120,7 +112,7 @@ pub(crate) fn thumbprint(public_key: &[u8; 32]) -> KeyThumbprint {
 impl MachineCaller {
     /// A caller for tests of use cases, which start behind the proof.
     pub(crate) fn proven(key: KeyThumbprint, source: IpAddr) -> Self {
-        Self { key, source, request_id: "test".to_owned(), nonce: String::new(), machine: None }
+        Self { key, source, request_id: "test".to_owned(), machine: None }
     }
 }
 

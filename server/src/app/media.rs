@@ -1,0 +1,279 @@
+//! Downloads of boot media: plain files, and `muster.iso` personalised while it is streamed.
+//!
+//! A personalised image differs from the base inside its config region only: the addresses of
+//! this server, the pins of its CAs and an id. All of it derives from the base's digest and
+//! the settings, so that ranges of one image fit together over requests and restarts, and the
+//! ETag says when they do not. Nothing is copied to disk, rebuilt or searched for.
+
+use super::{AppError, AppErrorKind};
+use crate::keys::Keys;
+use crate::places::{Place, Places};
+use iso::manifest::{ISO_FILE, MAX_MANIFEST_LEN, Manifest};
+use iso::patch::{Patch, PatchedImage};
+use iso::region::CONFIG_REGION;
+use protocol::config::{AgentConfig, CONFIG_VERSION, MAX_SERVERS, ServerUrl};
+use protocol::rest::MediaFile;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+/// Downloads at once, altogether and for one source; further ones are asked to come back.
+const DOWNLOADS_AT_ONCE: usize = 256;
+const DOWNLOADS_PER_SOURCE: usize = 16;
+/// Seconds after which a refused download should be tried again.
+const RETRY_AFTER: u64 = 10;
+const MANIFEST_FILE: &str = "manifest.json";
+/// Files that the manifest does not list, since it could not list itself.
+const UNLISTED: [&str; 2] = [MANIFEST_FILE, "SHA256SUMS"];
+/// Largest config region that is filled, in bytes: it is made in memory for each download.
+const MAX_REGION: u64 = 1024 * 1_024;
+
+/// The media directory.
+#[derive(Debug)]
+pub(crate) struct Media {
+    directory: Option<PathBuf>,
+    /// What machines are told, when the operator said so.
+    advertise: Vec<ServerUrl>,
+    places: Arc<Places>,
+    manifest: Mutex<Option<CachedManifest>>,
+}
+
+#[derive(Debug)]
+struct CachedManifest {
+    modified: SystemTime,
+    manifest: Arc<Manifest>,
+}
+
+/// A file about to be sent. Holds one open file and one of the places.
+#[derive(Debug)]
+pub(crate) struct Download {
+    /// Bytes of the whole file.
+    pub(crate) len: u64,
+    /// Entity tag, quoted.
+    pub(crate) etag: String,
+    /// SHA-256 of the whole file in hexadecimal, where it is known.
+    pub(crate) sha256: Option<String>,
+    image: PatchedImage<File>,
+    _place: Place,
+}
+
+impl Download {
+    /// Moves to a byte of the file.
+    pub(crate) fn seek(&mut self, position: u64) -> io::Result<()> {
+        self.image.seek(SeekFrom::Start(position)).map(|_| ())
+    }
+
+    /// Reads exactly as many bytes as `buffer` has.
+    pub(crate) fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        self.image.read_exact(buffer)
+    }
+}
+
+impl Media {
+    /// Serves this directory, or nothing.
+    pub(crate) fn new(directory: Option<PathBuf>, advertise: Vec<ServerUrl>) -> Self {
+        let places = Places::new(DOWNLOADS_AT_ONCE, DOWNLOADS_PER_SOURCE);
+        Self { directory, advertise, places, manifest: Mutex::new(None) }
+    }
+
+    /// What there is to download; nothing when no media were built or they cannot be read,
+    /// which the log then says.
+    pub(crate) fn list(&self) -> Vec<MediaFile> {
+        match self.manifest() {
+            Ok(Some((_, manifest))) => manifest
+                .files
+                .iter()
+                .map(|(name, file)| MediaFile {
+                    name: name.clone(),
+                    size: file.size,
+                    sha256: file.sha256.clone(),
+                })
+                .collect(),
+            Ok(None) => Vec::new(),
+            Err(error) => {
+                tracing::warn!(error = %crate::report::chain(&error), "the media directory cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Opens a file for download; `muster.iso` for machines that shall come to `servers`.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// `NotFound` for any other name, `Unavailable` when too many downloads run.
+    pub(crate) fn open(
+        &self,
+        name: &str,
+        servers: &[ServerUrl],
+        keys: &Keys,
+        source: IpAddr,
+    ) -> Result<Download, AppError> {
+        let place = self.places.take(source).ok_or_else(|| {
+            AppError::new(AppErrorKind::Unavailable, "too many downloads at once; try again")
+                .after(RETRY_AFTER)
+        })?;
+        let (directory, manifest) = self.manifest()?.ok_or_else(|| not_built(name))?;
+        let listed = manifest.files.get(name);
+        if listed.is_none() && !UNLISTED.contains(&name) {
+            return Err(AppError::not_found("media", name));
+        }
+        let file = File::open(directory.join(name)).map_err(|error| unreadable(name, error))?;
+        let len = file.metadata().map_err(|error| unreadable(name, error))?.len();
+        if listed.is_some_and(|listed| listed.size != len) {
+            return Err(changing(name));
+        }
+        let base = listed.map(|listed| listed.sha256.as_str());
+        let (patches, etag, sha256) = match base {
+            Some(base) if name == ISO_FILE => {
+                let (patch, id) = personalise(&manifest, base, servers, keys)?;
+                (vec![patch], format!("\"{base}-{id}\""), None)
+            }
+            Some(base) => (Vec::new(), format!("\"SHA256:{base}\""), Some(base.to_owned())),
+            None => (Vec::new(), format!("\"{}-{len}\"", manifest.identity.marker), None),
+        };
+        let image = PatchedImage::new(file, patches).map_err(AppError::internal)?;
+        Ok(Download { len, etag, sha256, image, _place: place })
+    }
+
+    /// Downloads under way.
+    pub(crate) fn running(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// The addresses that machines are told: what the operator advertises, else the name by
+    /// which this caller reached the server, else the server's own addresses.
+    pub(crate) fn servers(&self, host: Option<ServerUrl>, port: u16) -> Vec<ServerUrl> {
+        if !self.advertise.is_empty() {
+            return self.advertise.iter().take(MAX_SERVERS).cloned().collect();
+        }
+        match host.filter(|url| !is_loopback(url.host())) {
+            Some(url) => vec![url],
+            None => own_addresses(port),
+        }
+    }
+
+    /// The directory and its manifest, read again when the file changed.
+    fn manifest(&self) -> Result<Option<(&Path, Arc<Manifest>)>, AppError> {
+        let Some(directory) = self.directory.as_deref() else { return Ok(None) };
+        let path = directory.join(MANIFEST_FILE);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(MANIFEST_FILE, error)),
+        };
+        let modified =
+            file.metadata().and_then(|data| data.modified()).map_err(|e| unreadable(MANIFEST_FILE, e))?;
+        let mut cached = self.manifest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.modified == modified) {
+            return Ok(Some((directory, Arc::clone(&cached.manifest))));
+        }
+        let mut bytes = Vec::new();
+        file.take(MAX_MANIFEST_LEN as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| unreadable(MANIFEST_FILE, error))?;
+        let manifest = Arc::new(Manifest::parse(&bytes).map_err(AppError::internal)?);
+        *cached = Some(CachedManifest { modified, manifest: Arc::clone(&manifest) });
+        Ok(Some((directory, manifest)))
+    }
+}
+
+/// The patch that makes the base this server's, and the id of the result.
+fn personalise(
+    manifest: &Manifest,
+    base: &str,
+    servers: &[ServerUrl],
+    keys: &Keys,
+) -> Result<(Patch, String), AppError> {
+    let region =
+        manifest.region(CONFIG_REGION).filter(|region| region.length <= MAX_REGION).ok_or_else(|| {
+            AppError::new(AppErrorKind::Internal, "the image has no config region; build the media again")
+        })?;
+    let mut config = AgentConfig {
+        version: CONFIG_VERSION,
+        server: servers.to_vec(),
+        ca_hash: keys.pins().to_vec(),
+        image_id: None,
+        built_at: Some(manifest.identity.build_time),
+        console: None,
+        net: None,
+        proxy: None,
+        token: None,
+    };
+    let nameless = config.render().map_err(AppError::internal)?;
+    let id = keys.label(&[b"image", base.as_bytes(), &nameless]);
+    config.image_id = Some(id.clone());
+    let json = config.render().map_err(AppError::internal)?;
+    let length = usize::try_from(region.length).map_err(AppError::internal)?;
+    let archive = initrd::segment::config_archive(&json, length).map_err(AppError::internal)?;
+    Ok((Patch::new(region, archive).map_err(AppError::internal)?, id))
+}
+
+fn is_loopback(host: &str) -> bool {
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback() || address.is_unspecified(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+/// Addresses of this host that other machines may reach, IPv4 first.
+pub(crate) fn own_addresses(port: u16) -> Vec<ServerUrl> {
+    let url = |address: IpAddr| {
+        let text = match address {
+            IpAddr::V4(address) => format!("https://{address}:{port}"),
+            IpAddr::V6(address) => format!("https://[{address}]:{port}"),
+        };
+        text.parse().ok()
+    };
+    interface_addresses().into_iter().filter_map(url).take(MAX_SERVERS).collect()
+}
+
+/// Addresses of the interfaces that are up, without loopback and link-local ones.
+pub(crate) fn interface_addresses() -> Vec<IpAddr> {
+    let interfaces = match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            tracing::warn!(%error, "the addresses of this host cannot be read");
+            return Vec::new();
+        }
+    };
+    let address = |storage: nix::sys::socket::SockaddrStorage| {
+        let v4 = storage.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| storage.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    };
+    let reachable = |address: &IpAddr| match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+    };
+    let up = nix::net::if_::InterfaceFlags::IFF_UP;
+    let mut addresses: Vec<IpAddr> = interfaces
+        .filter(|interface| interface.flags.contains(up))
+        .filter_map(|interface| interface.address.and_then(address))
+        .filter(reachable)
+        .collect();
+    addresses.sort_by_key(|address| (address.is_ipv6(), *address));
+    addresses.dedup();
+    addresses
+}
+
+fn not_built(name: &str) -> AppError {
+    let mut error = AppError::not_found("media", name);
+    error.message =
+        "no boot media were built; run `muster media build` and start the server with --media-dir".into();
+    error
+}
+
+fn unreadable(name: &str, cause: io::Error) -> AppError {
+    if cause.kind() == io::ErrorKind::NotFound {
+        return AppError::not_found("media", name).because(cause);
+    }
+    AppError::internal(cause)
+}
+
+fn changing(name: &str) -> AppError {
+    let message = format!("{name} is not the file its manifest describes; wait until the media are built");
+    AppError::new(AppErrorKind::Unavailable, message).after(RETRY_AFTER)
+}

@@ -1,0 +1,26 @@
+//! `/api/v3/agent`: registered machines.
+
+use super::Http;
+use super::error::HttpError;
+use super::extract::{AgentCall, Proven, Wait};
+use axum::Json;
+use axum::extract::State;
+use protocol::agent_api::{HeartbeatAnswer, HeartbeatRequest, TokenAnswer, TokenRequest};
+
+/// A registered key gets an access token. The first one acknowledges the registration.
+pub(crate) async fn token(
+    State(http): State<Http>,
+    proven: Proven<TokenRequest>,
+) -> Result<Json<TokenAnswer>, HttpError> {
+    Ok(Json(http.app.access_token(&proven.caller).await?))
+}
+
+/// A machine is alive. The answer may be held until there is something to tell.
+pub(crate) async fn heartbeat(
+    State(http): State<Http>,
+    Wait(wait): Wait,
+    call: AgentCall<HeartbeatRequest>,
+) -> Result<Json<HeartbeatAnswer>, HttpError> {
+    let beat = |wait| http.app.heartbeat(&call.actor, call.body.clone(), wait);
+    Ok(Json(http.hold(wait, beat).await?))
+}

@@ -1,0 +1,176 @@
+//! The one table of status codes, and the two bodies that tell a refusal: `ErrorBody` to
+//! operators, `Refusal` to machines (`spec/security.md` 2.5, `spec/machine-model.md` 5.6).
+//!
+//! Handlers and extractors return [`HttpError`]; which body it becomes is decided by the
+//! route's door, in one place each.
+
+use super::Http;
+use super::observe::RequestId;
+use crate::app::{AppError, AppErrorKind};
+use crate::report::chain;
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use protocol::agent_api::{Refusal, RefusalKind};
+use protocol::proof::NONCE_HEADER;
+use protocol::rest::ErrorBody;
+use std::sync::Arc;
+
+/// A refusal on its way out.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpError {
+    /// Where the table does not decide: refusals of HTTP itself.
+    status: Option<StatusCode>,
+    error: Arc<AppError>,
+}
+
+impl From<AppError> for HttpError {
+    fn from(error: AppError) -> Self {
+        Self { status: None, error: Arc::new(error) }
+    }
+}
+
+impl HttpError {
+    /// A refusal of HTTP itself, such as 405 or 408.
+    pub(crate) fn of_http(status: StatusCode, message: impl Into<String>) -> Self {
+        let error = AppError::new(AppErrorKind::BadRequest, message);
+        Self { status: Some(status), error: Arc::new(error) }
+    }
+
+    fn operator_status(&self) -> StatusCode {
+        self.status.unwrap_or_else(|| status(self.error.kind))
+    }
+
+    fn machine_status(&self) -> StatusCode {
+        let by_word = || status(AppErrorKind::Refused(self.error.kind.refusal()));
+        match self.error.kind {
+            // What failed on our side keeps its code; the word says to try again.
+            AppErrorKind::Internal | AppErrorKind::StorageFull => self.operator_status(),
+            _ => self.status.unwrap_or_else(by_word),
+        }
+    }
+}
+
+/// The table.
+fn status(kind: AppErrorKind) -> StatusCode {
+    match kind {
+        AppErrorKind::Refused(refusal) => refusal_status(refusal),
+        AppErrorKind::BadRequest | AppErrorKind::MalformedCode => StatusCode::BAD_REQUEST,
+        AppErrorKind::Unauthenticated | AppErrorKind::StepUp => StatusCode::UNAUTHORIZED,
+        AppErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        AppErrorKind::NotFound | AppErrorKind::CodeNotFound => StatusCode::NOT_FOUND,
+        AppErrorKind::FingerprintMismatch | AppErrorKind::AlreadyDecided | AppErrorKind::Conflict => {
+            StatusCode::CONFLICT
+        }
+        AppErrorKind::MachineGone => StatusCode::GONE,
+        AppErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        AppErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        AppErrorKind::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
+        AppErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        AppErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        AppErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+    }
+}
+
+fn refusal_status(kind: RefusalKind) -> StatusCode {
+    match kind {
+        RefusalKind::InvalidRequest => StatusCode::BAD_REQUEST,
+        RefusalKind::InvalidProof
+        | RefusalKind::UseNonce
+        | RefusalKind::InvalidAccessToken
+        | RefusalKind::InvalidToken
+        | RefusalKind::TokenExpired
+        | RefusalKind::TokenRevoked => StatusCode::UNAUTHORIZED,
+        RefusalKind::ConstraintFailed | RefusalKind::AccessDenied => StatusCode::FORBIDDEN,
+        RefusalKind::UnknownRequest => StatusCode::NOT_FOUND,
+        RefusalKind::ExpiredToken => StatusCode::GONE,
+        RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalKind::UnsupportedProtocol => StatusCode::UPGRADE_REQUIRED,
+        RefusalKind::SlowDown => StatusCode::TOO_MANY_REQUESTS,
+        RefusalKind::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::Other => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl IntoResponse for HttpError {
+    /// An empty answer that carries the refusal to the door's layer.
+    fn into_response(self) -> Response {
+        let mut response = self.operator_status().into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The layer of routes for operators and everybody: refusals as `ErrorBody`.
+pub(crate) async fn for_operators(request: Request, next: Next) -> Response {
+    let (request_id, method) = (RequestId::of(&request), request.method().to_string());
+    let mut response = next.run(request).await;
+    let Some(refused) = response.extensions_mut().remove::<HttpError>() else { return response };
+    tell_log(&refused.error, &request_id);
+    let status = refused.operator_status();
+    let kind = if refused.status.is_some() { method } else { refused.error.kind.word().to_owned() };
+    let (model, key) = refused.error.object.clone().unwrap_or_default();
+    let body = ErrorBody {
+        model: model.to_owned(),
+        key,
+        kind,
+        messages: vec![refused.error.message.clone()],
+        code: status.as_u16(),
+    };
+    let mut response = (status, Json(body)).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        // Not Basic: a browser would open its own dialog over the dashboard's.
+        let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    retry_after(&mut response, refused.error.retry_after);
+    response
+}
+
+/// The layer of routes for machines: refusals as `Refusal`, and a fresh nonce with every answer.
+pub(crate) async fn for_machines(State(http): State<Http>, request: Request, next: Next) -> Response {
+    let request_id = RequestId::of(&request);
+    let mut response = next.run(request).await;
+    let nonce = http.app.keys.nonce(http.app.now());
+    if let Some(refused) = response.extensions_mut().remove::<HttpError>() {
+        tell_log(&refused.error, &request_id);
+        let body = Refusal {
+            error: refused.error.kind.refusal(),
+            message: refused.error.message.clone(),
+            nonce: Some(nonce.clone()),
+            interval: refused.error.interval,
+            retry_after: refused.error.retry_after,
+        };
+        response = (refused.machine_status(), Json(body)).into_response();
+        retry_after(&mut response, refused.error.retry_after);
+    }
+    if let Ok(nonce) = HeaderValue::try_from(nonce) {
+        response.headers_mut().insert(NONCE_HEADER, nonce);
+    }
+    response
+}
+
+/// What failed on our side belongs into the log, cause and all.
+fn tell_log(error: &AppError, request_id: &str) {
+    if matches!(error.kind, AppErrorKind::Internal | AppErrorKind::StorageFull | AppErrorKind::Unavailable) {
+        tracing::error!(request_id, error = %chain(error), "a request failed");
+    }
+}
+
+fn retry_after(response: &mut Response, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+}
+
+/// Any path that is no route.
+pub(crate) async fn not_found() -> HttpError {
+    HttpError::of_http(StatusCode::NOT_FOUND, "there is nothing at this address")
+}
+
+/// A route's path with another method.
+pub(crate) async fn method_not_allowed() -> HttpError {
+    HttpError::of_http(StatusCode::METHOD_NOT_ALLOWED, "this address does not know this method")
+}

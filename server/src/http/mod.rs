@@ -1,0 +1,72 @@
+//! HTTP: extract, one call into `app`, reply. Routes are in [`routes`], status codes in
+//! [`error`], who may call in [`extract`]. Nothing here decides anything about machines.
+
+mod agent;
+mod body;
+mod bootstrap;
+mod error;
+mod extract;
+mod machines;
+mod media;
+mod observe;
+pub(crate) mod openapi;
+mod pages;
+mod range;
+mod routes;
+mod session;
+mod ws;
+
+pub use routes::{Door, RouteInfo, routes};
+
+use crate::app::{AppError, Media, SharedApp};
+use crate::metrics::Metrics;
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What handlers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Http {
+    /// Use cases.
+    pub(crate) app: SharedApp,
+    /// Downloads.
+    pub(crate) media: Arc<Media>,
+    /// Numbers.
+    pub(crate) metrics: Arc<Metrics>,
+    /// The server stops: answer what is held.
+    pub(crate) stopping: CancellationToken,
+    /// Port of the listener, for addresses told to machines.
+    pub(crate) port: u16,
+    /// First part of request ids: tells runs of the server apart in the log.
+    pub(crate) start: u32,
+}
+
+impl Http {
+    /// Holds a call's answer for at most `wait`, and not while the server stops: then the call
+    /// is made once more and answers at once.
+    pub(crate) async fn hold<T, Answer>(
+        &self,
+        wait: Duration,
+        call: impl Fn(Duration) -> Answer,
+    ) -> Result<T, AppError>
+    where
+        Answer: Future<Output = Result<T, AppError>>,
+    {
+        tokio::select! {
+            answer = call(wait) => answer,
+            () = self.stopping.cancelled(), if !wait.is_zero() => call(Duration::ZERO).await,
+        }
+    }
+}
+
+/// The whole surface.
+pub(crate) fn router(http: Http) -> Router {
+    let refusals = from_fn(error::for_operators);
+    routes::router(&http)
+        .fallback_service(axum::routing::any(pages::dashboard).layer(refusals.clone()))
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn_with_state(http.clone(), observe::observe))
+        .with_state(http)
+}

@@ -1,0 +1,99 @@
+//! What happens around every request: an id, a line in the log, a count, and the headers that
+//! every answer carries. The log names the route and never the query, a header or a body, since
+//! those may hold secrets.
+
+use super::Http;
+use crate::listener::Peer;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use protocol::token::redact;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Response header with the request's id, as in the log.
+const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest path of no route that the log shows, in characters.
+const MAX_LOGGED_PATH: usize = 120;
+/// For everything that is no page: nothing may be loaded or framed.
+pub(crate) const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
+
+/// Id of a request: unique in this process, told in the answer and the log.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(pub(crate) String);
+
+impl RequestId {
+    fn next(start: u32) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(1);
+        Self(format!("{start:08x}-{:x}", COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// The id of this request.
+    pub(crate) fn of(request: &Request) -> String {
+        request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+    }
+}
+
+/// The outermost layer.
+pub(crate) async fn observe(State(http): State<Http>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = RequestId::next(http.start);
+    request.extensions_mut().insert(id.clone());
+    let method = request.method().clone();
+    let source = request.extensions().get::<Peer>().map(|peer| peer.address);
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let shown = route.clone().unwrap_or_else(|| shown_path(request.uri().path()));
+    let mut response = next.run(request).await;
+    let took = began.elapsed();
+    let status = response.status().as_u16();
+    http.metrics.count(route.as_deref().unwrap_or("none"), method.as_str(), status, took);
+    tracing::info!(
+        target: "muster::access",
+        request_id = id.0,
+        method = method.as_str(),
+        route = shown,
+        status,
+        millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        source = source.map(|address| address.to_string()),
+        "request"
+    );
+    add_headers(&mut response, &id);
+    response
+}
+
+/// A path as the log may show it: short, printable, without what looks like a token.
+fn shown_path(path: &str) -> String {
+    redact(&path.chars().take(MAX_LOGGED_PATH).collect::<String>())
+}
+
+fn add_headers(response: &mut Response, id: &RequestId) {
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(&id.0) {
+        headers.insert(REQUEST_ID_HEADER, id);
+    }
+    let always = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in always {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // A handler that knows better has set these.
+    let unless_set = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_SECURITY_POLICY, API_POLICY)];
+    for (name, value) in unless_set {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn path_in_the_log_is_short_and_shows_no_token() {
+        assert_eq!(shown_path("/x/eyJhbGciOiJkaXIi..a.b.c"), "/x/[redacted]");
+        assert_eq!(shown_path(&"/a".repeat(500)).len(), MAX_LOGGED_PATH);
+    }
+}

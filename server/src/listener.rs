@@ -1,0 +1,286 @@
+//! The TLS listener: our own accept loop, because every limit has to be really set
+//! (`spec/security.md` 6).
+//!
+//! 1. Accept, count against the whole server and against the source.
+//! 2. Handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
+//!    builder has no header timeout while it detects the version, and hyper silently has none
+//!    at all without a timer.
+//! 3. Serve until the peer leaves, idles too long, or the server stops. Stopping lets running
+//!    requests end within [`ConnectionLimits::drain`], then cuts.
+
+use crate::places::{Place, Places};
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use nix::sys::socket::{setsockopt, sockopt};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+
+/// Limits of the listener. The defaults are those of `spec/security.md` 6.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Most connections at once.
+    pub connections: usize,
+    /// Most connections of one IPv4 address or IPv6 /64.
+    pub per_source: usize,
+    /// Longest TLS handshake.
+    pub handshake: Duration,
+    /// Longest wait for a request's head.
+    pub header: Duration,
+    /// Longest silence between two requests of an HTTP/2 connection.
+    pub idle: Duration,
+    /// Longest time unacknowledged bytes may lie in a socket.
+    pub unacknowledged: Duration,
+    /// Longest wait for running requests when the server stops.
+    pub drain: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            per_source: 512,
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            unacknowledged: Duration::from_secs(60),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Longest request head, in bytes.
+const MAX_HEAD: usize = 16 * 1_024;
+/// Most header fields of a request.
+const MAX_HEADERS: usize = 64;
+/// Most requests of one HTTP/2 connection at once.
+const MAX_STREAMS: u32 = 100;
+/// Resets a peer may send ahead of us before its connection ends (CVE-2023-44487).
+const MAX_RESETS: usize = 20;
+/// How often a silent HTTP/2 peer is pinged, and how long it may take to answer.
+const PING: Duration = Duration::from_secs(20);
+/// Pause after a failed accept: file descriptors ran out, and come back when peers leave.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end, and the connection's place among the limits. Websockets keep a
+/// clone, so that they count until they close.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// Address and port of the peer.
+    pub(crate) address: SocketAddr,
+    _place: Option<Arc<Place>>,
+}
+
+impl Peer {
+    /// A peer that takes no place: for requests that came over no socket.
+    pub(crate) fn unconnected(address: SocketAddr) -> Self {
+        Self { address, _place: None }
+    }
+}
+
+/// Accepts and serves until `stopping`, then lets running requests end.
+pub(crate) async fn run(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    router: Router,
+    limits: ConnectionLimits,
+    stopping: CancellationToken,
+) {
+    let places = Places::new(limits.connections, limits.per_source);
+    let limits = Arc::new(limits);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stopping.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                report_panic(ended);
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accept failed");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = places.take(address.ip()) else {
+            tracing::debug!(%address, "too many connections");
+            continue;
+        };
+        let peer = Peer { address, _place: Some(Arc::new(place)) };
+        let (tls, router, limits) = (tls.clone(), router.clone(), Arc::clone(&limits));
+        let stopping = stopping.clone();
+        connections.spawn(async move { connection(stream, peer, tls, router, &limits, stopping).await });
+    }
+    drop(listener);
+    drain(connections, limits.drain).await;
+}
+
+fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task failed");
+    }
+}
+
+async fn drain(mut connections: JoinSet<()>, patience: Duration) {
+    let all_ended = async {
+        while let Some(ended) = connections.join_next().await {
+            report_panic(ended);
+        }
+    };
+    if timeout(patience, all_ended).await.is_err() {
+        tracing::info!("cutting connections that did not end in {} s", patience.as_secs());
+        connections.shutdown().await;
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: Peer,
+    tls: TlsAcceptor,
+    router: Router,
+    limits: &ConnectionLimits,
+    stopping: CancellationToken,
+) {
+    let address = peer.address;
+    if let Err(error) = prepare(&stream, limits) {
+        tracing::debug!(%address, %error, "socket options");
+    }
+    let handshake = tokio::select! {
+        () = stopping.cancelled() => return,
+        handshake = timeout(limits.handshake, tls.accept(stream)) => handshake,
+    };
+    match handshake {
+        Ok(Ok(stream)) => serve_http(stream, peer, router, limits, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+}
+
+fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
+    let millis = u32::try_from(limits.unacknowledged.as_millis()).unwrap_or(u32::MAX);
+    setsockopt(stream, sockopt::TcpUserTimeout, &millis)?;
+    setsockopt(stream, sockopt::TcpNoDelay, &true)
+}
+
+/// Whether a connection does anything, for the idle watch.
+#[derive(Debug, Default)]
+struct Activity {
+    running: AtomicUsize,
+    served: AtomicBool,
+    moved: AtomicBool,
+}
+
+struct Running(Arc<Activity>);
+
+impl Running {
+    fn new(activity: &Arc<Activity>) -> Self {
+        activity.running.fetch_add(1, Ordering::Relaxed);
+        activity.moved.store(true, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+        self.0.served.store(true, Ordering::Relaxed);
+        self.0.moved.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn serve_http(
+    stream: TlsStream<TcpStream>,
+    peer: Peer,
+    router: Router,
+    limits: &ConnectionLimits,
+    stopping: CancellationToken,
+) {
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let activity = Arc::new(Activity::default());
+    let router = TowerToHyperService::new(router);
+    let (address, watched) = (peer.address, Arc::clone(&activity));
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        let running = Running::new(&watched);
+        request.extensions_mut().insert(peer.clone());
+        let answer = hyper::service::Service::call(&router, request);
+        async move {
+            let answer: Result<hyper::Response<Body>, std::convert::Infallible> = answer.await;
+            drop(running);
+            answer
+        }
+    });
+    let io = TokioIo::new(stream);
+    let ended = if http2 {
+        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESETS)
+            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        let connection = pin!(builder.serve_connection(io, service));
+        until_stopped(connection, |c| c.graceful_shutdown(), idle(&activity, limits), stopping).await
+    } else {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEAD);
+        let connection = pin!(builder.serve_connection(io, service).with_upgrades());
+        until_stopped(connection, |c| c.graceful_shutdown(), std::future::pending(), stopping).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Drives a connection; asks it to end when it idles or the server stops.
+async fn until_stopped<C>(
+    mut connection: std::pin::Pin<&mut C>,
+    end: impl Fn(std::pin::Pin<&mut C>),
+    idle: impl Future<Output = ()>,
+    stopping: CancellationToken,
+) -> Result<(), hyper::Error>
+where
+    C: Future<Output = Result<(), hyper::Error>>,
+{
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        // An idle HTTP/2 peer has no running request to wait for.
+        () = idle => return Ok(()),
+        () = stopping.cancelled() => end(connection.as_mut()),
+    }
+    connection.await
+}
+
+/// Ends when no request ran for a while: for the header's time before the first one, so that a
+/// peer that never sends its preface is not kept, for the idle time afterwards.
+async fn idle(activity: &Activity, limits: &ConnectionLimits) {
+    loop {
+        activity.moved.store(false, Ordering::Relaxed);
+        let served = activity.served.load(Ordering::Relaxed);
+        sleep(if served { limits.idle } else { limits.header }).await;
+        let moved = activity.moved.load(Ordering::Relaxed);
+        if !moved && activity.running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Starting and stopping the server.
+//!
+//! 1. Lock the data directory: two servers on one would lose each other's writes.
+//! 2. Bind, so that a taken port is told before anything is made.
+//! 3. Keys and certificates, database and migrations, the first user on first start.
+//! 4. Accept. From here on `ready` is true.
+//! 5. Stop: no new connections, held calls are answered, running ones end, the last heartbeats
+//!    are stored, the database is closed.
+
+use crate::app::{App, AppError, Clock, Media, ReverseDns, Settings, interface_addresses, own_addresses};
+use crate::http::{self, Http};
+use crate::keys::{Keys, KeysError, files};
+use crate::listener::{self, ConnectionLimits};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+use axum::Router;
+use protocol::config::{MAX_SERVERS, ServerUrl};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_util::sync::CancellationToken;
+
+/// Largest lock file that is read for its process id, in bytes.
+const MAX_LOCK: u64 = 32;
+
+/// How a server is started.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Everything the server keeps, its keys included.
+    pub data_dir: PathBuf,
+    /// HTTPS address; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Built boot media, or none.
+    pub media_dir: Option<PathBuf>,
+    /// PostgreSQL; without it the embedded database in the data directory.
+    pub database_url: Option<String>,
+    /// Addresses that machines are told; without any, the server's own.
+    pub advertise: Vec<ServerUrl>,
+    /// Limits of the listener.
+    pub limits: ConnectionLimits,
+    /// Whether machines are named by reverse DNS.
+    pub reverse_dns: bool,
+}
+
+impl ServeOptions {
+    /// The usual: embedded database, default limits, all interfaces.
+    pub fn new(data_dir: impl Into<PathBuf>, listen: SocketAddr) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            listen,
+            media_dir: None,
+            database_url: None,
+            advertise: Vec::new(),
+            limits: ConnectionLimits::default(),
+            reverse_dns: true,
+        }
+    }
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory cannot be made or written.
+    #[error("data directory {path} cannot be used")]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another server uses it.
+    #[error("data directory {path} is in use by another server{holder}; stop it or choose another directory")]
+    Locked {
+        /// Which.
+        path: PathBuf,
+        /// ` (process N)`, when it is known.
+        holder: String,
+    },
+    /// The address cannot be bound.
+    #[error("cannot listen on {address}; is another server running there?")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Keys or certificates.
+    #[error("the server's keys cannot be used")]
+    Keys(#[from] KeysError),
+    /// TLS does not take them.
+    #[error("TLS does not accept the server's certificate")]
+    Tls(#[from] tokio_rustls::rustls::Error),
+    /// The database.
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+    /// The first user cannot be made.
+    #[error("the first user cannot be made")]
+    Admin(#[from] AppError),
+}
+
+/// A server that listens and does not accept yet.
+pub struct Server {
+    http: Http,
+    address: SocketAddr,
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    limits: ConnectionLimits,
+    first_password: Option<PathBuf>,
+    _lock: File,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Starts a server: everything up to accepting.
+///
+/// # Errors
+/// [`ServeError`] names the file, address or database, and the remedy where there is one.
+pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
+    let lock = prepare_data_dir(&options.data_dir)?;
+    let (listener, address) = bind(options.listen).await?;
+    let clock = Clock::system();
+    let now = clock.now();
+    let keys = Keys::open(&options.data_dir.join("keys"), &leaf_names(&options.advertise), now)?;
+    let tls = tls_acceptor(&keys)?;
+    let data_dir_error = |source| ServeError::DataDir { path: options.data_dir.clone(), source };
+    files::write(&options.data_dir.join("ca.pem"), keys.ca_pem().as_bytes(), 0o644)
+        .map_err(data_dir_error)?;
+    let store = match &options.database_url {
+        Some(url) => Store::postgres(url).await?,
+        None => Store::sqlite(&options.data_dir.join("muster.db")).await?,
+    };
+    let settings = Settings {
+        server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
+        advertise: told_to_machines(&options.advertise, address.port()),
+    };
+    let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
+    let app = App::open(store, keys, clock, settings, reverse_dns).await?;
+    let first_password = app.ensure_admin(&options.data_dir).await?;
+    let [a, b, c, d] = crate::keys::random::<4>()?;
+    let http = Http {
+        app: Arc::new(app),
+        media: Arc::new(Media::new(options.media_dir, options.advertise)),
+        metrics: Arc::new(Metrics::new()),
+        stopping: CancellationToken::new(),
+        port: address.port(),
+        start: u32::from_be_bytes([a, b, c, d]),
+    };
+    Ok(Server { http, address, listener, tls, limits: options.limits, first_password, _lock: lock })
+}
+
+/// Starts a server, calls `ready` when it is about to accept, and runs it until `shutdown`.
+///
+/// # Errors
+/// As [`start`].
+pub async fn serve(
+    options: ServeOptions,
+    ready: impl FnOnce(&Server),
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let server = start(options).await?;
+    ready(&server);
+    server.run(shutdown).await;
+    Ok(())
+}
+
+impl Server {
+    /// The address it listens on, with the port that was chosen.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where to find it, as a URL: by its own name for the address it listens on, or
+    /// `localhost` when it listens everywhere.
+    pub fn url(&self) -> String {
+        match self.address.ip() {
+            ip if ip.is_unspecified() => format!("https://localhost:{}", self.address.port()),
+            _ => format!("https://{}", self.address),
+        }
+    }
+
+    /// The file with the first user's password, on the very first start.
+    pub fn first_password_file(&self) -> Option<&Path> {
+        self.first_password.as_deref()
+    }
+
+    /// The whole surface without a socket, for embedding and tests.
+    pub fn router(&self) -> Router {
+        http::router(self.http.clone())
+    }
+
+    /// Accepts until `shutdown`, then stops gracefully.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let router = self.router();
+        let Self { http, listener, tls, limits, .. } = self;
+        let swept = CancellationToken::new();
+        let sweeper = {
+            let (app, swept) = (Arc::clone(&http.app), swept.clone());
+            tokio::spawn(async move { app.run_sweep(swept.cancelled_owned()).await })
+        };
+        let accepting = listener::run(listener, tls, router, limits, http.stopping.clone());
+        let until_told = async {
+            shutdown.await;
+            tracing::info!("stopping");
+            http.stopping.cancel();
+        };
+        tokio::join!(accepting, until_told);
+        // After the last request, so that every heartbeat it brought is stored.
+        swept.cancel();
+        if let Err(error) = sweeper.await {
+            tracing::error!(%error, "the sweeper failed");
+        }
+        http.app.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Makes the directory and locks it for this process, until the file is closed.
+fn prepare_data_dir(path: &Path) -> Result<File, ServeError> {
+    let failed = |source| ServeError::DataDir { path: path.to_owned(), source };
+    files::private_dir(path).map_err(failed)?;
+    let mut lock = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join("lock"))
+        .map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(ServeError::Locked { path: path.to_owned(), holder: holder(lock) });
+        }
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    lock.set_len(0).map_err(failed)?;
+    lock.rewind().map_err(failed)?;
+    writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+    Ok(lock)
+}
+
+/// Who wrote the lock file, in words.
+fn holder(lock: File) -> String {
+    let mut text = String::new();
+    match lock.take(MAX_LOCK).read_to_string(&mut text) {
+        Ok(_) => text.trim().parse::<u32>().map(|id| format!(" (process {id})")).unwrap_or_default(),
+        Err(_) => String::new(),
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn tls_acceptor(keys: &Keys) -> Result<TlsAcceptor, ServeError> {
+    let (chain, key) = keys.tls();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// What the leaf certificate carries beside the server's id: names that people and scripts use.
+fn leaf_names(advertise: &[ServerUrl]) -> Vec<String> {
+    let advertised = advertise.iter().map(|url| url.host().to_owned());
+    let addresses = interface_addresses().into_iter().map(|address: IpAddr| address.to_string());
+    advertised.chain(host_name()).chain(addresses).collect()
+}
+
+fn host_name() -> Option<String> {
+    let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+    (!name.is_empty()).then(|| name.to_ascii_lowercase())
+}
+
+/// Addresses for command lines and consoles: what is advertised, else the server's own.
+fn told_to_machines(advertise: &[ServerUrl], port: u16) -> Vec<ServerUrl> {
+    let chosen = if advertise.is_empty() { own_addresses(port) } else { advertise.to_vec() };
+    chosen.into_iter().take(MAX_SERVERS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn second_server_on_a_data_directory_is_told_who_has_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = prepare_data_dir(directory.path()).unwrap();
+        let error = prepare_data_dir(directory.path()).unwrap_err().to_string();
+        let expected = format!(
+            "data directory {} is in use by another server (process {}); stop it or choose another directory",
+            directory.path().display(),
+            std::process::id()
+        );
+        assert_eq!(error, expected);
+        drop(first);
+        assert!(prepare_data_dir(directory.path()).is_ok());
+    }
+}
