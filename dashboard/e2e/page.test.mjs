@@ -319,6 +319,7 @@ test("an ended session leads to the sign-in page, and Sign out too", async () =>
   mock.sessions.clear();
   mock.cut();
   await page.getByRole("heading", { name: "Sign in to Muster" }).waitFor();
+  await page.getByText("Your session has ended. Sign in again.").waitFor();
   await page.getByLabel("Password").fill(mock.password);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("button", { name: "Account of admin" }).click();
@@ -336,6 +337,13 @@ test("a narrow screen never scrolls sideways", async () => {
   await code.fill("K7P3XB");
   await dialog.locator(".fingerprint-value").waitFor();
   assert.equal(await wide(), 390);
+  const body = dialog.locator(".modal-body");
+  const spills = () => body.evaluate((element) => element.scrollWidth > element.clientWidth);
+  assert.ok(!(await spills()), "the preview fits");
+  await dialog.getByRole("radio", { name: /PXE/ }).check({ force: true });
+  await dialog.getByRole("button", { name: "Generate token" }).click();
+  await dialog.getByRole("button", { name: "Copy token" }).waitFor();
+  assert.ok(!(await spills()), "the token fits");
   await dialog.getByRole("button", { name: "Close" }).click();
   await page.getByRole("link", { name: "web-2.dc1.example" }).click();
   await page.getByRole("heading", { name: "Disks" }).waitFor();

@@ -3,7 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState, type FormEvent } from "react";
 import { api } from "./api";
 import { explain } from "./explain";
-import { SESSION } from "./live";
+import { SESSION, SESSION_END } from "./live";
 import { useCountdown, usePageTitle } from "./time";
 import { Mark } from "./ui/icons";
 import { Problem } from "./ui/parts";
@@ -14,10 +14,12 @@ export function Login() {
   const [username, setUsername] = useState("admin");
   const [password, setPassword] = useState("");
   usePageTitle("Sign in");
+  const ended = client.getQueryData<string>(SESSION_END);
   const login = useMutation({
     mutationFn: () => api.login(username, password),
     onSuccess: (session) => {
       setPassword("");
+      client.removeQueries({ queryKey: SESSION_END });
       client.setQueryData(SESSION, session);
     },
   });
@@ -35,6 +37,7 @@ export function Login() {
           <Mark />
           Sign in to Muster
         </h1>
+        {ended !== undefined && problem === null && <p className="note note-warning">{ended}</p>}
         <label className="field">
           <span>User name</span>
           <input

@@ -12,6 +12,8 @@ export const MACHINES = ["machines"] as const;
 export const ENROLLMENTS = ["enrollments"] as const;
 /** Cache key of the session. */
 export const SESSION = ["session"] as const;
+/** Cache key of why the last session ended, in words for the sign-in page. */
+export const SESSION_END = ["session-end"] as const;
 
 /** Cache key of one machine. */
 export function machineKey(uuid: string): readonly ["machine", string] {

@@ -4,7 +4,8 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { ApiError } from "./api";
 import { App } from "./App";
-import { SESSION } from "./live";
+import { explain } from "./explain";
+import { SESSION, SESSION_END } from "./live";
 import { Boundary } from "./ui/Boundary";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -14,7 +15,9 @@ import "./styles/bootstrap.css";
 
 /** Any call that is answered 401 ends the session: the login page takes over. */
 function heedSessionEnd(error: Error): void {
-  if (error instanceof ApiError && error.status === 401) client.setQueryData(SESSION, null);
+  if (!(error instanceof ApiError) || error.status !== 401) return;
+  client.setQueryData(SESSION_END, explain(error, "load").text);
+  client.setQueryData(SESSION, null);
 }
 
 const client: QueryClient = new QueryClient({

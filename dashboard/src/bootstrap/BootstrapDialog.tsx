@@ -29,7 +29,7 @@ export function BootstrapDialog({ open, onOpenChange }: { open: boolean; onOpenC
 
 function MethodCards({ method, choose }: { method: Method; choose(method: Method): void }) {
   return (
-    <fieldset className="methods">
+    <fieldset className="methods" role="radiogroup">
       <legend className="visually-hidden">Method</legend>
       <div className="method method-later" role="radio" aria-checked="false" aria-disabled="true">
         <CardText icon={<TerminalIcon />} name="Muster CLI" text="Arrives with a later release." />
