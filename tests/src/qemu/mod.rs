@@ -213,6 +213,18 @@ impl Vm {
         Ok(())
     }
 
+    /// Presses Ctrl-Alt-Del: the running system decides what to do. Waits look only at what
+    /// comes after it.
+    ///
+    /// # Errors
+    /// When QEMU does not answer.
+    pub fn reset_by_keyboard(&mut self) -> Result<()> {
+        self.press_keys(&["ctrl", "alt", "delete"])?;
+        self.lines.extend(self.serial.new_lines()?);
+        self.cursor = self.lines.len();
+        Ok(())
+    }
+
     /// Presses the power button (ACPI).
     ///
     /// # Errors

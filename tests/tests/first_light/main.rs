@@ -1,0 +1,59 @@
+//! First light: machines boot our media in real firmware, show their code, are approved, and
+//! appear in Discovery mode. One virtual machine per test; each proves several promises, since
+//! a boot is what costs time. Run with two threads on two cores.
+
+mod boots;
+mod media;
+mod strangers;
+mod tokens;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::rest::EnrollmentPreview;
+use tests::media::{Media, Profile};
+use tests::muster::Server;
+use tests::operator::Operator;
+use tests::qemu::Vm;
+
+/// Power-on to a code: 15 s of translated instructions at most when quiet, much more while
+/// other machines and compilers run.
+const CODE_WITHIN: Duration = Duration::from_secs(120);
+/// From the code on the serial console to the same on the screen.
+const SCREEN_WITHIN: Duration = Duration::from_secs(20);
+/// Approval to the console saying so.
+const REGISTERED_WITHIN: Duration = Duration::from_secs(30);
+
+/// A server with media, and its operator.
+struct Site {
+    server: Server,
+    operator: Operator,
+    media: Media,
+}
+
+impl Site {
+    fn start(name: &str, profile: Profile) -> Self {
+        let media = Media::of(profile).unwrap();
+        let server = Server::builder(name).media(media.folder()).start().unwrap();
+        let operator = server.operator().unwrap();
+        Self { server, operator, media }
+    }
+
+    /// The ISO as an operator downloads it from this server.
+    fn iso(&self) -> PathBuf {
+        let path = self.server.folder().join("muster.iso");
+        self.operator.download("muster.iso", &path).unwrap();
+        path
+    }
+}
+
+/// Waits for the code on both consoles, and looks it up as an operator would.
+fn code_on_both_consoles(vm: &mut Vm, operator: &Operator) -> (String, EnrollmentPreview) {
+    let code = vm.wait_for_code(CODE_WITHIN).unwrap();
+    assert_eq!(vm.wait_for_code_on_screen(SCREEN_WITHIN).unwrap(), code, "serial and screen must agree");
+    let preview = operator.lookup(&code.to_string()).map_err(|error| vm.failed(&error)).unwrap();
+    let fingerprint = preview.fingerprint.to_string();
+    let shown = vm.lines().unwrap().iter().any(|line| line.contains(&fingerprint));
+    assert!(shown, "the console does not show the fingerprint {fingerprint}");
+    (code.to_string(), preview)
+}
