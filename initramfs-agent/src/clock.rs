@@ -41,6 +41,9 @@ pub(crate) enum ClockError {
     /// A time no clock can hold.
     #[error("time {0} s since 1970 is out of range; check the server's clock")]
     Range(u64),
+    /// This process is not the machine's init, as in a test run by root.
+    #[error("the clock is only set by the boot image's init, process 1")]
+    NotInit,
     /// The kernel refuses.
     #[error("cannot set the system clock")]
     Refused(#[source] Errno),
@@ -73,12 +76,15 @@ pub(crate) fn apply_floor(built_at: Option<u64>) -> Result<Verdict, ClockError> 
 }
 
 /// Sets the system clock, in seconds since 1970: from the build time, or from `server_time` of
-/// an authenticated answer.
+/// an authenticated answer. Only as process 1: nowhere else is the machine ours.
 ///
 /// # Errors
 /// [`ClockError`] names the value or carries the kernel's reason.
 pub(crate) fn set(unix_seconds: u64) -> Result<(), ClockError> {
     let seconds = i64::try_from(unix_seconds).map_err(|_| ClockError::Range(unix_seconds))?;
+    if std::process::id() != 1 {
+        return Err(ClockError::NotInit);
+    }
     clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(seconds, 0)).map_err(ClockError::Refused)
 }
 
@@ -87,6 +93,13 @@ mod tests {
     use super::*;
 
     const BUILT: u64 = 1_790_000_000;
+
+    #[test]
+    fn only_init_sets_the_clock() {
+        let before = SystemTime::now();
+        assert!(matches!(set(BUILT), Err(ClockError::NotInit)));
+        assert!(SystemTime::now() >= before);
+    }
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)

@@ -22,6 +22,9 @@ pub(crate) enum KmsgError {
     /// `/dev/kmsg` cannot be opened.
     #[error("cannot open /dev/kmsg; kernel messages are not shown")]
     Open(#[source] io::Error),
+    /// This process is not the machine's init: the kernel log is not ours to write.
+    #[error("the kernel log is only written by the boot image's init, process 1")]
+    NotInit,
     /// Reading failed for good.
     #[error("cannot read /dev/kmsg; kernel messages are no longer shown")]
     Read(#[source] io::Error),
@@ -52,7 +55,8 @@ pub(crate) fn set_chatter(chatter: Chatter) -> Result<(), KmsgError> {
         fs::write(format!("/proc/sys/kernel/{name}"), value).map_err(|error| KmsgError::Setting(name, error))
     };
     write("printk", level)?;
-    write("printk_devkmsg", "on")?;
+    // This one takes a whole line and nothing else.
+    write("printk_devkmsg", "on\n")?;
     // The log holds the command line, and with it a token: for root's eyes only.
     write("dmesg_restrict", "1")
 }
@@ -147,6 +151,9 @@ impl Reader {
 /// # Errors
 /// [`KmsgError::Open`] where there is no `/dev/kmsg`, as before the first mount.
 pub(crate) fn say(text: &str) -> Result<(), KmsgError> {
+    if std::process::id() != 1 {
+        return Err(KmsgError::NotInit);
+    }
     let line: String = redact(text).chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
     let mut file = OpenOptions::new().write(true).open("/dev/kmsg").map_err(KmsgError::Open)?;
     // One write is one record.
