@@ -1,0 +1,114 @@
+//! A server that follows a script: what each errand is answered, faults included. It records
+//! what it was asked, so that tests see the conversation and not only its end.
+
+use super::{Answer, Api, Call, CallError, ClockTrust, ConnectError, Peer};
+use protocol::agent_api::{
+    AgentSettings, Approved, EnrollmentAnswer, HeartbeatAnswer, MachineName, Pending, Refusal, RefusalKind,
+};
+use protocol::config::ServerUrl;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// One line of a script.
+#[derive(Debug, Clone)]
+pub(crate) enum Line {
+    /// What the next connection attempt meets.
+    Connect(Result<Peer, ConnectError>),
+    /// What the next call meets.
+    Send(Result<Answer, CallError>),
+}
+
+/// The scripted server. When the script has ended, errands never end.
+#[derive(Debug, Default)]
+pub(crate) struct Scripted {
+    lines: VecDeque<Line>,
+    /// Every errand in short, in order.
+    pub(crate) asked: Vec<String>,
+}
+
+impl Scripted {
+    /// A server that will say `lines`.
+    pub(crate) fn new(lines: impl IntoIterator<Item = Line>) -> Self {
+        Self { lines: lines.into_iter().collect(), asked: Vec::new() }
+    }
+}
+
+impl Api for Scripted {
+    async fn connect(&mut self, server: &ServerUrl, clock: ClockTrust) -> Result<Peer, ConnectError> {
+        self.asked.push(format!("connect {server} {clock:?}"));
+        match self.lines.pop_front() {
+            Some(Line::Connect(result)) => result,
+            Some(Line::Send(_)) => panic!("script expected a call, got a connection to {server}"),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn send(&mut self, call: Call) -> Result<Answer, CallError> {
+        let word = format!("{call:?}");
+        self.asked.push(word.split(['(', ' ', '{']).next().unwrap_or_default().to_owned());
+        match self.lines.pop_front() {
+            Some(Line::Send(result)) => result,
+            Some(Line::Connect(_)) => panic!("script expected a connection, got {word}"),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Server `dc1` at 10.0.2.2.
+pub(crate) fn peer() -> Peer {
+    Peer { server_id: "dc1".to_owned(), address: IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), time_problem: None }
+}
+
+/// A waiting enrollment with this code.
+pub(crate) fn pending(code: Option<&str>) -> Answer {
+    Answer::Enrollment(EnrollmentAnswer::AuthorizationPending(Pending {
+        id: "4c4c4544-0058-4b10-8032-b7c04f4d3333".parse().unwrap(),
+        code: code.map(|code| code.parse().unwrap()),
+        code_expires_in: 600,
+        interval: 5,
+        nonce: "n".to_owned(),
+        server_time: 1_800_000_000,
+        server_name: "dc1".to_owned(),
+    }))
+}
+
+/// An approval under this name.
+pub(crate) fn approved(name: &str) -> Answer {
+    Approved {
+        machine: MachineName {
+            uuid: "0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f".parse().unwrap(),
+            name: name.to_owned(),
+        },
+        enrol_nonce: "e".to_owned(),
+        agent_config: AgentSettings::default(),
+        server_time: 1_800_000_000,
+    }
+    .into()
+}
+
+/// An access token for fifteen minutes.
+pub(crate) fn access_token() -> Answer {
+    Answer::AccessToken { lasts: Duration::from_secs(900) }
+}
+
+/// A quiet heartbeat answer.
+pub(crate) fn heartbeat(name: &str) -> Answer {
+    Answer::Heartbeat(HeartbeatAnswer {
+        interval: 20,
+        send_inventory: false,
+        name: name.to_owned(),
+        nonce: "n".to_owned(),
+    })
+}
+
+/// A refusal with this word.
+pub(crate) fn refused(error: RefusalKind, retry_after: Option<u64>) -> CallError {
+    CallError::Refused(Refusal {
+        error,
+        message: "as scripted".to_owned(),
+        nonce: None,
+        interval: None,
+        retry_after,
+    })
+}

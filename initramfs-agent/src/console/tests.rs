@@ -1,0 +1,232 @@
+//! Every state of the console as committed text: `snapshots/*.txt`. Run with `MUSTER_BLESS=1`
+//! to write them anew after a change that was meant.
+
+use super::screen::{Facts, Headline, Screen, Trouble};
+use super::serial::Announcer;
+use super::{frame, vga};
+use crate::state::Fault;
+use protocol::ids::SpkiPin;
+use std::path::PathBuf;
+use std::time::Duration;
+
+fn facts() -> Facts {
+    Facts {
+        server_url: Some("https://10.0.2.2:8092".to_owned()),
+        server_name: Some("dc1".to_owned()),
+        trusted: true,
+        addresses: vec!["10.0.2.15/24 (eth0)".to_owned()],
+        host_name: Some("db-07.example.com".to_owned()),
+        serial: "7XK21M3".to_owned(),
+        product: "Dell Inc. PowerEdge R650".to_owned(),
+        macs: vec!["52:54:00:12:34:56".to_owned(), "52:54:00:12:34:57".to_owned()],
+        links: Vec::new(),
+    }
+}
+
+fn screen(headline: Headline) -> Screen {
+    Screen { headline, trouble: None, notes: Vec::new(), facts: facts(), problems: Vec::new() }
+}
+
+fn code(text: &str) -> Headline {
+    Headline::Code {
+        code: text.parse().unwrap(),
+        check: Some("QM4T-9HXR-2VKD".parse().unwrap()),
+        replaced_in: Duration::from_secs(461),
+    }
+}
+
+fn in_trouble(fault: Fault, retry_in: Option<u64>) -> Screen {
+    let alone = Facts { server_name: None, trusted: false, ..facts() };
+    Screen {
+        trouble: Some(Trouble { fault, retry_in: retry_in.map(Duration::from_secs) }),
+        facts: alone,
+        ..screen(Headline::Working("connecting to the server"))
+    }
+}
+
+fn without_network(fault: Fault, link: &str) -> Screen {
+    let mut screen = in_trouble(fault, None);
+    screen.facts.addresses.clear();
+    screen.facts.host_name = None;
+    screen.facts.links = vec![link.to_owned()];
+    screen
+}
+
+fn troubles() -> Vec<(&'static str, Screen)> {
+    let message = || "as the server says".to_owned();
+    let mut unknown = in_trouble(Fault::NotPersonalised, None);
+    unknown.facts.server_url = None;
+    vec![
+        ("e10-no-link", without_network(Fault::NoLink, "eth0 52:54:00:12:34:56 (e1000): no carrier")),
+        ("e11-never-personalised", unknown),
+        (
+            "e12-no-address",
+            without_network(Fault::NoAddress, "eth0 52:54:00:12:34:56 (e1000): nobody answers DHCP"),
+        ),
+        (
+            "e13-name",
+            in_trouble(Fault::NameNotResolved { cause: "muster.example has no address".to_owned() }, Some(4)),
+        ),
+        (
+            "e20-unreachable",
+            in_trouble(
+                Fault::Unreachable { tried: 3, cause: "10.0.2.2:8092 refuses the connection".to_owned() },
+                Some(12),
+            ),
+        ),
+        (
+            "e21-impostor",
+            in_trouble(
+                Fault::PinMismatch {
+                    expected: vec![SpkiPin([1; 32]), SpkiPin([2; 32])],
+                    got: Some(SpkiPin([9; 32])),
+                },
+                Some(31),
+            ),
+        ),
+        ("e21-no-pins", in_trouble(Fault::NoPins, None)),
+        (
+            "e22-certificate-time",
+            in_trouble(
+                Fault::CertificateTime {
+                    cause: "it was valid until 2026-12-31, the clock says 2099-06-23".to_owned(),
+                },
+                Some(9),
+            ),
+        ),
+        (
+            "e23-protocol",
+            in_trouble(Fault::Protocol { message: "this server speaks 2 to 3".to_owned() }, Some(60)),
+        ),
+        ("e24-refused", in_trouble(Fault::NotUnderstood { message: message() }, Some(5))),
+        ("e31-busy", in_trouble(Fault::Busy { message: message() }, Some(40))),
+    ]
+}
+
+fn states() -> Vec<(&'static str, Screen)> {
+    let booting =
+        |detail: &str| Headline::Booting { phase: "modules", number: 4, of: 7, detail: detail.to_owned() };
+    let registered = || Headline::Registered {
+        name: "db-07".to_owned(),
+        id: "0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f".parse().unwrap(),
+    };
+    let denied = |opens_in| Headline::Denied {
+        message: "denied by an operator".to_owned(),
+        opens_in: Duration::from_secs(opens_in),
+    };
+    let away = || {
+        let fault = Fault::Unreachable { tried: 1, cause: "10.0.2.2:8092 does not answer".to_owned() };
+        Some(Trouble { fault, retry_in: Some(Duration::from_secs(7)) })
+    };
+    let refused = Fault::TokenRefused { message: "no such key".to_owned() };
+    let unclear = "muster.insecure is not known to this agent and is ignored".to_owned();
+    let widest = "WWWWWW";
+    let mut states = vec![
+        ("booting", screen(booting("117 modules loaded, e1000e"))),
+        ("asking", screen(Headline::Working("asking for a bootstrap code"))),
+        ("code", screen(code("K7P3XB"))),
+        ("code-widest", Screen { problems: vec![unclear], ..screen(code(widest)) }),
+        (
+            "code-server-away",
+            Screen { trouble: away(), facts: Facts { trusted: false, ..facts() }, ..screen(code("K7P3XB")) },
+        ),
+        ("code-e40-expired-token", Screen { notes: vec![Fault::TokenExpired], ..screen(code("K7P3XB")) }),
+        ("code-e41-cut-token", Screen { notes: vec![Fault::TokenCut], ..screen(code("K7P3XB")) }),
+        ("code-e42-refused-token", Screen { notes: vec![refused], ..screen(code("K7P3XB")) }),
+        ("approved", screen(Headline::Approved { name: "db-07".to_owned() })),
+        ("registered", screen(registered())),
+        (
+            "registered-server-away",
+            Screen { trouble: away(), facts: Facts { trusted: false, ..facts() }, ..screen(registered()) },
+        ),
+        ("e30-denied", screen(denied(540))),
+        ("e30-denied-over", screen(denied(0))),
+        ("stopping", screen(Headline::Stopping("restarting"))),
+    ];
+    states.extend(troubles());
+    states
+}
+
+fn check(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(format!("{name}.txt"));
+    if std::env::var_os("MUSTER_BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let known = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}; run with MUSTER_BLESS=1", path.display()));
+    assert!(known == text, "{} differs; it is now:\n{text}", path.display());
+}
+
+#[test]
+fn every_state_looks_as_committed() {
+    for (name, screen) in states() {
+        let rows: Vec<String> =
+            vga::render(&screen).iter().map(|row| row.text.trim_end().to_owned()).collect();
+        check(&format!("screen-{name}"), &(rows.join("\n") + "\n"));
+    }
+}
+
+#[test]
+fn every_state_is_told_as_committed() {
+    for (name, screen) in states() {
+        let lines = Announcer::default().announce(Duration::from_millis(3_410), &screen);
+        check(&format!("serial-{name}"), &(lines.join("\n") + "\n"));
+    }
+}
+
+#[test]
+fn nothing_is_wider_or_higher_than_the_smallest_screen() {
+    for (name, mut screen) in states() {
+        screen.problems.extend((0..30).map(|index| format!("problem {index} {}", "long ".repeat(40))));
+        screen.facts.server_url = Some(format!("https://{}.example.com:8092", "a".repeat(120)));
+        screen.facts.serial = "S".repeat(128);
+        let rows = vga::render(&screen);
+        assert_eq!(rows.len(), 25, "{name}");
+        assert!(rows.iter().all(|row| row.text.chars().count() <= 79), "{name}: {rows:#?}");
+        let lines = Announcer::default().announce(Duration::from_secs(100_000), &screen);
+        assert!(lines.iter().all(|line| line.chars().count() <= 79), "{name}: {lines:#?}");
+    }
+}
+
+#[test]
+fn the_code_stands_where_boot_tests_look_for_it() {
+    let rows = vga::render(&screen(code("K7P3XB")));
+    let lit = |row: usize, column: usize| {
+        let line = &rows.get(protocol::glyphs::BANNER_ROW + row).unwrap().text;
+        line.chars().nth(protocol::glyphs::BANNER_COLUMN + column) == Some('\u{2588}')
+    };
+    assert_eq!(protocol::glyphs::read(lit).unwrap().to_string(), "K7P-3XB");
+}
+
+#[test]
+fn only_changes_are_told_and_the_code_once_a_minute() {
+    let mut announcer = Announcer::default();
+    let mut at = |seconds: u64, screen: &Screen| announcer.announce(Duration::from_secs(seconds), screen);
+    let mut shown = screen(code("K7P3XB"));
+    assert!(at(5, &shown).contains(&"Bootstrap code: K7P-3XB".to_owned()));
+    if let Headline::Code { replaced_in, .. } = &mut shown.headline {
+        *replaced_in = Duration::from_secs(400);
+    }
+    assert_eq!(at(64, &shown), [""; 0]);
+    assert_eq!(at(65, &shown), ["Bootstrap code: K7P-3XB"]);
+    assert_eq!(at(66, &shown), [""; 0]);
+    let id = "0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f".parse().unwrap();
+    let named = |name: &str| screen(Headline::Registered { name: name.to_owned(), id });
+    assert_eq!(
+        at(70, &named("db-07")),
+        ["[  70.00] registered: db-07", "Registered as db-07 (0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f)"]
+    );
+    assert_eq!(
+        at(80, &named("db-08")),
+        ["[  80.00] renamed: db-08", "Registered as db-08 (0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f)"]
+    );
+}
+
+#[test]
+fn a_frame_goes_over_the_last_one_without_clearing_it() {
+    let rows = vga::render(&screen(code("K7P3XB")));
+    assert!(frame(&rows, true).contains("\u{1b}[2J"));
+    let next = frame(&rows, false);
+    assert!(!next.contains("\u{1b}[2J") && next.starts_with("\u{1b}[H"));
+}

@@ -1,0 +1,404 @@
+//! The only loop: waits for whatever comes first, tells the flow, does what it says, shows how
+//! things stand. It decides nothing itself.
+
+use crate::api::{Answer, Api, Call, CallError, ConnectError};
+use crate::clock;
+use crate::console::Console;
+use crate::console::screen::Headline;
+use crate::deadline::Uptime;
+use crate::identity::{Identity, sha256};
+use crate::inventory;
+use crate::kmsg;
+use crate::net::{NetEvent, Status};
+use crate::power::{Power, Requests};
+use crate::state::{Action, Ask, Flow, Observation, Plan, Stage, TokenPlan};
+use crate::view::{Surroundings, compose, net_view, told};
+use protocol::agent_api::{
+    AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest,
+};
+use protocol::config::Settings;
+use protocol::inventory::Inventory;
+use protocol::token::base64url;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, interval, sleep_until, timeout};
+
+/// How often the countdown moves and keys are looked at.
+const TICK: Duration = Duration::from_secs(1);
+/// How long an errand may take beyond what it waits for; below the flow's own limit.
+const ERRAND_LIMIT: Duration = Duration::from_secs(40);
+/// How long a goodbye to the server may take.
+const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the agent brings along from its boot.
+#[derive(Debug)]
+pub(crate) struct Luggage {
+    /// What it was told.
+    pub(crate) settings: Settings,
+    /// A token was given and lost a part.
+    pub(crate) token_cut: bool,
+    /// Id of the personalised medium.
+    pub(crate) image_id: Option<String>,
+    /// How it was booted.
+    pub(crate) origin: Origin,
+    /// Its key.
+    pub(crate) identity: Arc<Identity>,
+    /// What the machine is made of, as seen at boot.
+    pub(crate) inventory: Inventory,
+    /// Sentences to keep in sight.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Where news comes from.
+#[derive(Debug)]
+pub(crate) struct News {
+    /// How the network stands.
+    pub(crate) network: watch::Receiver<Status>,
+    /// What happened to it.
+    pub(crate) events: mpsc::Receiver<NetEvent>,
+    /// Requests to restart or switch off; none where signals cannot be heard.
+    pub(crate) power: Option<Requests>,
+    /// The kernel's messages, in verbose mode.
+    pub(crate) kernel: Option<kmsg::Reader>,
+}
+
+/// One piece of news.
+#[derive(Debug)]
+enum Event {
+    Network,
+    Told(NetEvent),
+    Kernel(kmsg::Line),
+    KernelSilent,
+    Power(Power),
+    Tick,
+    Wake,
+}
+
+/// What calls are made of; cheap to clone, so that an errand borrows nothing of the driver.
+#[derive(Clone)]
+struct Brief {
+    luggage: Arc<Luggage>,
+    network: watch::Receiver<Status>,
+}
+
+/// The agent at work.
+pub(crate) struct Driver {
+    flow: Flow,
+    console: Console,
+    uptime: Uptime,
+    around: Surroundings,
+    brief: Brief,
+    news: News,
+    ticks: Interval,
+}
+
+impl Driver {
+    /// An agent that begins its work with what the boot found.
+    pub(crate) fn new(luggage: Luggage, news: News, console: Console, uptime: Uptime) -> Self {
+        let token = match (&luggage.settings.token, luggage.token_cut) {
+            (Some(_), _) => TokenPlan::Ready,
+            (None, true) => TokenPlan::Cut,
+            (None, false) => TokenPlan::Absent,
+        };
+        let plan =
+            Plan { servers: luggage.settings.servers.len(), pins: luggage.settings.ca_hash.clone(), token };
+        let around = Surroundings {
+            servers: luggage.settings.servers.iter().map(ToString::to_string).collect(),
+            inventory: luggage.inventory.clone(),
+            network: news.network.borrow().clone(),
+            problems: luggage.problems.clone(),
+            ..Surroundings::default()
+        };
+        Self {
+            flow: Flow::new(plan, uptime.now()),
+            console,
+            uptime,
+            around,
+            brief: Brief { luggage: Arc::new(luggage), network: news.network.clone() },
+            news,
+            ticks: interval(TICK),
+        }
+    }
+
+    /// Works until somebody asks for power, and says goodbye to the server.
+    pub(crate) async fn run<A: Api>(mut self, api: &mut A) -> Power {
+        let view = net_view(&self.around.network);
+        let mut errand = self.observe(Observation::Net(view));
+        let power = loop {
+            let outcome = match errand.take() {
+                Some(errand) => self.busy(api, errand).await,
+                None => self.idle().await,
+            };
+            match outcome {
+                Ok(next) => errand = next,
+                Err(power) => break power,
+            }
+        };
+        let now = self.uptime.now();
+        let mut screen = compose(&self.flow, &self.around, now);
+        screen.headline = Headline::Stopping(leaving(power));
+        self.console.show(now, &screen);
+        // A server that does not hear it notices by itself, a minute later.
+        drop(timeout(GOODBYE_LIMIT, self.say_goodbye(api)).await);
+        power
+    }
+
+    /// Waits for news while no errand is under way.
+    async fn idle(&mut self) -> Result<Option<Action>, Power> {
+        let event = self.news.next(&mut self.ticks, self.uptime.instant(self.flow.wake())).await;
+        self.handle(event)
+    }
+
+    /// Runs an errand, handling what happens meanwhile. When the flow has given the errand up
+    /// and wants another, it is dropped.
+    async fn busy<A: Api>(&mut self, api: &mut A, errand: Action) -> Result<Option<Action>, Power> {
+        let work = perform(api, errand, self.brief.clone());
+        tokio::pin!(work);
+        loop {
+            let wake = self.uptime.instant(self.flow.wake());
+            tokio::select! {
+                observed = &mut work => return Ok(observed.and_then(|observed| self.observe(observed))),
+                event = self.news.next(&mut self.ticks, wake) => {
+                    if let Some(next) = self.handle(event)? {
+                        return Ok(Some(next));
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<Option<Action>, Power> {
+        match event {
+            Event::Power(power) => return Err(power),
+            Event::Network => {
+                self.around.network = self.news.network.borrow_and_update().clone();
+                return Ok(self.observe(Observation::Net(net_view(&self.around.network))));
+            }
+            Event::Wake => return Ok(self.observe(Observation::Tick)),
+            Event::Tick => {
+                if self.console.attend() {
+                    return Ok(self.observe(Observation::AskAgain));
+                }
+                self.show();
+            }
+            Event::Told(event) => self.console.say(self.uptime.now(), &told(&event)),
+            // Its log holds our own lines too; they were said already.
+            Event::Kernel(line) if line.text.starts_with("muster-agent:") => {}
+            Event::Kernel(line) => {
+                let at = Duration::from_micros(line.uptime_us).as_secs_f64();
+                self.console.print(&[format!("[{at:7.2}] kernel<{}>: {}", line.level, line.text)]);
+            }
+            Event::KernelSilent => {
+                self.news.kernel = None;
+                self.console.say(self.uptime.now(), "kernel messages can no longer be read");
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the flow, does what is quick, returns the errand if there is one.
+    fn observe(&mut self, observed: Observation) -> Option<Action> {
+        self.learn(&observed);
+        let actions = self.flow.step(self.uptime.now(), random(), observed);
+        let mut errand = None;
+        for action in actions {
+            match action {
+                Action::SetClock(seconds) => self.remember(clock::set(seconds)),
+                Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
+                Action::Connect { .. } | Action::Send(_) => errand = Some(action),
+            }
+        }
+        self.show();
+        errand
+    }
+
+    /// Notes what the screen shows beside the flow: who the server is.
+    fn learn(&mut self, observed: &Observation) {
+        match observed {
+            Observation::Connected(Ok(peer)) => {
+                self.around.check = Some(self.brief.luggage.identity.fingerprint(&peer.server_id));
+                self.around.server_name = Some(peer.server_id.clone());
+            }
+            Observation::Answered(Ok(Answer::Enrollment(EnrollmentAnswer::AuthorizationPending(
+                pending,
+            )))) if !pending.server_name.is_empty() => {
+                self.around.server_name = Some(pending.server_name.clone());
+            }
+            Observation::Net(_)
+            | Observation::Connected(_)
+            | Observation::Answered(_)
+            | Observation::AskAgain
+            | Observation::Tick => {}
+        }
+    }
+
+    fn remember<E: std::error::Error>(&mut self, outcome: Result<(), E>) {
+        if let Err(error) = outcome {
+            let problem = chain(&error);
+            if !self.around.problems.contains(&problem) {
+                self.around.problems.push(problem);
+            }
+        }
+    }
+
+    fn show(&mut self) {
+        let now = self.uptime.now();
+        let said = self.console.show(now, &compose(&self.flow, &self.around, now));
+        if self.news.kernel.is_none() {
+            for line in said {
+                // The kernel log is a copy; a machine without one has the console.
+                drop(kmsg::say(&line));
+            }
+        }
+    }
+
+    /// Takes the request back, or tells the server that this is no failure.
+    async fn say_goodbye<A: Api>(&self, api: &mut A) -> Result<Answer, CallError> {
+        match self.flow.stage() {
+            Stage::Show(shown) => api.send(Call::Cancel(shown.id)).await,
+            Stage::Run(_) => {
+                let request = HeartbeatRequest {
+                    state: AgentState::Stopping,
+                    inventory_digest: digest(&self.around.inventory),
+                    observed: None,
+                };
+                api.send(Call::Heartbeat { request, wait: Duration::ZERO }).await
+            }
+            Stage::Ask { .. } | Stage::Enrol { .. } | Stage::Denied { .. } => Ok(Answer::Cancelled),
+        }
+    }
+}
+
+impl News {
+    /// The next piece of news. Cancel safe: every source is.
+    async fn next(&mut self, ticks: &mut Interval, wake: tokio::time::Instant) -> Event {
+        tokio::select! {
+            power = optional(self.power.as_mut().map(Requests::next)) => Event::Power(power),
+            Ok(()) = self.network.changed() => Event::Network,
+            Some(event) = self.events.recv() => Event::Told(event),
+            line = optional(self.kernel.as_mut().map(kmsg::Reader::next)) => {
+                line.map_or(Event::KernelSilent, Event::Kernel)
+            }
+            _ = ticks.tick() => Event::Tick,
+            () = sleep_until(wake) => Event::Wake,
+        }
+    }
+}
+
+async fn optional<T>(source: Option<impl Future<Output = T>>) -> T {
+    match source {
+        Some(source) => source.await,
+        None => pending().await,
+    }
+}
+
+/// Runs one errand to its end and reports it.
+async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Observation> {
+    match errand {
+        Action::Connect { server, clock } => {
+            let late = || ConnectError::Unreachable("no answer in time".to_owned());
+            let result = match brief.luggage.settings.servers.get(server) {
+                Some(url) => {
+                    timeout(ERRAND_LIMIT, api.connect(url, clock)).await.unwrap_or_else(|_| Err(late()))
+                }
+                None => Err(ConnectError::Unreachable("there is no such server".to_owned())),
+            };
+            Some(Observation::Connected(result))
+        }
+        Action::Send(ask) => {
+            let held = match &ask {
+                Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
+                Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
+            };
+            let late = || ConnectError::Unreachable("no answer in time".to_owned()).into();
+            let call = async {
+                let call = brief.call(ask).await;
+                api.send(call).await
+            };
+            let result = timeout(held + ERRAND_LIMIT, call).await.unwrap_or_else(|_| Err(late()));
+            Some(Observation::Answered(result))
+        }
+        Action::SetClock(_) | Action::KeepKey => None,
+    }
+}
+
+impl Brief {
+    /// The call with everything it is made of.
+    async fn call(&self, ask: Ask) -> Call {
+        let Luggage { settings, origin, image_id, .. } = self.luggage.as_ref();
+        match (ask, &settings.token) {
+            (Ask::Register, Some(token)) => Call::Register(RegisterRequest {
+                token: token.reveal().to_owned(),
+                inventory: self.inventory().await,
+                origin: *origin,
+            }),
+            (Ask::Enroll | Ask::Register, _) => Call::Enroll(EnrollmentRequest {
+                inventory: self.inventory().await,
+                origin: *origin,
+                image_id: image_id.clone(),
+            }),
+            (Ask::Poll { id, wait }, _) => Call::Poll { id, wait },
+            (Ask::AccessToken { nonce }, _) => Call::AccessToken { nonce },
+            (Ask::Heartbeat { wait, inventory }, _) => {
+                let observed = self.inventory().await;
+                let request = HeartbeatRequest {
+                    state: AgentState::Discovery,
+                    inventory_digest: digest(&observed),
+                    observed: inventory.then_some(observed),
+                };
+                Call::Heartbeat { request, wait }
+            }
+        }
+    }
+
+    /// What the machine is made of now: disks and links come and go.
+    async fn inventory(&self) -> Inventory {
+        // A collector that panics has ended the machine already; what was seen at boot will do
+        // where there is no thread to collect on.
+        let found = tokio::task::spawn_blocking(inventory::collect).await;
+        let mut inventory = found.unwrap_or_else(|_| self.luggage.inventory.clone());
+        inventory.host_name = self.network.borrow().host_name().unwrap_or_default();
+        inventory.clean();
+        inventory
+    }
+}
+
+/// SHA-256 of the inventory's JSON, by which the server knows whether it has it.
+fn digest(inventory: &Inventory) -> String {
+    base64url(&sha256(&serde_json::to_vec(inventory).unwrap_or_default()))
+}
+
+fn leaving(power: Power) -> &'static str {
+    match power {
+        Power::Reboot => "restarting",
+        Power::Off => "switching off",
+        Power::Halt => "stopping",
+    }
+}
+
+/// Eight bytes of jitter. Without randomness the middle of every interval will do.
+fn random() -> u64 {
+    let mut bytes = [0; 8];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes),
+        Err(_) => 500,
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! The driver against a scripted server: what is asked, and what people read.
+
+use super::*;
+use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
+use crate::net::{Lease, LinkStatus};
+use protocol::agent_api::RefusalKind;
+use protocol::cmdline::{KernelArgs, NetSpec};
+use protocol::ids::MacAddr;
+
+const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+const TOLD: &str = "muster.server=https://10.0.2.2:8092 \
+    muster.ca-hash=sha256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+
+fn online() -> Status {
+    let args = KernelArgs::parse("muster.net=addr=10.0.2.15/24,gw=10.0.2.2");
+    let spec: &NetSpec = args.net.first().unwrap();
+    let link = LinkStatus {
+        name: "eth0".to_owned(),
+        mac: MAC,
+        driver: "e1000".to_owned(),
+        has_carrier: true,
+        lease: Some(Lease::from_spec("eth0", MAC, spec)),
+        problem: None,
+    };
+    Status { links: vec![link], driverless: Vec::new() }
+}
+
+/// A token of the right shape that opens nothing.
+fn token() -> String {
+    let part = |byte: u8, length: usize| base64url(&vec![byte; length]);
+    format!("{}..{}.{}.{}", base64url(br#"{"alg":"dir"}"#), part(1, 12), part(2, 60), part(3, 16))
+}
+
+/// Runs a machine with this command line against a script, for a while, and returns what was
+/// asked and what was printed.
+async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>, String) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let args = KernelArgs::parse(line);
+    let luggage = Luggage {
+        settings: Settings::combine(&args, None),
+        token_cut: args.token_damaged,
+        image_id: None,
+        origin: Origin::Iso,
+        identity: Arc::new(Identity::establish(None).unwrap().0),
+        inventory: Inventory::default(),
+        problems: Vec::new(),
+    };
+    let (_keep, network) = watch::channel(network);
+    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
+    let driver = Driver::new(luggage, news, Console::to_file(file.path()), Uptime::begin());
+    let mut api = Scripted::new(script);
+    let ended = timeout(Duration::from_secs(15), driver.run(&mut api)).await;
+    assert!(ended.is_err(), "the driver works for ever");
+    (api.asked, std::fs::read_to_string(file.path()).unwrap().replace("\r\n", "\n"))
+}
+
+fn says(answer: Answer) -> Line {
+    Line::Send(Ok(answer))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_shows_its_code_and_takes_up_duty() {
+    let script = vec![
+        Line::Connect(Ok(peer())),
+        says(pending(Some("K7P3XB"))),
+        says(pending(None)),
+        says(approved("db-07")),
+        says(access_token()),
+        says(heartbeat("db-07")),
+    ];
+    let (asked, printed) = played(TOLD, script, online()).await;
+    assert_eq!(
+        asked,
+        ["connect https://10.0.2.2:8092 Doubtful", "Enroll", "Poll", "Poll", "AccessToken", "Heartbeat"]
+    );
+    let lines: Vec<&str> = printed.lines().collect();
+    assert!(lines.contains(&"Bootstrap code: K7P-3XB"), "{printed}");
+    assert!(lines.contains(&"Registered as db-07 (0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f)"), "{printed}");
+    let order =
+        ["network: 10.0.2.15/24 (eth0)", "server: dc1 (pin OK)", "code:", "approved: db-07", "registered:"];
+    let places: Vec<usize> = order.iter().map(|word| printed.find(word).unwrap_or(usize::MAX)).collect();
+    assert!(places.is_sorted() && !places.contains(&usize::MAX), "{places:?} in {printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_ends_in_a_code_and_is_never_shown() {
+    let token = token();
+    let script = vec![
+        Line::Connect(Ok(peer())),
+        Line::Send(Err(refused(RefusalKind::TokenExpired, None))),
+        says(pending(Some("K7P3XB"))),
+    ];
+    let (asked, printed) = played(&format!("{TOLD} muster.token={token}"), script, online()).await;
+    assert_eq!(asked.get(1..3).unwrap(), ["Register", "Enroll"]);
+    assert!(printed.contains("E40 the bootstrap token expired"), "{printed}");
+    assert!(printed.contains("Bootstrap code: K7P-3XB"), "{printed}");
+    assert!(!printed.contains(&token) && !printed.contains("eyJ"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_medium_without_a_server_says_so_and_stays_silent() {
+    let (asked, printed) = played("quiet", Vec::new(), online()).await;
+    assert_eq!(asked, [""; 0]);
+    assert!(printed.contains("E11 this medium was never personalised"), "{printed}");
+    assert!(printed.contains("muster media customize"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_without_a_cable_says_so_and_asks_nobody() {
+    let (asked, printed) = played(TOLD, Vec::new(), Status::default()).await;
+    assert_eq!(asked, [""; 0]);
+    assert!(printed.contains("E10 no network link"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_comes_back_finds_the_machine_waiting() {
+    let away = || Line::Connect(Err(ConnectError::Unreachable("10.0.2.2:8092 does not answer".to_owned())));
+    let script = vec![away(), away(), Line::Connect(Ok(peer())), says(pending(Some("K7P3XB")))];
+    let (asked, printed) = played(TOLD, script, online()).await;
+    assert_eq!(asked.get(..4).unwrap().last().unwrap(), "Enroll");
+    assert!(printed.contains("E20 server unreachable (tried 1 URL)"), "{printed}");
+    assert!(printed.contains("the problem is over"), "{printed}");
+}

@@ -1,0 +1,356 @@
+//! The boot, top to bottom: named phases with limits, then the driver for ever.
+//!
+//! A phase that fails or takes too long says so and the boot goes on: a machine without a
+//! driver for its second disk can still be registered, and a machine without a network can
+//! still say why.
+
+use crate::api::http::Client;
+use crate::clock::{self, Verdict};
+use crate::console::Console;
+use crate::console::screen::{Facts, Headline, Screen};
+use crate::deadline::{Phase, Uptime};
+use crate::driver::{Driver, Luggage, News, chain};
+use crate::efivar::KeyStore;
+use crate::identity::Identity;
+use crate::inventory;
+use crate::kmsg::{self, Chatter};
+use crate::modules::{Loader, Modules};
+use crate::mounts;
+use crate::net::{NetEvent, Network, Status};
+use crate::power::{self, Power, Requests};
+use crate::reap::Reaper;
+use crate::uevents::Listener;
+use protocol::agent_api::Origin;
+use protocol::cmdline::{ConsoleMode, KernelArgs};
+use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
+use protocol::token::redact;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+
+const fn phase(name: &'static str, seconds: u64) -> Phase {
+    Phase { name, limit: Duration::from_secs(seconds) }
+}
+
+/// The boot in its order.
+const PHASES: [Phase; 7] = [
+    phase("mounts", 5),
+    phase("console", 5),
+    phase("settings", 5),
+    phase("modules", 45),
+    phase("network", 15),
+    phase("clock", 5),
+    phase("identity", 60),
+];
+/// Pause before a rescue shell that ended is started again.
+const SHELL_AGAIN: Duration = Duration::from_secs(1);
+
+/// Boots the machine. Never returns: PID 1 that exits is a kernel panic.
+pub(crate) fn boot() -> ! {
+    crate::panic::install();
+    // Before the runtime: what wants randomness reads /dev/urandom in a static binary.
+    let failed = mounts::mount_all();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let power = match runtime {
+        Ok(runtime) => runtime.block_on(run(failed.iter().map(|error| chain(error)).collect())),
+        Err(error) => panic!("cannot start the runtime: {error}"),
+    };
+    match power::carry_out(power) {
+        Ok(never) => match never {},
+        Err(error) => panic!("{}", chain(&error)),
+    }
+}
+
+async fn run(mount_problems: Vec<String>) -> Power {
+    let mut boot = Boot::begin(mount_problems);
+    let (requests, reaper) = boot.console();
+    let told = boot.settings();
+    boot.rescue(&told.settings.console, reaper);
+    boot.modules().await;
+    let (network, events) = boot.network(&told.settings).await;
+    boot.clock(told.settings.built_at);
+    let (identity, inventory) = boot.identity().await;
+    let mut client = Client::new(identity.clone(), told.settings.ca_hash.clone(), network.clone());
+    let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
+    let luggage = Luggage {
+        settings: told.settings,
+        token_cut: told.token_cut,
+        image_id: told.image_id,
+        origin: told.origin,
+        identity,
+        inventory,
+        problems: boot.problems,
+    };
+    let news = News { network, events, power: requests, kernel };
+    Driver::new(luggage, news, boot.console, boot.uptime).run(&mut client).await
+}
+
+/// What the command line and the medium say.
+struct Told {
+    settings: Settings,
+    token_cut: bool,
+    image_id: Option<String>,
+    origin: Origin,
+}
+
+/// The boot so far.
+struct Boot {
+    uptime: Uptime,
+    console: Console,
+    /// The phase under way, counted from 0.
+    at: usize,
+    problems: Vec<String>,
+}
+
+impl Boot {
+    /// The first phase is done when this begins: there was no clock or screen before it.
+    fn begin(problems: Vec<String>) -> Self {
+        let mut boot = Self { uptime: Uptime::begin(), console: Console::default(), at: 0, problems };
+        boot.milestone("init", concat!("Muster agent ", env!("CARGO_PKG_VERSION")));
+        boot.show("");
+        boot
+    }
+
+    fn phase(&self) -> Phase {
+        PHASES.get(self.at).copied().unwrap_or(phase("boot", 60))
+    }
+
+    /// Goes on to the next phase.
+    fn enter(&mut self, name: &'static str) {
+        self.at = PHASES.iter().position(|phase| phase.name == name).unwrap_or(self.at);
+        self.show("");
+    }
+
+    fn show(&mut self, detail: &str) {
+        let screen = Screen {
+            headline: Headline::Booting {
+                phase: self.phase().name,
+                number: self.at + 1,
+                of: PHASES.len(),
+                detail: detail.to_owned(),
+            },
+            trouble: None,
+            notes: Vec::new(),
+            facts: Facts::default(),
+            problems: self.problems.clone(),
+        };
+        let now = self.uptime.now();
+        for line in self.console.show(now, &screen) {
+            // The kernel log is a copy; a machine without one has the console.
+            drop(kmsg::say(&line));
+        }
+    }
+
+    fn milestone(&mut self, name: &str, text: &str) {
+        self.console.say(self.uptime.now(), &format!("{name}: {text}"));
+    }
+
+    /// Keeps what went wrong in sight and goes on.
+    fn note<T, E: std::error::Error>(&mut self, outcome: Result<T, E>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problems.push(chain(&error));
+                self.show("");
+                None
+            }
+        }
+    }
+
+    fn console(&mut self) -> (Option<Requests>, Option<Reaper>) {
+        self.enter("console");
+        let unopened = self.console.open(&ConsoleMode::default());
+        self.problems.extend(unopened);
+        let quiet = kmsg::set_chatter(Chatter::Emergencies);
+        self.note(quiet);
+        let keys = power::take_ctrl_alt_del();
+        self.note(keys);
+        let requests = Requests::listen();
+        let reaper = Reaper::start();
+        // The collector runs as long as the agent: nobody waits for it.
+        (self.note(requests), self.note(reaper).map(|(reaper, _collector)| reaper))
+    }
+
+    fn settings(&mut self) -> Told {
+        self.enter("settings");
+        let line = self.note(std::fs::read_to_string("/proc/cmdline")).unwrap_or_default();
+        let args = KernelArgs::parse(&line);
+        if args.token.is_some() || args.token_damaged {
+            let covered = mounts::cover_cmdline(&redact(&line));
+            self.note(covered);
+        }
+        let config = self.note(read_config(&Path::new("/").join(CONFIG_PATH))).flatten();
+        let settings = Settings::combine(&args, config.as_ref());
+        self.problems.extend(settings.problems.iter().cloned());
+        if settings.proxy.is_some() {
+            self.problems.push("muster.proxy is not used by this version".to_owned());
+        }
+        let unopened = self.console.open(&settings.console);
+        self.problems.extend(unopened);
+        let from_line = !args.servers.is_empty();
+        Told {
+            // The medium's token can lose its end too; the joined settings then have none.
+            token_cut: settings.token.is_none()
+                && (args.token_damaged || config.as_ref().is_some_and(|config| config.token.is_some())),
+            image_id: config.and_then(|config| config.image_id),
+            origin: if from_line { Origin::Pxe } else { Origin::Iso },
+            settings,
+        }
+    }
+
+    /// The shell of the rescue menu entry, beside the agent and never instead of it.
+    fn rescue(&mut self, mode: &ConsoleMode, reaper: Option<Reaper>) {
+        let Some(reaper) = reaper.filter(|_| mode.rescue) else { return };
+        let chatty = kmsg::set_chatter(Chatter::Warnings);
+        self.note(chatty);
+        for terminal in ["/dev/tty1", "/dev/ttyS0"] {
+            let reaper = reaper.clone();
+            tokio::spawn(async move {
+                // Until there is no such terminal; a shell that ends is started again.
+                while let Ok(mut shell) = reaper.spawn_shell(Path::new(terminal)) {
+                    shell.wait().await;
+                    tokio::time::sleep(SHELL_AGAIN).await;
+                }
+            });
+        }
+    }
+
+    async fn modules(&mut self) {
+        self.enter("modules");
+        let loader = match spawn_blocking(Loader::of_running_kernel).await {
+            Ok(loader) => self.note(loader),
+            Err(error) => self.note(Err(error)),
+        };
+        let Some(modules) = loader.and_then(|loader| self.note(Modules::start(loader))) else { return };
+        self.coldplug(&modules).await;
+        let listener = Listener::open();
+        if let Some(listener) = self.note(listener) {
+            tokio::spawn(async move { modules.follow(listener).await });
+        }
+        let efivars = mounts::mount_efivars();
+        self.note(efivars);
+    }
+
+    /// Loads drivers for what is there, and shows how far it has come.
+    async fn coldplug(&mut self, modules: &Modules) {
+        let mut progress = modules.progress();
+        let work = modules.coldplug(self.phase().limit);
+        tokio::pin!(work);
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut work => break outcome,
+                Ok(()) = progress.changed() => {
+                    let seen = progress.borrow_and_update().clone();
+                    self.show(&format!("{} modules loaded, {}", seen.loaded, seen.current));
+                }
+            }
+        };
+        if let Some(summary) = self.note(outcome) {
+            let text = format!("{} loaded for {} devices", summary.loaded, summary.aliases);
+            self.milestone("modules", &text);
+            for failure in &summary.failures {
+                self.console.say(self.uptime.now(), failure);
+            }
+        }
+    }
+
+    async fn network(&mut self, settings: &Settings) -> (watch::Receiver<Status>, mpsc::Receiver<NetEvent>) {
+        self.enter("network");
+        let started = Network::start(settings.net.clone(), None);
+        let Some((network, events)) = self.note(started) else {
+            // Closed channels: the status stays as it is, no link, and E10 says so.
+            return (watch::channel(Status::default()).1, mpsc::channel(1).1);
+        };
+        let mut status = network.status();
+        let ready =
+            self.phase().bound(async { status.wait_for(|status| status.primary().is_some()).await.is_ok() });
+        if let Err(overdue) = ready.await {
+            // Not a problem to keep in sight: E10 or E12 follow with more to say.
+            self.console.say(self.uptime.now(), &overdue.to_string());
+        }
+        (network.status(), events)
+    }
+
+    fn clock(&mut self, built_at: Option<u64>) {
+        self.enter("clock");
+        let verdict = clock::apply_floor(built_at);
+        let words = match self.note(verdict) {
+            Some(Verdict::Kept) | None => return,
+            Some(Verdict::Raised) => "was behind the medium, set to the time the medium was made",
+            Some(Verdict::Distrusted) => "is absurdly ahead, set to the time the medium was made",
+            Some(Verdict::NoFloor) => "cannot be judged, the medium does not say when it was made",
+        };
+        self.milestone("clock", words);
+    }
+
+    async fn identity(&mut self) -> (Arc<Identity>, protocol::inventory::Inventory) {
+        self.enter("identity");
+        let (identity, problem) = loop {
+            let made = spawn_blocking(|| Identity::establish(KeyStore::of_this_machine()));
+            match self.phase().bound(made).await {
+                Ok(Ok(Ok(established))) => break established,
+                Ok(Ok(Err(error))) => self.problems.push(chain(&error)),
+                Ok(Err(error)) => self.problems.push(chain(&error)),
+                // Without a key there is nothing to go on with: the kernel still gathers
+                // randomness on machines without a hardware source.
+                Err(_) => {
+                    let waiting = "waiting for the kernel to gather randomness";
+                    self.console.say(self.uptime.now(), waiting);
+                    self.show(waiting);
+                }
+            }
+        };
+        self.problems.extend(problem);
+        let inventory = spawn_blocking(inventory::collect).await;
+        (Arc::new(identity), self.note(inventory).unwrap_or_default())
+    }
+}
+
+/// Why the medium's config cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum ReadConfigError {
+    #[error("cannot read the medium's config")]
+    Read(#[source] io::Error),
+    #[error(transparent)]
+    Parse(#[from] protocol::config::ConfigError),
+}
+
+/// The medium's config; `None` on an initrd that carries none.
+fn read_config(path: &Path) -> Result<Option<AgentConfig>, ReadConfigError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ReadConfigError::Read(error)),
+    };
+    let limit = u64::try_from(MAX_CONFIG_LEN).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes).map_err(ReadConfigError::Read)?;
+    Ok(Some(AgentConfig::parse(&bytes)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_are_numbered_by_the_table() {
+        let names: Vec<&str> = PHASES.iter().map(|phase| phase.name).collect();
+        assert_eq!(names, ["mounts", "console", "settings", "modules", "network", "clock", "identity"]);
+        assert!(PHASES.iter().all(|phase| phase.limit <= Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_missing_config_is_none_and_a_broken_one_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.json");
+        assert!(read_config(&path).unwrap().is_none());
+        std::fs::write(&path, "{").unwrap();
+        assert!(read_config(&path).unwrap_err().to_string().starts_with("embedded config is not valid"));
+        std::fs::write(&path, r#"{"version":1,"server":["https://10.0.2.2:8092"]}"#).unwrap();
+        assert_eq!(read_config(&path).unwrap().unwrap().server.len(), 1);
+    }
+}

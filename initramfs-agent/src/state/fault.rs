@@ -1,0 +1,256 @@
+//! What can stand in a machine's way, as an operator reads it: a stable code, a sentence, and
+//! what to do about it (`spec/security.md` 2.5).
+//!
+//! Codes are an interface: documentation and tests name them. E1x is the machine and its
+//! network, E2x the server, E3x the server's answer, E4x the bootstrap token.
+
+use protocol::ids::SpkiPin;
+use std::fmt;
+
+/// One obstacle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// E10: no network port has a carrier.
+    NoLink,
+    /// E11: the medium names no server.
+    NotPersonalised,
+    /// E12: a carrier, but no address.
+    NoAddress,
+    /// E13: a server's name has no address.
+    NameNotResolved {
+        /// The resolver's sentence, with the name in it.
+        cause: String,
+    },
+    /// E20: no server answers.
+    Unreachable {
+        /// How many addresses were tried in this round.
+        tried: usize,
+        /// What happened last.
+        cause: String,
+    },
+    /// E21: somebody answers who is not our server.
+    PinMismatch {
+        /// What the medium trusts.
+        expected: Vec<SpkiPin>,
+        /// Topmost key that was presented, if any certificate could be read.
+        got: Option<SpkiPin>,
+    },
+    /// E21: the medium names a server and nobody to trust.
+    NoPins,
+    /// E22: the certificate's time and the clock disagree.
+    CertificateTime {
+        /// Which way.
+        cause: String,
+    },
+    /// E23: the server does not speak this agent's protocol.
+    Protocol {
+        /// The server's sentence.
+        message: String,
+    },
+    /// E24: the server refuses for a reason this agent cannot act on.
+    NotUnderstood {
+        /// The server's sentence, or what was wrong with its answer.
+        message: String,
+    },
+    /// E30: an operator said no.
+    Denied {
+        /// The server's sentence.
+        message: String,
+    },
+    /// E31: the server takes no more machines right now.
+    Busy {
+        /// The server's sentence.
+        message: String,
+    },
+    /// E40: the token's time is over.
+    TokenExpired,
+    /// E41: the token lost its end on the way here.
+    TokenCut,
+    /// E42: the server does not take the token.
+    TokenRefused {
+        /// The server's sentence.
+        message: String,
+    },
+}
+
+impl Fault {
+    /// The stable code.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NoLink => "E10",
+            Self::NotPersonalised => "E11",
+            Self::NoAddress => "E12",
+            Self::NameNotResolved { .. } => "E13",
+            Self::Unreachable { .. } => "E20",
+            Self::PinMismatch { .. } | Self::NoPins => "E21",
+            Self::CertificateTime { .. } => "E22",
+            Self::Protocol { .. } => "E23",
+            Self::NotUnderstood { .. } => "E24",
+            Self::Denied { .. } => "E30",
+            Self::Busy { .. } => "E31",
+            Self::TokenExpired => "E40",
+            Self::TokenCut => "E41",
+            Self::TokenRefused { .. } => "E42",
+        }
+    }
+
+    /// What a person can do about it.
+    pub(crate) fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoLink => "Connect a network cable, or check the switch port.",
+            Self::NotPersonalised => {
+                "Download the ISO from your Muster dashboard (Machines, Bootstrap), or run \
+                 'muster media customize' on this one. Nobody was contacted."
+            }
+            Self::NoAddress => {
+                "Check that a DHCP server answers on this network, or give an address with \
+                 muster.net=addr=10.0.0.5/24,gw=10.0.0.1 on the kernel command line."
+            }
+            Self::NameNotResolved { .. } => {
+                "Check the name servers that DHCP hands out, or name the server by IP address."
+            }
+            Self::Unreachable { .. } => {
+                "Check that the server runs and that this network reaches it. Trying again by itself."
+            }
+            Self::PinMismatch { .. } => {
+                "Possible interception: nothing was sent. If the server was set up anew, \
+                 download the ISO again; else find out who answers at this address."
+            }
+            Self::NoPins => {
+                "Give muster.ca-hash=sha256:... beside muster.server=, as the dashboard shows them. \
+                 Nobody was contacted."
+            }
+            Self::CertificateTime { .. } => {
+                "The clock is set from the server, whose key is trusted. If this stays, renew the \
+                 server's certificate by restarting it."
+            }
+            Self::Protocol { .. } => "Download a medium that matches the server's version.",
+            Self::NotUnderstood { .. } => "Look into the server's log. Trying again by itself.",
+            Self::Denied { .. } => "Press R to ask again once the wait is over.",
+            Self::Busy { .. } => "Nothing to do: the machine asks again by itself.",
+            Self::TokenExpired | Self::TokenRefused { .. } => {
+                "Type the code into the dashboard, or boot with a fresh token."
+            }
+            Self::TokenCut => {
+                "Type the code into the dashboard, or make the kernel command line shorter than \
+                 2047 bytes and give the whole token."
+            }
+        }
+    }
+
+    /// How much a fault tells, when several servers failed in different ways: an impostor
+    /// is worth more attention than a timeout.
+    pub(crate) fn gravity(&self) -> u8 {
+        match self {
+            Self::PinMismatch { .. } | Self::NoPins => 6,
+            Self::Protocol { .. } => 5,
+            Self::CertificateTime { .. } => 4,
+            Self::Busy { .. } | Self::Denied { .. } => 3,
+            Self::NotUnderstood { .. } => 2,
+            Self::NameNotResolved { .. } => 1,
+            Self::Unreachable { .. }
+            | Self::NoLink
+            | Self::NotPersonalised
+            | Self::NoAddress
+            | Self::TokenExpired
+            | Self::TokenCut
+            | Self::TokenRefused { .. } => 0,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLink => f.write_str("no network link: no port has a carrier"),
+            Self::NotPersonalised => {
+                f.write_str("this medium was never personalised: it knows no Muster server")
+            }
+            Self::NoAddress => f.write_str("no network address: nobody answers DHCP"),
+            Self::NameNotResolved { cause } => write!(f, "name not resolved: {cause}"),
+            Self::Unreachable { tried: 1, cause } => write!(f, "server unreachable (tried 1 URL): {cause}"),
+            Self::Unreachable { tried, cause } => {
+                write!(f, "server unreachable (tried {tried} URLs): {cause}")
+            }
+            Self::PinMismatch { expected, got } => write_mismatch(f, expected, got.as_ref()),
+            Self::NoPins => {
+                f.write_str("a server was named but no CA hash: there is nobody this machine may trust")
+            }
+            Self::CertificateTime { cause } => write!(f, "certificate time: {cause}"),
+            Self::Protocol { message } => write!(
+                f,
+                "the server does not speak protocol version {}: {message}",
+                protocol::ProtocolVersion::CURRENT
+            ),
+            Self::NotUnderstood { message } => write!(f, "the server refused: {message}"),
+            Self::Denied { message } => write!(f, "denied: {message}"),
+            Self::Busy { message } => write!(f, "the server takes no more machines now: {message}"),
+            Self::TokenExpired => f.write_str("the bootstrap token expired, showing a code instead"),
+            Self::TokenCut => {
+                f.write_str("the bootstrap token is cut off or damaged, showing a code instead")
+            }
+            Self::TokenRefused { message } => {
+                write!(f, "the bootstrap token was refused ({message}), showing a code instead")
+            }
+        }
+    }
+}
+
+fn write_mismatch(f: &mut fmt::Formatter<'_>, expected: &[SpkiPin], got: Option<&SpkiPin>) -> fmt::Result {
+    let expected: Vec<String> = expected.iter().map(SpkiPin::to_string).collect();
+    write!(f, "pin mismatch: expected {}", expected.join(" or "))?;
+    match got {
+        Some(pin) => write!(f, ", got {pin}"),
+        None => f.write_str(", got a certificate that the expected key did not sign"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each() -> Vec<Fault> {
+        let text = || "x".to_owned();
+        vec![
+            Fault::NoLink,
+            Fault::NotPersonalised,
+            Fault::NoAddress,
+            Fault::NameNotResolved { cause: text() },
+            Fault::Unreachable { tried: 3, cause: text() },
+            Fault::PinMismatch { expected: vec![SpkiPin([1; 32])], got: Some(SpkiPin([2; 32])) },
+            Fault::NoPins,
+            Fault::CertificateTime { cause: text() },
+            Fault::Protocol { message: text() },
+            Fault::NotUnderstood { message: text() },
+            Fault::Denied { message: text() },
+            Fault::Busy { message: text() },
+            Fault::TokenExpired,
+            Fault::TokenCut,
+            Fault::TokenRefused { message: text() },
+        ]
+    }
+
+    #[test]
+    fn every_fault_says_what_to_do() {
+        for fault in each() {
+            assert!(fault.remedy().len() > 20 && fault.remedy().ends_with('.'), "{fault:?}");
+            assert!(fault.to_string().is_ascii(), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn codes_are_stable() {
+        let codes: Vec<&str> = each().iter().map(Fault::code).collect();
+        assert_eq!(codes.join(" "), "E10 E11 E12 E13 E20 E21 E21 E22 E23 E24 E30 E31 E40 E41 E42");
+    }
+
+    #[test]
+    fn an_impostor_is_named_by_both_keys() {
+        let fault = Fault::PinMismatch { expected: vec![SpkiPin([1; 32])], got: Some(SpkiPin([2; 32])) };
+        assert_eq!(
+            fault.to_string(),
+            "pin mismatch: expected sha256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE, \
+             got sha256:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
+        );
+    }
+}

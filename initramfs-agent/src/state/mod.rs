@@ -1,0 +1,421 @@
+//! What to do next: the agent's state machine, pure. Observations go in, actions come out;
+//! `now` (time since boot) and `random` are arguments. Nothing here waits, reads or sends.
+//!
+//! Three things are true at once and change on their own: the network ([`NetView`]), the
+//! connection ([`Link`]) and how far the machine has come ([`Stage`]):
+//!
+//! ```text
+//! NET -> TLS(pin) -> ASK or REGISTER -> SHOW -> ENROL -> RUN
+//!                         ^                |-> DENIED
+//!                         +-- code ended, machine forgotten, R pressed
+//! ```
+//!
+//! A lost connection does not lose the stage: a code stays on the screen while its server
+//! restarts. Whatever is wrong has a [`Fault`], and [`Flow::wake`] is always set, so that no
+//! wait is without reason or end.
+
+mod fault;
+mod observe;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use fault::Fault;
+
+use crate::api::{ClockTrust, Peer};
+use protocol::agent_api::Approved;
+use protocol::code::BootstrapCode;
+use protocol::ids::{EnrollmentId, SpkiPin};
+use std::time::Duration;
+
+/// Longest time the server is asked to hold a poll's answer (`spec/security.md` 2.4).
+const POLL_WAIT: Duration = Duration::from_secs(25);
+/// Longest time the server is asked to hold a heartbeat's answer.
+const HEARTBEAT_WAIT: Duration = Duration::from_secs(20);
+/// How long an errand may take beyond what it waits for, before it is given up.
+const ERRAND_LIMIT: Duration = Duration::from_secs(45);
+/// How often a wait for the network, or for a new medium, is looked at again.
+const RECHECK: Duration = Duration::from_secs(30);
+/// A denied machine asks again by itself after this time, when nobody presses R.
+const DENIED_AT_MOST: Duration = Duration::from_secs(24 * 3_600);
+/// Bounds of a heartbeat interval, whatever the server says.
+const INTERVAL: std::ops::RangeInclusive<u64> = 1..=300;
+
+/// What the agent was told at boot, as far as the flow depends on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// How many servers there are to try.
+    pub(crate) servers: usize,
+    /// Whom to trust.
+    pub(crate) pins: Vec<SpkiPin>,
+    /// The bootstrap token's state.
+    pub(crate) token: TokenPlan,
+}
+
+/// What is known of a bootstrap token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TokenPlan {
+    /// None was given, or it is used up.
+    Absent,
+    /// One was given and lost a part (E41).
+    Cut,
+    /// One of the right shape.
+    Ready,
+}
+
+/// The network as the flow sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NetView {
+    /// No port has a carrier.
+    NoLink,
+    /// A carrier and no address.
+    NoAddress,
+    /// At least one address.
+    Ready,
+}
+
+/// The connection to a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// None: server number `next` is tried at `at`.
+    Down {
+        /// Server to try.
+        next: usize,
+        /// When.
+        at: Duration,
+    },
+    /// Being made.
+    Connecting {
+        /// Which server.
+        server: usize,
+        /// When this is given up.
+        until: Duration,
+    },
+    /// The server proved itself.
+    Up {
+        /// Which server.
+        server: usize,
+        /// Who it is.
+        peer: Peer,
+    },
+}
+
+/// How far the machine has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// About to register by token or to ask for a code.
+    Ask {
+        /// Earliest time.
+        at: Duration,
+    },
+    /// A code is shown.
+    Show(Shown),
+    /// Approved: the access token is asked for.
+    Enrol {
+        /// The welcome.
+        approved: Approved,
+    },
+    /// Registered.
+    Run(Running),
+    /// An operator said no.
+    Denied {
+        /// The server's sentence.
+        message: String,
+        /// From when asking again makes sense.
+        open_at: Duration,
+        /// When the machine asks by itself.
+        asks_at: Duration,
+    },
+}
+
+/// A code on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shown {
+    /// The enrollment.
+    pub(crate) id: EnrollmentId,
+    /// The code.
+    pub(crate) code: BootstrapCode,
+    /// When the server replaces it.
+    pub(crate) expires_at: Duration,
+    /// Time between the starts of two polls.
+    pub(crate) interval: Duration,
+    /// When the next poll is due.
+    pub(crate) poll_at: Duration,
+}
+
+/// A registered machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    /// The server's welcome, with the present name.
+    pub(crate) approved: Approved,
+    /// Time between the starts of two heartbeats, before jitter.
+    pub(crate) interval: Duration,
+    /// When the next heartbeat is due.
+    pub(crate) beat_at: Duration,
+    /// When the access token is asked for anew.
+    pub(crate) renew_at: Duration,
+    /// The server wants the inventory with the next heartbeat.
+    pub(crate) send_inventory: bool,
+}
+
+/// A call, as the flow asks for it: the driver adds what it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Ask for a code.
+    Enroll,
+    /// Register by token.
+    Register,
+    /// Poll the enrollment.
+    Poll {
+        /// Which.
+        id: EnrollmentId,
+        /// How long the server may hold the answer.
+        wait: Duration,
+    },
+    /// An access token, over the nonce of the approval when there is one.
+    AccessToken {
+        /// That nonce.
+        nonce: Option<String>,
+    },
+    /// A heartbeat.
+    Heartbeat {
+        /// How long the server may hold the answer.
+        wait: Duration,
+        /// Whether the inventory goes along.
+        inventory: bool,
+    },
+}
+
+/// What the driver is to do. At most one errand (connect or send) is ever under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Connect to server number `server`; report `Connected`.
+    Connect {
+        /// Which server.
+        server: usize,
+        /// How certificates' times are judged.
+        clock: ClockTrust,
+    },
+    /// Make a call; report `Answered`.
+    Send(Ask),
+    /// Set the clock to seconds since 1970.
+    SetClock(u64),
+    /// Registered: keep the key where a reboot finds it.
+    KeepKey,
+}
+
+/// What happened. Built by the driver, consumed by [`Flow::step`].
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Observation {
+    /// The network changed, or not.
+    Net(NetView),
+    /// A connection attempt ended.
+    Connected(Result<Peer, crate::api::ConnectError>),
+    /// A call ended.
+    Answered(Result<crate::api::Answer, crate::api::CallError>),
+    /// `R` was pressed.
+    AskAgain,
+    /// [`Flow::wake`] has come.
+    Tick,
+}
+
+/// The state machine.
+#[derive(Debug, Clone)]
+pub(crate) struct Flow {
+    plan: Plan,
+    net: NetView,
+    link: Link,
+    stage: Stage,
+    /// A call under way, since when and until when at most.
+    calling: Option<(Ask, Duration, Duration)>,
+    clock: ClockTrust,
+    /// Rounds without success, for the pauses between them.
+    attempt: u32,
+    /// The gravest fault of this round of servers, or of the last call.
+    trouble: Option<Fault>,
+    /// Faults that were overcome and are still worth reading beside the code.
+    notes: Vec<Fault>,
+    wake: Duration,
+}
+
+impl Flow {
+    /// A machine that was just switched on.
+    pub(crate) fn new(plan: Plan, now: Duration) -> Self {
+        let cut = (plan.token == TokenPlan::Cut).then_some(Fault::TokenCut);
+        Self {
+            plan,
+            net: NetView::NoLink,
+            link: Link::Down { next: 0, at: now },
+            stage: Stage::Ask { at: now },
+            calling: None,
+            clock: ClockTrust::Doubtful,
+            attempt: 0,
+            trouble: None,
+            notes: cut.into_iter().collect(),
+            wake: now,
+        }
+    }
+
+    /// Takes in one observation and says what to do now.
+    pub(crate) fn step(&mut self, now: Duration, random: u64, observed: Observation) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match observed {
+            Observation::Net(view) => self.see_network(now, view),
+            Observation::Connected(result) => self.see_connection(now, random, result),
+            Observation::Answered(result) => self.see_answer(now, random, result, &mut actions),
+            Observation::AskAgain => self.ask_again(now),
+            Observation::Tick => self.give_up_overdue(now, random),
+        }
+        actions.extend(self.next_errand(now, random));
+        self.wake = self.next_wake(now);
+        actions
+    }
+
+    /// When [`Flow::step`] wants a [`Observation::Tick`] at the latest.
+    pub(crate) fn wake(&self) -> Duration {
+        self.wake
+    }
+
+    /// How far the machine has come.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
+    }
+
+    /// The server that proved itself, while connected.
+    pub(crate) fn peer(&self) -> Option<&Peer> {
+        match &self.link {
+            Link::Up { peer, .. } => Some(peer),
+            Link::Down { .. } | Link::Connecting { .. } => None,
+        }
+    }
+
+    /// Index of the server that is used or tried next.
+    pub(crate) fn server(&self) -> usize {
+        match &self.link {
+            Link::Down { next: server, .. } | Link::Connecting { server, .. } | Link::Up { server, .. } => {
+                *server
+            }
+        }
+    }
+
+    /// What stands in the way now, the nearest obstacle first.
+    pub(crate) fn trouble(&self) -> Option<&Fault> {
+        self.hopeless().or(match self.net {
+            NetView::NoLink => Some(&Fault::NoLink),
+            NetView::NoAddress => Some(&Fault::NoAddress),
+            NetView::Ready => self.trouble.as_ref(),
+        })
+    }
+
+    /// Faults that were overcome, for the line beside the code.
+    pub(crate) fn notes(&self) -> &[Fault] {
+        &self.notes
+    }
+
+    /// When the next try is made, while there is trouble.
+    pub(crate) fn next_try(&self) -> Option<Duration> {
+        match (&self.link, &self.stage) {
+            _ if self.net != NetView::Ready || self.hopeless().is_some() => None,
+            (Link::Down { at, .. }, _) => Some(*at),
+            (Link::Up { .. }, Stage::Ask { at }) if self.calling.is_none() => Some(*at),
+            (Link::Up { .. } | Link::Connecting { .. }, _) => None,
+        }
+    }
+
+    /// What the machine is doing while nothing is wrong, for the console.
+    pub(crate) fn doing(&self) -> &'static str {
+        match (&self.link, &self.stage) {
+            (Link::Down { .. } | Link::Connecting { .. }, _) => "connecting to the server",
+            (Link::Up { .. }, Stage::Ask { .. }) if self.plan.token == TokenPlan::Ready => {
+                "registering with the bootstrap token"
+            }
+            (Link::Up { .. }, Stage::Ask { .. }) => "asking for a bootstrap code",
+            (Link::Up { .. }, Stage::Show(_)) => "waiting for an operator",
+            (Link::Up { .. }, Stage::Enrol { .. }) => "approved, taking up duty",
+            (Link::Up { .. }, Stage::Run(_)) => "registered, waiting for work",
+            (Link::Up { .. }, Stage::Denied { .. }) => "denied",
+        }
+    }
+
+    /// Faults that only another medium or command line cures.
+    fn hopeless(&self) -> Option<&Fault> {
+        if self.plan.servers == 0 {
+            Some(&Fault::NotPersonalised)
+        } else if self.plan.pins.is_empty() {
+            Some(&Fault::NoPins)
+        } else {
+            None
+        }
+    }
+
+    /// The one errand to start now, if one is due and none is under way.
+    fn next_errand(&mut self, now: Duration, random: u64) -> Option<Action> {
+        if self.hopeless().is_some() || self.net != NetView::Ready || self.calling.is_some() {
+            return None;
+        }
+        match self.link {
+            Link::Connecting { .. } => None,
+            Link::Down { at, .. } if now < at => None,
+            Link::Down { next, .. } => {
+                self.link = Link::Connecting { server: next, until: now + ERRAND_LIMIT };
+                Some(Action::Connect { server: next, clock: self.clock })
+            }
+            Link::Up { .. } => {
+                let ask = self.due(now, random)?;
+                let held = match &ask {
+                    Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
+                    Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
+                };
+                self.calling = Some((ask.clone(), now, now + held + ERRAND_LIMIT));
+                Some(Action::Send(ask))
+            }
+        }
+    }
+
+    /// The call that the stage asks for now.
+    fn due(&mut self, now: Duration, random: u64) -> Option<Ask> {
+        match &mut self.stage {
+            Stage::Ask { at } => (now >= *at).then_some(match self.plan.token {
+                TokenPlan::Ready => Ask::Register,
+                TokenPlan::Absent | TokenPlan::Cut => Ask::Enroll,
+            }),
+            Stage::Show(shown) if now >= shown.poll_at => {
+                // The answer is wanted at the latest when the code is replaced.
+                let left = shown.expires_at.saturating_sub(now) + Duration::from_secs(1);
+                Some(Ask::Poll { id: shown.id, wait: left.min(POLL_WAIT) })
+            }
+            Stage::Enrol { approved } => Some(Ask::AccessToken { nonce: Some(approved.enrol_nonce.clone()) }),
+            Stage::Run(running) if now >= running.renew_at => Some(Ask::AccessToken { nonce: None }),
+            Stage::Run(running) if now >= running.beat_at => {
+                let period = retry::spread(running.interval, random);
+                running.beat_at = now + period;
+                Some(Ask::Heartbeat { wait: period.min(HEARTBEAT_WAIT), inventory: running.send_inventory })
+            }
+            Stage::Denied { message: _, open_at: _, asks_at } if now >= *asks_at => {
+                self.stage = Stage::Ask { at: now };
+                Some(Ask::Enroll)
+            }
+            Stage::Show(_) | Stage::Run(_) | Stage::Denied { .. } => None,
+        }
+    }
+
+    /// The next moment something changes by itself; never in the past, never absent.
+    fn next_wake(&self, now: Duration) -> Duration {
+        let at = if self.hopeless().is_some() || self.net != NetView::Ready {
+            now + RECHECK
+        } else if let Some((_, _, until)) = &self.calling {
+            *until
+        } else {
+            match (&self.link, &self.stage) {
+                (Link::Down { at, .. }, _) => *at,
+                (Link::Connecting { until, .. }, _) => *until,
+                (Link::Up { .. }, Stage::Ask { at }) => *at,
+                (Link::Up { .. }, Stage::Show(shown)) => shown.poll_at,
+                (Link::Up { .. }, Stage::Enrol { .. }) => now,
+                (Link::Up { .. }, Stage::Run(running)) => running.beat_at.min(running.renew_at),
+                (Link::Up { .. }, Stage::Denied { asks_at, .. }) => *asks_at,
+            }
+        };
+        at.max(now)
+    }
+}

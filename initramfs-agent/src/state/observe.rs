@@ -1,0 +1,363 @@
+//! How an observation changes the flow: the transitions of `spec/security.md` 2.5, seen from
+//! the machine.
+
+use super::{
+    Ask, ClockTrust, DENIED_AT_MOST, Duration, Fault, Flow, INTERVAL, Link, NetView, Peer, Running, Shown,
+    Stage, TokenPlan, retry,
+};
+use crate::api::{Answer, CallError, ConnectError};
+use crate::state::Action;
+use protocol::agent_api::{EnrollmentAnswer, HeartbeatAnswer, Pending, Refusal, RefusalKind};
+
+/// Longest interval between polls that a server can ask for (`spec/security.md` 2.5).
+const POLL_INTERVAL_CAP: Duration = Duration::from_secs(30);
+/// Wait after a denial that names none: the server's first step.
+const DENIED_WAIT: u64 = 600;
+
+impl Flow {
+    pub(super) fn see_network(&mut self, now: Duration, view: NetView) {
+        if view == NetView::Ready && self.net != NetView::Ready {
+            // A new address is news: do not sit out an old pause.
+            if let Link::Down { at, .. } = &mut self.link {
+                *at = now;
+            }
+        }
+        self.net = view;
+    }
+
+    /// `R`: try now instead of waiting; after a denial only once the wait is over.
+    pub(super) fn ask_again(&mut self, now: Duration) {
+        match &mut self.stage {
+            Stage::Denied { open_at, .. } if now >= *open_at => self.stage = Stage::Ask { at: now },
+            Stage::Ask { at } => *at = now,
+            Stage::Denied { .. } | Stage::Show(_) | Stage::Enrol { .. } | Stage::Run(_) => {}
+        }
+        if let Link::Down { at, .. } = &mut self.link {
+            *at = now;
+        }
+    }
+
+    /// An errand that outlived its limit counts as a lost connection. The client has time
+    /// limits of its own: this is the net below them.
+    pub(super) fn give_up_overdue(&mut self, now: Duration, random: u64) {
+        let overdue = match (&self.link, &self.calling) {
+            (Link::Connecting { until, .. }, _) | (_, Some((_, _, until))) => now >= *until,
+            (Link::Down { .. } | Link::Up { .. }, None) => false,
+        };
+        if overdue {
+            self.calling = None;
+            let cause = "no answer in time".to_owned();
+            self.leave_server(now, random, Fault::Unreachable { tried: self.plan.servers, cause }, None);
+        }
+    }
+
+    pub(super) fn see_connection(&mut self, now: Duration, random: u64, result: Result<Peer, ConnectError>) {
+        let Link::Connecting { server, .. } = self.link else { return };
+        match result {
+            Ok(peer) => {
+                if let Some(cause) = &peer.time_problem {
+                    self.note(Fault::CertificateTime { cause: cause.clone() });
+                }
+                self.link = Link::Up { server, peer };
+            }
+            Err(error) => {
+                let fault = self.connection_fault(error);
+                self.leave_server(now, random, fault, None);
+            }
+        }
+    }
+
+    pub(super) fn see_answer(
+        &mut self,
+        now: Duration,
+        random: u64,
+        result: Result<Answer, CallError>,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((ask, sent, _)) = self.calling.take() else { return };
+        match result {
+            Ok(answer) => self.see_success(now, random, (&ask, sent), answer, actions),
+            Err(CallError::Connection(error)) => {
+                let fault = self.connection_fault(error);
+                self.leave_server(now, random, fault, None);
+            }
+            Err(CallError::Malformed(message)) => {
+                self.leave_server(now, random, Fault::NotUnderstood { message }, None);
+            }
+            Err(CallError::Refused(refusal)) => self.see_refusal(now, random, &ask, refusal),
+        }
+    }
+
+    fn see_success(
+        &mut self,
+        now: Duration,
+        random: u64,
+        (ask, sent): (&Ask, Duration),
+        answer: Answer,
+        actions: &mut Vec<Action>,
+    ) {
+        self.trouble = None;
+        match (answer, ask) {
+            (Answer::Enrollment(answer), Ask::Enroll | Ask::Register | Ask::Poll { .. }) => {
+                let server_time = match answer {
+                    EnrollmentAnswer::AuthorizationPending(pending) => {
+                        let server_time = pending.server_time;
+                        self.see_pending(now, random, sent, &pending);
+                        server_time
+                    }
+                    EnrollmentAnswer::Approved(approved) => {
+                        let server_time = approved.server_time;
+                        self.stage = Stage::Enrol { approved };
+                        server_time
+                    }
+                };
+                self.token_is_spent(ask);
+                actions.extend(self.learn_time(now, server_time));
+            }
+            (Answer::AccessToken { lasts }, Ask::AccessToken { .. }) => {
+                actions.extend(self.see_access_token(now, random, lasts));
+            }
+            (Answer::Heartbeat(answer), Ask::Heartbeat { inventory, .. }) => {
+                self.see_heartbeat(now, *inventory, answer);
+            }
+            (
+                Answer::Enrollment(_) | Answer::AccessToken { .. } | Answer::Heartbeat(_) | Answer::Cancelled,
+                _,
+            ) => {
+                let message = "an answer to another question".to_owned();
+                self.leave_server(now, random, Fault::NotUnderstood { message }, None);
+            }
+        }
+    }
+
+    fn see_pending(&mut self, now: Duration, random: u64, sent: Duration, pending: &Pending) {
+        let known = match &self.stage {
+            Stage::Show(shown) if shown.id == pending.id => Some(shown.code),
+            Stage::Ask { .. }
+            | Stage::Show(_)
+            | Stage::Enrol { .. }
+            | Stage::Run(_)
+            | Stage::Denied { .. } => None,
+        };
+        let Some(code) = pending.code.or(known) else {
+            let message = "an enrollment without a code".to_owned();
+            self.leave_server(now, random, Fault::NotUnderstood { message }, None);
+            return;
+        };
+        self.attempt = 0;
+        let interval = Duration::from_secs(pending.interval).clamp(Duration::from_secs(1), POLL_INTERVAL_CAP);
+        // RFC 8628 counts from poll to poll, so that a held poll is followed at once.
+        let poll_at = (sent + retry::spread_late(interval, random)).max(now);
+        let expires_at = now + Duration::from_secs(pending.code_expires_in.min(86_400));
+        self.stage = Stage::Show(Shown { id: pending.id, code, expires_at, interval, poll_at });
+    }
+
+    fn see_access_token(&mut self, now: Duration, random: u64, lasts: Duration) -> Option<Action> {
+        // Renewed when two thirds of its life are over, spread so that fleets do not renew in step.
+        let renew_at = now + retry::spread(lasts * 2 / 3, random).max(Duration::from_secs(10));
+        match &mut self.stage {
+            Stage::Enrol { approved } => {
+                self.attempt = 0;
+                self.notes.clear();
+                let seconds =
+                    approved.agent_config.heartbeat_interval.clamp(*INTERVAL.start(), *INTERVAL.end());
+                self.stage = Stage::Run(Running {
+                    approved: approved.clone(),
+                    interval: Duration::from_secs(seconds),
+                    beat_at: now,
+                    renew_at,
+                    send_inventory: false,
+                });
+                Some(Action::KeepKey)
+            }
+            Stage::Run(running) => {
+                running.renew_at = renew_at;
+                None
+            }
+            Stage::Ask { .. } | Stage::Show(_) | Stage::Denied { .. } => None,
+        }
+    }
+
+    fn see_heartbeat(&mut self, now: Duration, sent_inventory: bool, answer: HeartbeatAnswer) {
+        self.attempt = 0;
+        if let Stage::Run(running) = &mut self.stage {
+            running.interval = Duration::from_secs(answer.interval.clamp(*INTERVAL.start(), *INTERVAL.end()));
+            running.send_inventory = answer.send_inventory;
+            if answer.send_inventory && !sent_inventory {
+                running.beat_at = now;
+            }
+            if !answer.name.is_empty() {
+                running.approved.machine.name = answer.name;
+            }
+        }
+    }
+
+    /// What a refusal means depends on the question; every branch leads on.
+    fn see_refusal(&mut self, now: Duration, random: u64, ask: &Ask, refusal: Refusal) {
+        let Refusal { error, message, nonce: _, interval, retry_after } = refusal;
+        match error {
+            RefusalKind::UnsupportedProtocol => {
+                self.leave_server(now, random, Fault::Protocol { message }, retry_after);
+            }
+            RefusalKind::TemporarilyUnavailable => {
+                self.leave_server(now, random, Fault::Busy { message }, retry_after);
+            }
+            RefusalKind::SlowDown => self.slow_down(now, random, message, interval, retry_after),
+            RefusalKind::AccessDenied => self.see_denial(now, random, ask, message, retry_after),
+            RefusalKind::UnknownRequest | RefusalKind::ExpiredToken if matches!(ask, Ask::Poll { .. }) => {
+                self.start_over(now, random, message);
+            }
+            RefusalKind::InvalidAccessToken if matches!(ask, Ask::Heartbeat { .. }) => {
+                self.renew_token(now, random, message);
+            }
+            RefusalKind::InvalidRequest
+            | RefusalKind::InvalidProof
+            | RefusalKind::UseNonce
+            | RefusalKind::InvalidAccessToken
+            | RefusalKind::InvalidToken
+            | RefusalKind::TokenExpired
+            | RefusalKind::TokenRevoked
+            | RefusalKind::ConstraintFailed
+            | RefusalKind::UnknownRequest
+            | RefusalKind::ExpiredToken
+            | RefusalKind::TooLarge
+            | RefusalKind::Other => match ask {
+                Ask::Register => self.fall_back_to_code(now, error, message),
+                // The server no longer knows this key, or the approval's nonce is too old:
+                // asking anew answers both.
+                Ask::AccessToken { .. } => self.start_over(now, random, message),
+                Ask::Enroll | Ask::Poll { .. } | Ask::Heartbeat { .. } => {
+                    self.leave_server(now, random, Fault::NotUnderstood { message }, retry_after);
+                }
+            },
+        }
+    }
+
+    fn slow_down(
+        &mut self,
+        now: Duration,
+        random: u64,
+        message: String,
+        interval: Option<u64>,
+        retry_after: Option<u64>,
+    ) {
+        let pause = retry::asked_pause(self.attempt, random, retry_after);
+        match &mut self.stage {
+            Stage::Show(shown) => {
+                let asked = interval.map_or(shown.interval + Duration::from_secs(5), Duration::from_secs);
+                shown.interval = asked.clamp(Duration::from_secs(1), POLL_INTERVAL_CAP);
+                let polite = retry::spread_late(shown.interval, random);
+                shown.poll_at = now + retry_after.map_or(polite, |_| pause.max(polite));
+            }
+            Stage::Run(running) => {
+                running.beat_at = now + pause.max(running.interval);
+                running.renew_at = running.renew_at.max(now + pause);
+            }
+            Stage::Ask { .. } | Stage::Enrol { .. } | Stage::Denied { .. } => {
+                self.attempt = self.attempt.saturating_add(1);
+                self.trouble = Some(Fault::Busy { message });
+                self.stage = Stage::Ask { at: now + pause };
+            }
+        }
+    }
+
+    fn see_denial(
+        &mut self,
+        now: Duration,
+        random: u64,
+        ask: &Ask,
+        message: String,
+        retry_after: Option<u64>,
+    ) {
+        match ask {
+            // A machine that was removed while it ran, or between approval and duty.
+            Ask::Heartbeat { .. } | Ask::AccessToken { .. } => self.start_over(now, random, message),
+            Ask::Enroll | Ask::Register | Ask::Poll { .. } => {
+                self.token_is_spent(ask);
+                let wait = retry::asked_pause(0, random, Some(retry_after.unwrap_or(DENIED_WAIT)));
+                self.stage =
+                    Stage::Denied { message, open_at: now + wait, asks_at: now + DENIED_AT_MOST.max(wait) };
+            }
+        }
+    }
+
+    fn fall_back_to_code(&mut self, now: Duration, error: RefusalKind, message: String) {
+        self.token_is_spent(&Ask::Register);
+        self.note(if error == RefusalKind::TokenExpired {
+            Fault::TokenExpired
+        } else {
+            Fault::TokenRefused { message }
+        });
+        self.stage = Stage::Ask { at: now };
+    }
+
+    /// A token registers once in a boot: used or refused, it is not sent again. A machine
+    /// that an operator deletes does not come back by itself.
+    fn token_is_spent(&mut self, ask: &Ask) {
+        if *ask == Ask::Register {
+            self.plan.token = TokenPlan::Absent;
+        }
+    }
+
+    /// Back to asking, after a pause that grows while nothing succeeds.
+    fn start_over(&mut self, now: Duration, random: u64, message: String) {
+        self.trouble = Some(Fault::NotUnderstood { message });
+        let pause = retry::pause(self.attempt, random);
+        self.attempt = self.attempt.saturating_add(1);
+        self.stage = Stage::Ask { at: now + pause };
+    }
+
+    fn renew_token(&mut self, now: Duration, random: u64, message: String) {
+        self.trouble = Some(Fault::NotUnderstood { message });
+        let pause = retry::pause(self.attempt, random);
+        self.attempt = self.attempt.saturating_add(1);
+        if let Stage::Run(running) = &mut self.stage {
+            running.renew_at = now + pause;
+            running.beat_at = running.renew_at;
+        }
+    }
+
+    /// The first authenticated answer sets the clock. A certificate that was accepted in
+    /// spite of its time is then checked again, strictly.
+    fn learn_time(&mut self, now: Duration, server_time: u64) -> Option<Action> {
+        if self.clock == ClockTrust::Set {
+            return None;
+        }
+        self.clock = ClockTrust::Set;
+        if let Link::Up { server, peer: Peer { time_problem: Some(_), .. } } = &self.link {
+            self.link = Link::Down { next: *server, at: now };
+        }
+        Some(Action::SetClock(server_time))
+    }
+
+    /// Tries the next server; after the last one, pauses. The gravest fault of the round is
+    /// what the console shows.
+    fn leave_server(&mut self, now: Duration, random: u64, fault: Fault, asked: Option<u64>) {
+        let next = self.server().saturating_add(1);
+        let graver = self.trouble.as_ref().is_none_or(|known| fault.gravity() >= known.gravity());
+        if graver || self.server() == 0 {
+            self.trouble = Some(fault);
+        }
+        if next < self.plan.servers {
+            self.link = Link::Down { next, at: now };
+        } else {
+            let pause = retry::asked_pause(self.attempt, random, asked);
+            self.attempt = self.attempt.saturating_add(1);
+            self.link = Link::Down { next: 0, at: now + pause };
+        }
+    }
+
+    fn connection_fault(&self, error: ConnectError) -> Fault {
+        match error {
+            ConnectError::Name { cause, .. } => Fault::NameNotResolved { cause },
+            ConnectError::Unreachable(cause) => Fault::Unreachable { tried: self.plan.servers, cause },
+            ConnectError::Pin { got } => Fault::PinMismatch { expected: self.plan.pins.clone(), got },
+            ConnectError::CertificateTime(cause) => Fault::CertificateTime { cause },
+        }
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.notes.retain(|known| known.code() != fault.code());
+        self.notes.push(fault);
+    }
+}

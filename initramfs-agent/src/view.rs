@@ -1,0 +1,99 @@
+//! From how things stand to what the console says. Pure.
+
+use crate::console::screen::{Facts, Headline, Screen, Trouble};
+use crate::net::{NetEvent, Status};
+use crate::state::{Flow, NetView, Stage};
+use protocol::code::Fingerprint;
+use protocol::inventory::{Inventory, clean_text, is_useful_serial};
+use std::time::Duration;
+
+/// What the flow itself does not know.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    /// Servers by their addresses.
+    pub(crate) servers: Vec<String>,
+    /// What the server calls itself, once it proved itself.
+    pub(crate) server_name: Option<String>,
+    /// What the operator compares, for that server.
+    pub(crate) check: Option<Fingerprint>,
+    /// What the machine is made of.
+    pub(crate) inventory: Inventory,
+    /// How the network stands.
+    pub(crate) network: Status,
+    /// Settings that could not be used, and other sentences to keep in sight.
+    pub(crate) problems: Vec<String>,
+}
+
+/// The network as the flow sees it.
+pub(crate) fn net_view(status: &Status) -> NetView {
+    use crate::net::Trouble;
+    match status.trouble() {
+        None => NetView::Ready,
+        Some(Trouble::NoLink(_)) => NetView::NoLink,
+        Some(Trouble::NoAddress(_)) => NetView::NoAddress,
+    }
+}
+
+/// The screen at `now`.
+pub(crate) fn compose(flow: &Flow, around: &Surroundings, now: Duration) -> Screen {
+    let left = |at: Duration| at.saturating_sub(now);
+    let headline = match flow.stage() {
+        Stage::Ask { .. } => Headline::Working(flow.doing()),
+        Stage::Show(shown) => {
+            Headline::Code { code: shown.code, check: around.check, replaced_in: left(shown.expires_at) }
+        }
+        Stage::Enrol { approved } => Headline::Approved { name: clean_text(&approved.machine.name) },
+        Stage::Run(running) => Headline::Registered {
+            name: clean_text(&running.approved.machine.name),
+            id: running.approved.machine.uuid,
+        },
+        Stage::Denied { message, open_at, .. } => {
+            Headline::Denied { message: message.clone(), opens_in: left(*open_at) }
+        }
+    };
+    Screen {
+        headline,
+        trouble: flow
+            .trouble()
+            .map(|fault| Trouble { fault: fault.clone(), retry_in: flow.next_try().map(left) }),
+        notes: flow.notes().to_vec(),
+        facts: facts(flow, around),
+        problems: around.problems.clone(),
+    }
+}
+
+fn facts(flow: &Flow, around: &Surroundings) -> Facts {
+    let Inventory { vendor, product, serial, .. } = &around.inventory;
+    let leases = around.network.links.iter().filter_map(|link| link.lease.as_ref());
+    Facts {
+        server_url: around.servers.get(flow.server()).cloned(),
+        server_name: around.server_name.as_deref().map(clean_text),
+        trusted: flow.peer().is_some(),
+        addresses: leases
+            .map(|lease| format!("{}/{} ({})", lease.address, lease.prefix, lease.link))
+            .collect(),
+        host_name: around.network.host_name(),
+        serial: if is_useful_serial(serial) { serial.clone() } else { String::new() },
+        product: clean_text(&format!("{vendor} {product}")),
+        macs: around.network.links.iter().map(|link| link.mac.to_string()).collect(),
+        links: around.network.trouble().map(|trouble| trouble.details()).unwrap_or_default(),
+    }
+}
+
+/// A network event as a line.
+pub(crate) fn told(event: &NetEvent) -> String {
+    match event {
+        NetEvent::LinkFound { link, mac, driver } => format!("link {link} found: {mac} ({driver})"),
+        NetEvent::LinkUp { link } => format!("link {link} has a carrier"),
+        NetEvent::LinkDown { link } => format!("link {link} lost its carrier"),
+        NetEvent::Lease(lease) => format!(
+            "link {} has {}/{}, gateway {}",
+            lease.link,
+            lease.address,
+            lease.prefix,
+            lease.gateway().map_or_else(|| "none".to_owned(), |gateway| gateway.to_string())
+        ),
+        NetEvent::Lost { link, address } => format!("link {link} lost {address}"),
+        NetEvent::Problem { link, problem } => format!("link {link}: {problem}"),
+    }
+}
