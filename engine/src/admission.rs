@@ -72,6 +72,10 @@ impl Constraints {
             return Ok(Self::default());
         }
         let unknown = || Refused::Constraint("a constraint this server does not know");
+        if !claim.is_object() {
+            // Serde would read a list as the members in order.
+            return Err(unknown());
+        }
         let read = Self::deserialize(claim).map_err(|_| unknown())?;
         let longest = [read.cidr.len(), read.mac.len(), read.uuid.len(), read.serial.len()].into_iter().max();
         if longest.is_some_and(|entries| entries > MAX_CONSTRAINT_ENTRIES) {

@@ -524,9 +524,11 @@ impl Enrollment {
         }
     }
 
-    fn become_state(&self, state: State, changes: Changes) -> (Self, Changes) {
+    /// The next state. Its update comes first, so that who loses a race learns that, and not
+    /// that the winner's machine has the name.
+    fn become_state(&self, state: State, mut changes: Changes) -> (Self, Changes) {
         let next = Self { state, ..self.clone() };
-        let changes = changes.and(Change::UpdateEnrollment(Box::new(next.clone())));
+        changes.list.insert(0, Change::UpdateEnrollment(Box::new(next.clone())));
         (next, changes)
     }
 

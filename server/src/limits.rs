@@ -288,7 +288,7 @@ mod tests {
     fn misses_of_another_hour_do_not_add_up() {
         let limits = Limits::new();
         for number in 0..200 {
-            let at = START.plus(Duration::from_secs(61 * number));
+            let at = START.plus(Duration::from_secs(62 * number));
             assert_eq!(limits.miss("eve", at), Miss::Counted);
         }
     }

@@ -194,9 +194,16 @@ impl Writing {
     }
 
     async fn insert_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
+        let id = machine.id.to_string();
+        let exists = sqlx::query("SELECT id FROM machine WHERE id = $1")
+            .bind(id.clone())
+            .fetch_optional(&mut *self.transaction)
+            .await?;
+        if exists.is_some() {
+            return Err(Conflict::Exists.into());
+        }
         self.check_machine_is_unique(machine).await?;
         let sql = "INSERT INTO machine (id, name, machine_key, body, revision) VALUES ($1, $2, $3, $4, $5)";
-        let id = machine.id.to_string();
         sqlx::query(sql)
             .bind(id.clone())
             .bind(machine.name.as_str().to_owned())

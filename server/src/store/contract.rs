@@ -1,1 +1,423 @@
-//! c
+//! What the store promises, checked on both engines.
+
+use super::postgres::Postgres;
+use super::{AuditBreak, Conflict, Store, StoreError};
+use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken, Record, Revision};
+use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment};
+use engine::identity::hints;
+use engine::machine::Machine;
+use engine::time::Timestamp;
+use protocol::agent_api::Origin;
+use protocol::code::{BootstrapCode, Fingerprint};
+use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
+use protocol::inventory::{Inventory, Link};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+fn after(seconds: u64) -> Timestamp {
+    START.plus(Duration::from_secs(seconds))
+}
+
+fn code(text: &str) -> BootstrapCode {
+    text.parse().unwrap()
+}
+
+fn inventory(number: u8) -> Inventory {
+    let link = Link {
+        name: "eth0".into(),
+        mac: protocol::ids::MacAddr([0x52, 0x54, 0, 0, 0, number]),
+        driver: String::new(),
+        carrier: true,
+        addresses: vec![],
+    };
+    Inventory { links: vec![link], ..Inventory::default() }
+}
+
+fn open(number: u8, text: &str, at: Timestamp) -> (Enrollment, Changes) {
+    let applicant = Applicant {
+        id: EnrollmentId(Uuid::from_u128(number.into())),
+        key: KeyThumbprint([number; 32]),
+        fingerprint: Fingerprint::from_digest([number; 32]),
+        inventory: inventory(number),
+        origin: Origin::Iso,
+        image_id: None,
+        source: IpAddr::from([10, 0, 0, number]),
+    };
+    Enrollment::open(applicant, code(text), &Cause::system(at))
+}
+
+fn machine(number: u8) -> Machine {
+    Machine::register(
+        MachineId(Uuid::from_u128(number.into())),
+        format!("m-{number}").parse().unwrap(),
+        KeyThumbprint([number; 32]),
+        Origin::Iso,
+        inventory(number),
+        "user:admin",
+        START,
+    )
+}
+
+fn insert(machine: &Machine) -> Changes {
+    Changes::new(START).and(Change::InsertMachine(Box::new(machine.clone())))
+}
+
+fn approve(enrollment: &Enrollment, at: Timestamp) -> Changes {
+    let approval = Approval {
+        code: None,
+        fingerprint: enrollment.fingerprint,
+        fingerprint_confirmed: false,
+        has_warnings: false,
+        last_poll: at,
+        becomes: Becomes::New { id: MachineId(Uuid::new_v4()), name: "db-07".parse().unwrap() },
+    };
+    enrollment.approve(approval, &Cause::system(at)).unwrap().2
+}
+
+fn conflict(result: Result<Revision, StoreError>) -> Option<Conflict> {
+    match result {
+        Err(StoreError::Conflict(conflict)) => Some(conflict),
+        Ok(_) => None,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+async fn enrollment_is_read_as_it_was_written(store: Store) {
+    let (mut written, changes) = open(1, "K7P3XB", START);
+    written.revision = store.commit(&changes).await.unwrap();
+    assert_eq!(store.enrollment(written.id).await.unwrap().as_ref(), Some(&written));
+    assert_eq!(store.enrollment_of_code(code("K7P3XB")).await.unwrap().as_ref(), Some(&written));
+    assert_eq!(store.enrollments_of_key(written.key).await.unwrap(), [written.clone()]);
+    assert_eq!(store.live_enrollments().await.unwrap(), [written]);
+    assert_eq!(store.enrollment(EnrollmentId(Uuid::nil())).await.unwrap(), None);
+    assert_eq!(store.enrollment_of_code(code("BCDFGH")).await.unwrap(), None);
+}
+
+async fn one_key_waits_once(store: Store) {
+    store.commit(&open(1, "K7P3XB", START).1).await.unwrap();
+    let (mut again, _) = open(1, "BCDFGH", START);
+    again.id = EnrollmentId(Uuid::from_u128(99));
+    let changes = Changes::new(START).and(Change::InsertEnrollment(Box::new(again)));
+    assert_eq!(conflict(store.commit(&changes).await), Some(Conflict::Exists));
+}
+
+async fn code_within_one_slip_of_another_is_refused_for_a_day(store: Store) {
+    store.commit(&open(1, "K7P3XB", START).1).await.unwrap();
+    for near in ["K7P3XB", "K7P3XC", "7KP3XB", "K7P3BX"] {
+        assert_eq!(
+            conflict(store.commit(&open(2, near, START).1).await),
+            Some(Conflict::CodeTaken),
+            "{near}"
+        );
+    }
+    store.commit(&open(3, "K7P3CC", START).1).await.unwrap();
+    let enrollment = store.enrollment(EnrollmentId(Uuid::from_u128(1))).await.unwrap().unwrap();
+    store.commit(&enrollment.cancel(&Cause::system(after(10))).unwrap().1).await.unwrap();
+    let rested = after(10).plus(CODE_REST);
+    let early = rested.minus(Duration::from_millis(1));
+    assert_eq!(conflict(store.commit(&open(2, "K7P3XB", early).1).await), Some(Conflict::CodeTaken));
+    store.commit(&open(2, "K7P3XB", rested).1).await.unwrap();
+    let selected = store.enrollment_of_code(code("K7P3XB")).await.unwrap().unwrap();
+    assert_eq!(selected.id, EnrollmentId(Uuid::from_u128(2)));
+}
+
+async fn refused_commit_leaves_nothing(store: Store) {
+    store.commit(&open(1, "K7P3XB", START).1).await.unwrap();
+    let before = store.verify_audit().await.unwrap();
+    // Enrollment and audit row would fit; the code does not.
+    let (second, changes) = open(2, "K7P3XC", START);
+    assert_eq!(conflict(store.commit(&changes).await), Some(Conflict::CodeTaken));
+    assert_eq!(store.enrollment(second.id).await.unwrap(), None);
+    assert_eq!(store.verify_audit().await.unwrap(), before);
+}
+
+async fn of_two_decisions_on_one_revision_the_second_loses(store: Store) {
+    store.commit(&open(1, "K7P3XB", START).1).await.unwrap();
+    let read = store.enrollment(EnrollmentId(Uuid::from_u128(1))).await.unwrap().unwrap();
+    let (approval, denial) =
+        (approve(&read, after(1)), read.deny(None, 0, &Cause::system(after(1))).unwrap().1);
+    store.commit(&approval).await.unwrap();
+    assert_eq!(conflict(store.commit(&denial).await), Some(Conflict::Stale));
+    assert_eq!(conflict(store.commit(&approval).await), Some(Conflict::Stale));
+    assert_eq!(store.machines().await.unwrap().len(), 1);
+}
+
+async fn racing_approvals_make_one_machine(store: Store) {
+    store.commit(&open(1, "K7P3XB", START).1).await.unwrap();
+    let read = store.enrollment(EnrollmentId(Uuid::from_u128(1))).await.unwrap().unwrap();
+    let store = Arc::new(store);
+    let races: Vec<_> = (0..16)
+        .map(|_| {
+            let (store, changes) = (Arc::clone(&store), approve(&read, after(1)));
+            tokio::spawn(async move { store.commit(&changes).await.is_ok() })
+        })
+        .collect();
+    let mut winners = 0;
+    for race in races {
+        winners += u32::from(race.await.unwrap());
+    }
+    assert_eq!(winners, 1);
+    assert_eq!(store.machines().await.unwrap().len(), 1);
+    let rows = store.audit(0, 100).await.unwrap();
+    let approvals = rows.iter().filter(|entry| entry.row.kind == AuditKind::EnrollmentApproved).count();
+    assert_eq!(approvals, 1);
+}
+
+async fn machine_has_its_name_and_key_alone(store: Store) {
+    store.commit(&insert(&machine(1))).await.unwrap();
+    assert_eq!(conflict(store.commit(&insert(&machine(1))).await), Some(Conflict::Exists));
+    let namesake = Machine { name: "m-1".parse().unwrap(), ..machine(2) };
+    assert_eq!(conflict(store.commit(&insert(&namesake)).await), Some(Conflict::NameTaken));
+    let impostor = Machine { key: machine(1).key, ..machine(2) };
+    assert_eq!(conflict(store.commit(&insert(&impostor)).await), Some(Conflict::KeyTaken));
+    for number in [3, 4] {
+        store.commit(&insert(&Machine { key: None, ..machine(number) })).await.unwrap();
+    }
+    assert_eq!(store.machines().await.unwrap().len(), 3);
+}
+
+async fn machine_is_found_by_id_key_name_and_hardware(store: Store) {
+    let mut one = machine(1);
+    one.revision = store.commit(&insert(&one)).await.unwrap();
+    store.commit(&insert(&machine(2))).await.unwrap();
+    assert_eq!(store.machine(one.id).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.machine_of_key(KeyThumbprint([1; 32])).await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.machine_of_name("m-1").await.unwrap().as_ref(), Some(&one));
+    assert_eq!(store.lookalikes(&hints(&inventory(1))).await.unwrap(), [one.clone()]);
+    let both = hints(&inventory(1)).union(&hints(&inventory(2))).cloned().collect();
+    assert_eq!(store.lookalikes(&both).await.unwrap().len(), 2);
+    assert!(store.lookalikes(&hints(&Inventory::default())).await.unwrap().is_empty());
+}
+
+async fn new_hardware_replaces_the_old_hints(store: Store) {
+    store.commit(&insert(&machine(1))).await.unwrap();
+    let read = store.machine(machine(1).id).await.unwrap().unwrap();
+    store.commit(&read.observe(inventory(7), "digest", after(1))).await.unwrap();
+    assert!(store.lookalikes(&hints(&inventory(1))).await.unwrap().is_empty());
+    let found = store.lookalikes(&hints(&inventory(7))).await.unwrap();
+    assert_eq!(found.first().unwrap().inventory_digest, "digest");
+}
+
+async fn deleted_machine_is_gone_with_key_name_and_hints(store: Store) {
+    store.commit(&insert(&machine(1))).await.unwrap();
+    let read = store.machine(machine(1).id).await.unwrap().unwrap();
+    let deletion = read.delete(&Cause::system(after(1)));
+    store.commit(&deletion).await.unwrap();
+    assert_eq!(conflict(store.commit(&deletion).await), Some(Conflict::Stale));
+    assert!(store.lookalikes(&hints(&inventory(1))).await.unwrap().is_empty());
+    store.commit(&insert(&Machine { id: MachineId(Uuid::from_u128(5)), ..machine(1) })).await.unwrap();
+}
+
+async fn heartbeats_touch_no_revision(store: Store) {
+    let one = machine(1);
+    let revision = store.commit(&insert(&one)).await.unwrap();
+    let gone = MachineId(Uuid::from_u128(77));
+    let seen = Changes::new(after(5)).and(Change::Seen(vec![(one.id, after(4)), (gone, after(5))]));
+    store.commit(&seen).await.unwrap();
+    assert_eq!(store.machine(one.id).await.unwrap().unwrap().revision, revision);
+    assert_eq!(store.last_seen().await.unwrap(), [(one.id, Some(after(4)))]);
+}
+
+async fn relatives_wait_or_were_denied_lately(store: Store) {
+    for (number, text) in [(1, "BBBBBB"), (2, "CCCCCC"), (3, "DDDDDD")] {
+        let (enrollment, _) = open(number, text, START);
+        let mut twin = enrollment.clone();
+        twin.inventory = inventory(1);
+        let changes = Changes::new(START)
+            .and(Change::InsertEnrollment(Box::new(twin)))
+            .and(Change::TakeCode { code: code(text), enrollment: enrollment.id, at: START });
+        store.commit(&changes).await.unwrap();
+    }
+    let read = |number: u128| store.enrollment(EnrollmentId(Uuid::from_u128(number)));
+    let denied = read(2).await.unwrap().unwrap();
+    store.commit(&denied.deny(None, 0, &Cause::system(after(10))).unwrap().1).await.unwrap();
+    let cancelled = read(3).await.unwrap().unwrap();
+    store.commit(&cancelled.cancel(&Cause::system(after(10))).unwrap().1).await.unwrap();
+    let ids = |found: Vec<Enrollment>| found.iter().map(|one| one.id.0.as_u128()).collect::<Vec<_>>();
+    let hints = hints(&inventory(1));
+    assert_eq!(ids(store.relatives(&hints, after(9)).await.unwrap()), [1, 2]);
+    assert_eq!(ids(store.relatives(&hints, after(10)).await.unwrap()), [1]);
+}
+
+async fn overdue_are_the_old_and_the_uncollected(store: Store) {
+    store.commit(&open(1, "BBBBBB", START).1).await.unwrap();
+    store.commit(&open(2, "CCCCCC", after(100)).1).await.unwrap();
+    store.commit(&open(3, "DDDDDD", after(100)).1).await.unwrap();
+    let approved = store.enrollment(EnrollmentId(Uuid::from_u128(3))).await.unwrap().unwrap();
+    store.commit(&approve(&approved, after(101))).await.unwrap();
+    let mut ids: Vec<u128> =
+        store.overdue_enrollments(START).await.unwrap().iter().map(|one| one.id.0.as_u128()).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [1, 3]);
+}
+
+async fn token_registers_no_more_than_it_may(store: Store) {
+    let issued = |jti: &str, revoked_at| IssuedToken {
+        jti: jti.into(),
+        by: "user:admin".into(),
+        issued_at: START,
+        expires_at: after(600),
+        uses: 0,
+        revoked_at,
+    };
+    let both = Changes::new(START)
+        .and(Change::IssueToken(issued("j", None)))
+        .and(Change::IssueToken(issued("revoked", Some(after(1)))));
+    store.commit(&both).await.unwrap();
+    let used = |jti: &str, max| Changes::new(START).and(Change::UseToken { jti: jti.into(), max });
+    store.commit(&used("j", Some(2))).await.unwrap();
+    store.commit(&used("j", Some(2))).await.unwrap();
+    assert_eq!(conflict(store.commit(&used("j", Some(2))).await), Some(Conflict::UsedUp));
+    store.commit(&used("j", None)).await.unwrap();
+    assert_eq!(store.token("j").await.unwrap().unwrap().uses, 3);
+    assert_eq!(conflict(store.commit(&used("revoked", None)).await), Some(Conflict::Stale));
+    store.commit(&used("row was lost", None)).await.unwrap();
+    assert_eq!(conflict(store.commit(&used("row was lost", Some(9))).await), Some(Conflict::UsedUp));
+    assert_eq!(store.token("revoked").await.unwrap(), Some(issued("revoked", Some(after(1)))));
+}
+
+async fn record_is_swapped_by_whom_read_it_last(store: Store) {
+    let record = |body: &str, revision| Record {
+        kind: "user".into(),
+        key: "admin".into(),
+        body: body.into(),
+        revision,
+    };
+    let put = |body: &str, revision| Changes::new(START).and(Change::PutRecord(record(body, revision)));
+    let first = store.commit(&put("1", Revision(0))).await.unwrap();
+    assert_eq!(conflict(store.commit(&put("x", Revision(0))).await), Some(Conflict::Exists));
+    let second = store.commit(&put("2", first)).await.unwrap();
+    assert_eq!(conflict(store.commit(&put("x", first)).await), Some(Conflict::Stale));
+    assert_eq!(store.record("user", "admin").await.unwrap(), Some(record("2", second)));
+    assert_eq!(store.records("user").await.unwrap().len(), 1);
+    let delete = Change::DeleteRecord { kind: "user".into(), key: "admin".into() };
+    store.commit(&Changes::new(START).and(delete)).await.unwrap();
+    assert_eq!(store.record("user", "admin").await.unwrap(), None);
+}
+
+async fn what_is_over_is_forgotten(store: Store) {
+    store.commit(&open(1, "BBBBBB", START).1).await.unwrap();
+    let read = store.enrollment(EnrollmentId(Uuid::from_u128(1))).await.unwrap().unwrap();
+    store.commit(&read.cancel(&Cause::system(after(1))).unwrap().1).await.unwrap();
+    let forget = |at| {
+        Changes::new(at)
+            .and(Change::ForgetCodes(at))
+            .and(Change::ForgetEnrollments(at))
+            .and(Change::ForgetTokens(at))
+    };
+    store.commit(&forget(after(1))).await.unwrap();
+    assert!(store.enrollment(read.id).await.unwrap().is_some());
+    store.commit(&forget(after(2))).await.unwrap();
+    assert_eq!(store.enrollment(read.id).await.unwrap(), None);
+    assert_eq!(store.enrollment_of_code(code("BBBBBB")).await.unwrap(), None);
+    store.commit(&open(2, "BBBBBB", after(3)).1).await.unwrap();
+}
+
+async fn time_floor_is_the_latest_commit(store: Store) {
+    assert_eq!(store.time_floor().await.unwrap(), Timestamp::EPOCH);
+    for at in [after(50), after(20)] {
+        store.commit(&Changes::new(at)).await.unwrap();
+    }
+    assert_eq!(store.time_floor().await.unwrap(), after(50));
+}
+
+async fn audit_log_is_one_chain_and_an_edit_breaks_it(store: Store) {
+    let row =
+        |number: u32| AuditRow::new(AuditKind::LookupMiss, &Cause::system(START)).reason(number.to_string());
+    for number in 1..=5 {
+        store.commit(&Changes::new(START).audit(row(number))).await.unwrap();
+    }
+    assert_eq!(store.verify_audit().await.unwrap(), 5);
+    let rows = store.audit(3, 10).await.unwrap();
+    let seen: Vec<_> = rows.iter().map(|entry| (entry.number, entry.row.reason.as_str())).collect();
+    assert_eq!(seen, [(4, "4"), (5, "5")]);
+    sqlx::query("DELETE FROM audit WHERE number = 5").execute(&store.writer).await.unwrap();
+    assert!(matches!(store.verify_audit().await, Err(AuditBreak::At(5))));
+    sqlx::query("UPDATE audit SET body = $1 WHERE number = 2")
+        .bind(serde_json::to_string(&row(9)).unwrap())
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    assert!(matches!(store.verify_audit().await, Err(AuditBreak::At(2))));
+}
+
+/// The suite, once for each engine.
+macro_rules! contract {
+    ($($promise:ident),+ $(,)?) => {
+        mod sqlite {
+            use super::*;
+            $(
+                #[tokio::test]
+                async fn $promise() {
+                    let directory = tempfile::tempdir().unwrap();
+                    let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
+                    super::$promise(store.clone()).await;
+                    store.close().await;
+                }
+            )+
+        }
+
+        #[tokio::test]
+        async fn postgres_keeps_every_promise() {
+            let server = Postgres::start();
+            $({
+                let url = server.database(&stringify!($promise).chars().take(60).collect::<String>());
+                let store = Store::postgres(&url).await.unwrap();
+                $promise(store.clone()).await;
+                store.close().await;
+                println!("{}: kept", stringify!($promise));
+            })+
+        }
+    };
+}
+
+contract! {
+    enrollment_is_read_as_it_was_written,
+    one_key_waits_once,
+    code_within_one_slip_of_another_is_refused_for_a_day,
+    refused_commit_leaves_nothing,
+    of_two_decisions_on_one_revision_the_second_loses,
+    racing_approvals_make_one_machine,
+    machine_has_its_name_and_key_alone,
+    machine_is_found_by_id_key_name_and_hardware,
+    new_hardware_replaces_the_old_hints,
+    deleted_machine_is_gone_with_key_name_and_hints,
+    heartbeats_touch_no_revision,
+    relatives_wait_or_were_denied_lately,
+    overdue_are_the_old_and_the_uncollected,
+    token_registers_no_more_than_it_may,
+    record_is_swapped_by_whom_read_it_last,
+    what_is_over_is_forgotten,
+    time_floor_is_the_latest_commit,
+    audit_log_is_one_chain_and_an_edit_breaks_it,
+}
+
+#[tokio::test]
+async fn sqlite_writes_through_to_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
+    for (pragma, value) in [("PRAGMA synchronous", "2"), ("PRAGMA busy_timeout", "5000")] {
+        let row = sqlx::query(pragma).fetch_one(&store.writer).await.unwrap();
+        let found: i64 = sqlx::Row::try_get(&row, 0).unwrap();
+        assert_eq!(found.to_string(), value, "{pragma}");
+    }
+    let row = sqlx::query("PRAGMA journal_mode").fetch_one(&store.writer).await.unwrap();
+    assert_eq!(sqlx::Row::try_get::<String, _>(&row, 0).unwrap(), "wal");
+}
+
+#[tokio::test]
+async fn database_of_a_later_version_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("muster.db");
+    let store = Store::sqlite(&path).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (2)").execute(&store.writer).await.unwrap();
+    store.close().await;
+    assert_eq!(
+        Store::sqlite(&path).await.unwrap_err().to_string(),
+        "the database has schema 2, this version reads up to 1; use the version that wrote it, or a later one"
+    );
+}

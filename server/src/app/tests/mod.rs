@@ -1,1 +1,213 @@
-//! Use cases on a real SQLite store.
+//! Use cases on a real SQLite store, with a clock that stands still until it is moved.
+
+mod agents;
+mod approval;
+mod enrollment;
+mod limits;
+mod registration;
+mod restart;
+
+use super::{
+    Actor, App, AppError, AppErrorKind, Clock, MachineActor, ReverseDns, Rights, Settings, UserActor,
+};
+use crate::keys::{Keys, MachineCaller};
+use crate::store::Store;
+use engine::change::AuditKind;
+use engine::time::Timestamp;
+use protocol::agent_api::{
+    AgentState, Approved, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, Pending,
+    RefusalKind, RegisterRequest,
+};
+use protocol::ids::{KeyThumbprint, MacAddr};
+use protocol::inventory::{Inventory, Link};
+use protocol::rest::{ApproveRequest, EnrollmentPreview};
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const SECOND: Duration = Duration::from_secs(1);
+const NO_WAIT: Duration = Duration::ZERO;
+
+/// An app on a fresh data directory.
+struct TestApp {
+    app: App,
+    clock: Clock,
+    directory: TempDir,
+}
+
+impl Deref for TestApp {
+    type Target = App;
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl TestApp {
+    async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), Clock::manual(START)).await
+    }
+
+    async fn start_in(directory: TempDir, clock: Clock) -> Self {
+        let keys = Keys::open(&directory.path().join("keys"), &[], clock.now()).unwrap();
+        let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
+        let settings = Settings {
+            server_name: "dc1".into(),
+            advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
+        };
+        let app = App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap();
+        Self { app, clock, directory }
+    }
+
+    /// The same data under a new process, which the old one did not expect.
+    async fn killed_and_started(self) -> Self {
+        let Self { app, clock, directory } = self;
+        drop(app);
+        Self::start_in(directory, clock).await
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+
+    async fn wait_with_code(&self, machine: &Bare) -> Pending {
+        match self.enroll(&machine.caller(), machine.request()).await.unwrap().answer {
+            EnrollmentAnswer::AuthorizationPending(pending) => pending,
+            EnrollmentAnswer::Approved(_) => panic!("nobody approved"),
+        }
+    }
+
+    async fn look_up(&self, pending: &Pending) -> EnrollmentPreview {
+        self.lookup(&admin(), &pending.code.unwrap().to_string()).await.unwrap()
+    }
+
+    /// Enrolls, approves and collects.
+    async fn registered(&self, machine: &Bare) -> protocol::rest::Machine {
+        let pending = self.wait_with_code(machine).await;
+        let request = approval(&pending, &self.look_up(&pending).await);
+        let approved = self.approve(&admin(), pending.id, request).await.unwrap();
+        self.access_token(&machine.caller()).await.unwrap();
+        approved
+    }
+
+    async fn audit_kinds(&self) -> Vec<AuditKind> {
+        let rows = self.store.audit(0, 10_000).await.unwrap();
+        self.store.verify_audit().await.unwrap();
+        rows.into_iter().map(|entry| entry.row.kind).collect()
+    }
+
+    async fn count(&self, kind: AuditKind) -> usize {
+        self.audit_kinds().await.iter().filter(|found| **found == kind).count()
+    }
+}
+
+/// A machine as it boots: a key in RAM and hardware.
+#[derive(Clone)]
+struct Bare {
+    key: KeyThumbprint,
+    inventory: Inventory,
+    source: IpAddr,
+}
+
+impl Bare {
+    fn number(number: u8) -> Self {
+        let link = Link {
+            name: "eth0".into(),
+            mac: MacAddr([0x52, 0x54, 0, 0, 0, number]),
+            driver: "virtio_net".into(),
+            carrier: true,
+            addresses: vec![],
+        };
+        Self {
+            key: KeyThumbprint([number; 32]),
+            inventory: Inventory { serial: format!("SN{number}"), links: vec![link], ..Inventory::default() },
+            source: IpAddr::from([10, 20, 4, number]),
+        }
+    }
+
+    /// The same hardware after a reset that lost its key.
+    fn reset(&self) -> Self {
+        Self { key: KeyThumbprint(self.key.0.map(|byte| byte.wrapping_add(100))), ..self.clone() }
+    }
+
+    fn caller(&self) -> MachineCaller {
+        MachineCaller {
+            key: self.key,
+            source: self.source,
+            request_id: "r".into(),
+            machine: None,
+        }
+    }
+
+    fn request(&self) -> EnrollmentRequest {
+        EnrollmentRequest { inventory: self.inventory.clone(), origin: Origin::Iso, image_id: None }
+    }
+
+    fn registration(&self, token: &str) -> RegisterRequest {
+        RegisterRequest { token: token.into(), inventory: self.inventory.clone(), origin: Origin::Pxe }
+    }
+
+    fn actor(&self, machine: &protocol::rest::Machine) -> Actor {
+        Actor::Machine(MachineActor {
+            id: machine.uuid,
+            key: self.key,
+            source: self.source,
+            request_id: "r".into(),
+        })
+    }
+}
+
+fn user(name: &str, rights: Rights) -> Actor {
+    Actor::User(UserActor {
+        name: name.into(),
+        rights,
+        source: IpAddr::from([127, 0, 0, 1]),
+        request_id: "r".into(),
+    })
+}
+
+fn admin() -> Actor {
+    user("admin", Rights::All)
+}
+
+/// What the dialog sends after its preview.
+fn approval(pending: &Pending, preview: &EnrollmentPreview) -> ApproveRequest {
+    ApproveRequest {
+        code: pending.code.map(|code| code.to_string()),
+        fingerprint: preview.fingerprint.to_string(),
+        name: None,
+        merge: None,
+        fingerprint_confirmed: false,
+    }
+}
+
+fn heartbeat(state: AgentState) -> HeartbeatRequest {
+    HeartbeatRequest { state, inventory_digest: String::new(), observed: None }
+}
+
+/// The kind of a refusal.
+fn refusal<T>(result: Result<T, AppError>) -> AppErrorKind {
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(error) => error.kind,
+    }
+}
+
+fn refused_as(kind: RefusalKind) -> AppErrorKind {
+    AppErrorKind::Refused(kind)
+}
+
+fn welcomed(answer: EnrollmentAnswer) -> Approved {
+    match answer {
+        EnrollmentAnswer::Approved(approved) => approved,
+        EnrollmentAnswer::AuthorizationPending(pending) => panic!("still pending: {pending:?}"),
+    }
+}
+
+fn still_waiting(answer: EnrollmentAnswer) -> Pending {
+    match answer {
+        EnrollmentAnswer::AuthorizationPending(pending) => pending,
+        EnrollmentAnswer::Approved(approved) => panic!("already approved: {approved:?}"),
+    }
+}

@@ -1,0 +1,103 @@
+//! Heartbeats, and the dots they turn.
+
+use super::*;
+use protocol::token::base64url;
+use ring::digest::{SHA256, digest};
+
+#[tokio::test]
+async fn silent_machine_turns_red_after_sixty_seconds_and_green_at_once() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let key = registered.uuid.to_string();
+    app.sweep().await.unwrap();
+    let mut watcher = app.hub.subscribe();
+    app.pass(59);
+    assert!(app.machine(&admin(), &key).await.unwrap().online);
+    app.pass(1);
+    assert!(!app.machine(&admin(), &key).await.unwrap().online);
+    app.sweep().await.unwrap();
+    app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+    app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+    let mut dots = Vec::new();
+    while let Ok(Some(crate::hub::Received::Event(event))) =
+        tokio::time::timeout(Duration::ZERO, watcher.next()).await
+    {
+        dots.push((event.key.clone(), event.object.get("Online").cloned()));
+    }
+    assert_eq!(dots, [(key.clone(), Some(false.into())), (key, Some(true.into()))]);
+}
+
+#[tokio::test]
+async fn machine_that_says_goodbye_is_red_at_once() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Stopping), 20 * SECOND).await.unwrap();
+    let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
+    assert_eq!((shown.online, shown.last_seen_at), (false, Some(START.to_string())));
+}
+
+#[tokio::test]
+async fn inventory_is_asked_for_once_and_kept_under_the_agents_digest() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let same = base64url(digest(&SHA256, &serde_json::to_vec(&machine.inventory).unwrap()).as_ref());
+    let mut request = heartbeat(AgentState::Discovery);
+    request.inventory_digest = same;
+    assert!(!app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
+    request.inventory_digest = "agent's own".into();
+    // Held, it would answer only after 20 seconds: what it asks for cannot wait.
+    assert!(app.heartbeat(&actor, request.clone(), 20 * SECOND).await.unwrap().send_inventory);
+    let mut grown = machine.inventory.clone();
+    grown.memory_bytes = 1 << 36;
+    request.observed = Some(grown);
+    assert!(!app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
+    request.observed = None;
+    assert!(!app.heartbeat(&actor, request, NO_WAIT).await.unwrap().send_inventory);
+    let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
+    assert_eq!(shown.inventory.memory_bytes, 1 << 36);
+}
+
+#[tokio::test]
+async fn held_heartbeat_answers_at_once_when_the_machine_is_deleted() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let held = app.heartbeat(&actor, heartbeat(AgentState::Discovery), 25 * SECOND);
+    let operator = admin();
+    let key = registered.uuid.to_string();
+    let delete = async {
+        tokio::task::yield_now().await;
+        app.delete_machine(&operator, &key).await.unwrap();
+    };
+    let both = async { tokio::join!(held, delete) };
+    let (answer, ()) = tokio::time::timeout(10 * SECOND, both).await.expect("woken, not waited");
+    assert_eq!(refusal(answer), refused_as(RefusalKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn heartbeats_reach_the_store_in_one_batch_and_no_revision() {
+    let app = TestApp::start().await;
+    let machines: Vec<_> = (1..=5).map(Bare::number).collect();
+    let mut actors = Vec::new();
+    for machine in &machines {
+        actors.push(machine.actor(&app.registered(machine).await));
+    }
+    app.pass(20);
+    for actor in &actors {
+        app.heartbeat(actor, heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+    }
+    app.sweep().await.unwrap();
+    let stored = app.store.last_seen().await.unwrap();
+    assert_eq!(stored.len(), 5);
+    assert!(stored.iter().all(|(_, seen)| *seen == Some(START.plus(20 * SECOND))), "{stored:?}");
+    let before = app.store.machines().await.unwrap();
+    app.pass(5);
+    app.heartbeat(&actors[0], heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+    app.sweep().await.unwrap();
+    assert_eq!(app.store.machines().await.unwrap(), before);
+}

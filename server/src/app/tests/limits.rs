@@ -1,0 +1,103 @@
+//! Guessers and flooders are slowed down, and nobody else is.
+
+use super::*;
+
+/// Codes of the right shape that nobody waits with.
+fn wrong_codes() -> impl Iterator<Item = String> {
+    let alphabet = protocol::code::ALPHABET;
+    alphabet
+        .iter()
+        .flat_map(move |a| alphabet.iter().map(move |b| format!("{}99-99{}", char::from(*a), char::from(*b))))
+}
+
+#[tokio::test]
+async fn eleventh_wrong_code_of_an_account_waits_and_other_accounts_do_not() {
+    let app = TestApp::start().await;
+    let pending = app.wait_with_code(&Bare::number(1)).await;
+    let right = pending.code.unwrap().to_string();
+    let eve = user("eve", Rights::All);
+    for code in wrong_codes().take(10) {
+        assert_eq!(refusal(app.lookup(&eve, &code).await), AppErrorKind::CodeNotFound);
+    }
+    let error = app.lookup(&eve, &right).await.unwrap_err();
+    assert_eq!((error.kind, error.retry_after), (AppErrorKind::TooManyAttempts, Some(360)));
+    let mut request = approval(&pending, &app.look_up(&pending).await);
+    assert_eq!(refusal(app.approve(&eve, pending.id, request.clone()).await), AppErrorKind::TooManyAttempts);
+    // From the list nothing is guessed, so nothing is slowed down.
+    request.code = None;
+    app.approve(&eve, pending.id, request).await.unwrap();
+    assert_eq!(app.count(AuditKind::LookupMiss).await, 10);
+}
+
+#[tokio::test]
+async fn malformed_codes_are_neither_counted_nor_looked_up() {
+    let app = TestApp::start().await;
+    for _ in 0..50 {
+        for text in ["", "K7P", "K7P-3X0", "K7P-3XBB", "far too long to be looked at"] {
+            assert_eq!(refusal(app.lookup(&admin(), text).await), AppErrorKind::MalformedCode);
+        }
+    }
+    assert_eq!(app.audit_kinds().await, []);
+}
+
+#[tokio::test]
+async fn right_codes_cost_nothing() {
+    let app = TestApp::start().await;
+    let pending = app.wait_with_code(&Bare::number(1)).await;
+    for _ in 0..40 {
+        app.look_up(&pending).await;
+    }
+}
+
+#[tokio::test]
+async fn sixty_misses_ask_everybody_who_missed_for_the_password() {
+    let app = TestApp::start().await;
+    let mut codes = wrong_codes();
+    for account in 0..6 {
+        let guesser = user(&format!("u{account}"), Rights::All);
+        for code in codes.by_ref().take(10) {
+            assert_eq!(refusal(app.lookup(&guesser, &code).await), AppErrorKind::CodeNotFound);
+        }
+    }
+    assert_eq!(app.count(AuditKind::RateLimitTripped).await, 1);
+    let pending = app.wait_with_code(&Bare::number(1)).await;
+    app.look_up(&pending).await;
+    app.pass(3_600);
+    app.poll(&Bare::number(1).caller(), pending.id, NO_WAIT).await.unwrap();
+    let right = app.enrollments(&admin()).await.unwrap();
+    assert_eq!(right.len(), 1);
+    let guesser = user("u1", Rights::All);
+    let code = codes.next().unwrap();
+    assert_eq!(refusal(app.lookup(&guesser, &code).await), AppErrorKind::StepUp);
+    app.password_entered("u1");
+    assert_eq!(refusal(app.lookup(&guesser, &code).await), AppErrorKind::CodeNotFound);
+}
+
+#[tokio::test]
+async fn one_address_has_a_burst_of_sixteen_and_another_is_served() {
+    let app = TestApp::start().await;
+    let source = IpAddr::from([10, 0, 0, 1]);
+    for number in 0..16 {
+        app.wait_with_code(&Bare { source, ..Bare::number(number) }).await;
+    }
+    let seventeenth = Bare { source, ..Bare::number(16) };
+    let error = app.enroll(&seventeenth.caller(), seventeenth.request()).await.unwrap_err();
+    assert_eq!((error.kind, error.retry_after), (refused_as(RefusalKind::SlowDown), Some(2)));
+    app.wait_with_code(&Bare::number(17)).await;
+    app.pass(2);
+    app.wait_with_code(&seventeenth).await;
+}
+
+#[tokio::test]
+async fn one_address_has_64_places() {
+    let app = TestApp::start().await;
+    let source = IpAddr::from([10, 0, 0, 1]);
+    for number in 0..64 {
+        app.pass(2);
+        app.wait_with_code(&Bare { source, ..Bare::number(number) }).await;
+    }
+    app.pass(60);
+    let last = Bare { source, ..Bare::number(64) };
+    let refused = app.enroll(&last.caller(), last.request()).await;
+    assert_eq!(refusal(refused), refused_as(RefusalKind::SlowDown));
+}

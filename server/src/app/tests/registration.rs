@@ -1,0 +1,179 @@
+//! Registration by token.
+
+use super::*;
+use engine::admission::BootstrapClaims;
+use engine::change::{Change, Changes, IssuedToken};
+use protocol::rest::{TOKEN_LIFETIMES, TokenCreate, TokenCreated};
+
+impl TestApp {
+    async fn token(&self) -> TokenCreated {
+        self.create_token(&admin(), TokenCreate { lifetime: 600 }).await.unwrap()
+    }
+
+    /// A token with constraints, which operators cannot ask for yet.
+    async fn constrained(&self, constraints: serde_json::Value, approval: bool) -> String {
+        let now = self.now().as_seconds();
+        let claims = BootstrapClaims {
+            iss: self.keys.server_id().into(),
+            aud: "reg".into(),
+            jti: "constrained".into(),
+            iat: now,
+            exp: now + 600,
+            by: "user:admin".into(),
+            appr: approval,
+            c: constraints,
+        };
+        let issued = IssuedToken {
+            jti: claims.jti.clone(),
+            by: claims.by.clone(),
+            issued_at: self.now(),
+            expires_at: self.now().plus(600 * SECOND),
+            uses: 0,
+            revoked_at: None,
+        };
+        self.store.commit(&Changes::new(self.now()).and(Change::IssueToken(issued))).await.unwrap();
+        self.keys.seal(&claims).unwrap().reveal().to_owned()
+    }
+
+    async fn try_register(&self, machine: &Bare, token: &str) -> Result<Approved, AppError> {
+        self.register(&machine.caller(), machine.registration(token)).await
+    }
+}
+
+#[tokio::test]
+async fn token_registers_without_a_person_and_twice_is_the_same_machine() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let machine = Bare::number(1);
+    let first = app.try_register(&machine, &token).await.unwrap();
+    let again = app.try_register(&machine, &token).await.unwrap();
+    assert_eq!(first.machine, again.machine);
+    let other = app.try_register(&Bare::number(2), &token).await.unwrap();
+    assert_ne!(first.machine.uuid, other.machine.uuid);
+    assert_eq!(app.count(AuditKind::TokenUsed).await, 2);
+    app.access_token(&machine.caller()).await.unwrap();
+    let shown = app.machine(&admin(), &first.machine.uuid.to_string()).await.unwrap();
+    assert_eq!((shown.origin, shown.online), (Origin::Pxe, true));
+}
+
+#[tokio::test]
+async fn every_lifetime_works_until_its_second_and_not_after() {
+    for lifetime in TOKEN_LIFETIMES {
+        let app = TestApp::start().await;
+        let token = app.create_token(&admin(), TokenCreate { lifetime }).await.unwrap().token;
+        app.pass(lifetime - 1);
+        app.try_register(&Bare::number(1), &token).await.unwrap();
+        app.pass(1);
+        let late = app.try_register(&Bare::number(2), &token).await;
+        assert_eq!(refusal(late), refused_as(RefusalKind::TokenExpired), "{lifetime}");
+    }
+    let app = TestApp::start().await;
+    let odd = app.create_token(&admin(), TokenCreate { lifetime: 601 }).await.unwrap_err();
+    assert_eq!(odd.kind, AppErrorKind::Invalid);
+}
+
+#[tokio::test]
+async fn expired_token_stays_expired_when_the_clock_jumps_back() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    app.pass(600);
+    app.create_token(&admin(), TokenCreate { lifetime: 600 }).await.unwrap();
+    let TestApp { app, directory, .. } = app;
+    drop(app);
+    let app = TestApp::start_in(directory, Clock::manual(START)).await;
+    let late = app.try_register(&Bare::number(1), &token).await;
+    assert_eq!(refusal(late), refused_as(RefusalKind::TokenExpired));
+}
+
+#[tokio::test]
+async fn damaged_and_foreign_tokens_are_invalid() {
+    let app = TestApp::start().await;
+    let mut damaged = app.token().await.token;
+    let foreign = TestApp::start().await.token().await.token;
+    damaged.truncate(damaged.len() - 1);
+    for token in [damaged.as_str(), &foreign, "", "a.b.c"] {
+        let refused = app.try_register(&Bare::number(1), token).await;
+        assert_eq!(refusal(refused), refused_as(RefusalKind::InvalidToken));
+    }
+}
+
+#[tokio::test]
+async fn new_token_comes_with_everything_to_paste_and_is_not_stored() {
+    let app = TestApp::start().await;
+    let created = app.token().await;
+    assert!(created.kernel_args.contains("muster.server=https://10.20.0.5:8092"));
+    assert!(created.kernel_args.contains("muster.ca-hash=sha256:"));
+    for text in [&created.kernel_args, &created.menus.pxelinux, &created.menus.grub, &created.menus.ipxe] {
+        assert!(text.contains(&format!("muster.token={}", created.token)));
+    }
+    assert_eq!(created.expires_at, START.plus(600 * SECOND).to_string());
+    let kept = app.store.token(&created.id).await.unwrap().unwrap();
+    assert_eq!((kept.by.as_str(), kept.uses), ("user:admin", 0));
+    assert_eq!(app.audit_kinds().await, [AuditKind::TokenIssued]);
+    let database = std::fs::read(app.directory.path().join("muster.db-wal")).unwrap();
+    let secret = created.token.as_bytes();
+    assert!(!database.windows(secret.len()).any(|window| window == secret));
+}
+
+#[tokio::test]
+async fn token_never_registers_over_a_known_machine() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let known = app.registered(&machine).await;
+    let token = app.token().await.token;
+    let refused = app.try_register(&machine.reset(), &token).await.unwrap_err();
+    assert_eq!(refused.kind, refused_as(RefusalKind::ConstraintFailed));
+    assert_eq!(
+        refused.message,
+        format!("this machine looks like {}, so an operator must approve it", known.name)
+    );
+    assert_eq!(app.count(AuditKind::TokenRefused).await, 1);
+}
+
+#[tokio::test]
+async fn constraints_hold_and_the_machine_learns_no_detail() {
+    let app = TestApp::start().await;
+    for (constraints, approval) in [
+        (serde_json::json!({"cidr": ["192.0.2.0/24"]}), false),
+        (serde_json::json!({"mac": ["52:54:00:00:00:99"]}), false),
+        (serde_json::json!({"tpm": true}), false),
+        (serde_json::Value::Null, true),
+    ] {
+        let app = TestApp::start().await;
+        let token = app.constrained(constraints, approval).await;
+        let refused = app.try_register(&Bare::number(1), &token).await.unwrap_err();
+        assert_eq!(refused.kind, refused_as(RefusalKind::ConstraintFailed));
+        assert!(!refused.message.contains("hardware") && !refused.message.contains("network"));
+        assert_eq!(app.count(AuditKind::TokenRefused).await, 1);
+    }
+    let token = app.constrained(serde_json::json!({"cidr": ["10.20.0.0/16"], "max": 1}), false).await;
+    app.try_register(&Bare::number(1), &token).await.unwrap();
+    app.try_register(&Bare::number(1), &token).await.unwrap();
+    let second = app.try_register(&Bare::number(2), &token).await;
+    assert_eq!(refusal(second), refused_as(RefusalKind::ConstraintFailed));
+}
+
+#[tokio::test]
+async fn ten_machines_with_the_same_junk_identifiers_become_ten() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let mut ids = std::collections::BTreeSet::new();
+    for number in 1..=10 {
+        let mut machine = Bare::number(number);
+        machine.inventory.serial = "To be filled by O.E.M.".into();
+        machine.inventory.system_uuid = "03000200-0400-0500-0006-000700080009".into();
+        ids.insert(app.try_register(&machine, &token).await.unwrap().machine.uuid);
+    }
+    assert_eq!(ids.len(), 10);
+}
+
+#[tokio::test]
+async fn one_address_registers_a_hundred_at_once() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    for _ in 0..100 {
+        assert_eq!(refusal(app.try_register(&machine, "x").await), refused_as(RefusalKind::InvalidToken));
+    }
+    assert_eq!(refusal(app.try_register(&machine, "x").await), refused_as(RefusalKind::SlowDown));
+    assert_eq!(refusal(app.try_register(&Bare::number(2), "x").await), refused_as(RefusalKind::InvalidToken));
+}
