@@ -11,6 +11,7 @@ mod pages;
 mod print;
 mod prompt;
 mod rest;
+mod serve;
 mod token;
 
 use anyhow::{Context, Result};
@@ -30,6 +31,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the server: dashboard, REST and the machines' calls on one HTTPS port
+    Serve(serve::Args),
     /// Build, inspect, customise and download what machines boot
     #[command(subcommand)]
     Media(media::Command),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
+        Command::Serve(args) => serve::run(args),
         Command::Media(command) => media::run(command),
         Command::Login(args) => wait_for(login::run(args)),
         Command::Bootstrap(command) => wait_for(bootstrap::run(command)),

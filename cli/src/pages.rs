@@ -37,7 +37,7 @@ pub(crate) fn man(args: &Folder) -> Result<()> {
         .with_context(|| format!("{} cannot be written", args.folder.display()))
 }
 
-/// Writes the help of each verb group to `cli/` below the folder.
+/// Writes the help of each verb group to `cli/` below the folder, and the API's description.
 pub(crate) fn docs(args: &Folder) -> Result<()> {
     let pages = args.folder.join("cli");
     make(&pages)?;
@@ -50,7 +50,7 @@ pub(crate) fn docs(args: &Folder) -> Result<()> {
         append_help(&mut page, group);
         write(&pages.join(format!("{}.md", group.get_name())), page.as_bytes())?;
     }
-    Ok(())
+    write(&args.folder.join("openapi.json"), format!("{}\n", server::openapi_json().trim_end()).as_bytes())
 }
 
 /// The help of a command and of everything below it, in the order of the command line.

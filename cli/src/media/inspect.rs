@@ -1,7 +1,7 @@
 //! `muster media inspect`.
 
 use crate::print::{self, Output};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use image_builder::Inspection;
 use std::path::PathBuf;
 
@@ -16,7 +16,8 @@ pub(crate) struct Args {
 
 /// Prints what an image holds. Tokens are not shown.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let inspection = image_builder::inspect(&args.image)?;
+    let inspection = image_builder::inspect(&args.image)
+        .with_context(|| format!("{} cannot be inspected", args.image.display()))?;
     let value = serde_json::to_value(&inspection)?;
     args.output.show(&value, || Ok(describe(&inspection)))
 }

@@ -1,0 +1,127 @@
+//! `muster serve`: the server, until SIGTERM or Ctrl-C.
+
+use crate::print;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use protocol::config::ServerUrl;
+use server::{ServeOptions, Server};
+use std::future::Future;
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Longest password file that is read, in bytes.
+const MAX_PASSWORD_FILE: u64 = 1_024;
+
+/// Arguments of `muster serve`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where the server keeps everything, its keys included; made on first start
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Address of HTTPS: dashboard, REST and machines. Port 0 takes any free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8092")]
+    listen: SocketAddr,
+    /// Media directory, as `muster media build` writes it; without one there is nothing to download
+    #[arg(long, value_name = "DIR")]
+    media_dir: Option<PathBuf>,
+    /// PostgreSQL, as postgres://USER@HOST/DATABASE, instead of the embedded database; set the
+    /// variable when there is a password in it
+    #[arg(long, value_name = "URL", env = "MUSTER_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+    /// Address that machines are told; repeat it for several. Else the server's own addresses
+    #[arg(long, value_name = "URL")]
+    advertise: Vec<ServerUrl>,
+    /// HTTP for boot files: not in this version
+    #[arg(long, value_name = "off", default_value = "off", value_parser = ["off"], hide_possible_values = true)]
+    http_listen: String,
+    /// TFTP for boot files: not in this version
+    #[arg(long, value_name = "off", default_value = "off", value_parser = ["off"], hide_possible_values = true)]
+    tftp_listen: String,
+    /// How to log, on standard error. MUSTER_LOG=debug says how much
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    #[default]
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// Serves until it is told to stop.
+pub(crate) fn run(args: Args) -> Result<()> {
+    start_log(args.log_format)?;
+    let options = ServeOptions {
+        media_dir: args.media_dir,
+        database_url: args.database_url,
+        advertise: args.advertise,
+        ..ServeOptions::new(args.data_dir, args.listen)
+    };
+    let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime did not start")?;
+    runtime.block_on(async {
+        let told = std::cell::RefCell::new(Ok(()));
+        let ready = |server: &Server| *told.borrow_mut() = announce(server);
+        server::serve(options, ready, shutdown()?).await?;
+        told.into_inner()
+    })
+}
+
+/// The one line that scripts wait for, and the way in for whoever started the first server.
+fn announce(server: &Server) -> Result<()> {
+    if let Some(file) = server.first_password_file() {
+        // A log or a pipe keeps what it is told; a terminal belongs to who may know.
+        if std::io::stdout().is_terminal() {
+            print::note(&format!(
+                "user admin, password {} (kept in {})",
+                read_password(file)?,
+                file.display()
+            ))?;
+        } else {
+            print::note(&format!("user admin, password in {}", file.display()))?;
+        }
+    }
+    print::line(&format!("ready {}", server.url()))
+}
+
+fn read_password(file: &Path) -> Result<String> {
+    use std::io::Read as _;
+    let told = || format!("{} cannot be read", file.display());
+    let mut text = String::new();
+    std::fs::File::open(file)
+        .with_context(told)?
+        .take(MAX_PASSWORD_FILE)
+        .read_to_string(&mut text)
+        .with_context(told)?;
+    Ok(text.trim().to_owned())
+}
+
+/// Ends on SIGTERM or SIGINT.
+fn shutdown() -> Result<impl Future<Output = ()>> {
+    let listen = |kind| -> Result<Signal> { signal(kind).context("signals cannot be listened to") };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn start_log(format: LogFormat) -> Result<()> {
+    let words = std::env::var("MUSTER_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter =
+        EnvFilter::try_new(&words).with_context(|| format!("MUSTER_LOG={words} is not understood"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("the log did not start: {error}"))
+}
