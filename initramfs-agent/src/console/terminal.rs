@@ -5,13 +5,15 @@
 //! dropped, never a half one. Opening `/dev/ttyS1` succeeds on machines without one and
 //! writing then says EIO: such a terminal is given up quietly.
 
-use nix::sys::termios::{
-    BaudRate, ControlFlags, LocalFlags, SetArg, cfgetospeed, cfsetspeed, tcgetattr, tcsetattr,
-};
+use nix::sys::termios::{ControlFlags, LocalFlags, SetArg, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+// Linux keeps the speed in these flags. glibc's own calls for it have versioned symbols, which
+// a static binary cannot be linked with.
+use nix::libc::{B9600, B115200, CBAUD};
 
 /// Most bytes that wait for a slow port.
 const MAX_WAITING: usize = 16 * 1_024;
@@ -46,12 +48,11 @@ impl Terminal {
         let Ok(mut settings) = tcgetattr(file) else { return };
         settings.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
         settings.control_flags.insert(ControlFlags::CLOCAL);
-        let untouched = cfgetospeed(&settings) == BaudRate::B9600 && !is_kernel_console(path);
-        if path.to_string_lossy().contains("ttyS")
-            && untouched
-            && cfsetspeed(&mut settings, BaudRate::B115200).is_err()
-        {
-            return;
+        let is_serial = path.to_string_lossy().contains("ttyS");
+        let untouched = settings.control_flags.bits() & CBAUD == B9600 && !is_kernel_console(path);
+        if is_serial && untouched {
+            let other = settings.control_flags.bits() & !CBAUD;
+            settings.control_flags = ControlFlags::from_bits_retain(other | B115200);
         }
         // A pretend port refuses; the first write will find out for good.
         if tcsetattr(file, SetArg::TCSANOW, &settings).is_err() {

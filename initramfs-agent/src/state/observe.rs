@@ -78,6 +78,10 @@ impl Flow {
         match result {
             Ok(answer) => self.see_success(now, random, (&ask, sent), answer, actions),
             Err(CallError::Connection(error)) => {
+                if let Stage::Show(shown) = &mut self.stage {
+                    // The server may have counted the poll that was lost.
+                    shown.poll_at = sent + retry::spread_late(shown.interval, random);
+                }
                 let fault = self.connection_fault(error);
                 self.leave_server(now, random, fault, None);
             }
@@ -102,7 +106,7 @@ impl Flow {
                 let server_time = match answer {
                     EnrollmentAnswer::AuthorizationPending(pending) => {
                         let server_time = pending.server_time;
-                        self.see_pending(now, random, sent, &pending);
+                        self.see_pending(now, random, (ask, sent), &pending);
                         server_time
                     }
                     EnrollmentAnswer::Approved(approved) => {
@@ -130,7 +134,7 @@ impl Flow {
         }
     }
 
-    fn see_pending(&mut self, now: Duration, random: u64, sent: Duration, pending: &Pending) {
+    fn see_pending(&mut self, now: Duration, random: u64, (ask, sent): (&Ask, Duration), pending: &Pending) {
         let known = match &self.stage {
             Stage::Show(shown) if shown.id == pending.id => Some(shown.code),
             Stage::Ask { .. }
@@ -146,8 +150,12 @@ impl Flow {
         };
         self.attempt = 0;
         let interval = Duration::from_secs(pending.interval).clamp(Duration::from_secs(1), POLL_INTERVAL_CAP);
-        // RFC 8628 counts from poll to poll, so that a held poll is followed at once.
-        let poll_at = (sent + retry::spread_late(interval, random)).max(now);
+        // RFC 8628 counts from poll to poll: the first one comes at once, and so does one after
+        // a poll that was held.
+        let poll_at = match ask {
+            Ask::Poll { .. } => (sent + retry::spread_late(interval, random)).max(now),
+            Ask::Enroll | Ask::Register | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => now,
+        };
         let expires_at = now + Duration::from_secs(pending.code_expires_in.min(86_400));
         self.stage = Stage::Show(Shown { id: pending.id, code, expires_at, interval, poll_at });
     }

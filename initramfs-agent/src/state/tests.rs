@@ -46,12 +46,17 @@ fn a_machine_goes_from_no_network_to_duty() {
     flow.step(START, 0, Observation::Net(NetView::Ready));
     let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
     assert_eq!(asked, [Action::Send(Ask::Enroll)]);
-    assert_eq!(answer(&mut flow, START, Ok(pending(Some("K7P3XB")))), [Action::SetClock(1_800_000_000)]);
+    let shown = answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
+    assert!(
+        matches!(shown.as_slice(), [Action::SetClock(1_800_000_000), Action::Send(Ask::Poll { wait, .. })] if *wait == POLL_WAIT),
+        "{shown:?}"
+    );
     assert_eq!(code_of(&flow).as_deref(), Some("K7P-3XB"));
+    assert_eq!(answer(&mut flow, START, Ok(pending(None))), [], "polls keep their interval");
     let due = flow.wake();
     assert_eq!(due, START + Duration::from_secs(5));
     let polled = flow.step(due, 0, Observation::Tick);
-    assert!(matches!(polled.as_slice(), [Action::Send(Ask::Poll { wait, .. })] if *wait == POLL_WAIT));
+    assert!(matches!(polled.as_slice(), [Action::Send(Ask::Poll { .. })]));
     let token = answer(&mut flow, due, Ok(approved("db-07")));
     assert_eq!(token, [Action::Send(Ask::AccessToken { nonce: Some("e".to_owned()) })]);
     let beat = answer(&mut flow, due, Ok(access_token()));
@@ -131,8 +136,7 @@ fn a_cut_token_is_named_and_a_code_is_shown() {
 fn a_code_survives_its_servers_restart() {
     let (mut flow, _) = connected(TokenPlan::Absent);
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
-    let due = flow.wake();
-    flow.step(due, 0, Observation::Tick);
+    let due = START + Duration::from_secs(20);
     let lost = CallError::Connection(ConnectError::Unreachable("connection reset".to_owned()));
     let next = answer(&mut flow, due, Err(lost));
     assert_eq!(next, [Action::Connect { server: 1, clock: ClockTrust::Set }]);
@@ -149,6 +153,7 @@ fn a_code_survives_its_servers_restart() {
 fn a_rotated_code_replaces_the_old_one() {
     let (mut flow, _) = connected(TokenPlan::Absent);
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
+    answer(&mut flow, START, Ok(pending(None)));
     let late = START + Duration::from_secs(595);
     let polled = flow.step(late, 0, Observation::Tick);
     assert!(
@@ -164,8 +169,7 @@ fn an_enrollment_that_ended_starts_anew() {
     for error in [RefusalKind::UnknownRequest, RefusalKind::ExpiredToken] {
         let (mut flow, _) = connected(TokenPlan::Absent);
         answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
-        let due = flow.wake();
-        flow.step(due, 0, Observation::Tick);
+        let due = START + Duration::from_secs(25);
         answer(&mut flow, due, Err(refused(error, None)));
         let again = flow.wake();
         assert!(again > due && again <= due + Duration::from_secs(1));
