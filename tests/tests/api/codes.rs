@@ -37,7 +37,7 @@ fn a_machine_is_approved_by_its_code_and_appears_in_discovery_mode() {
     let answer = machine.try_enroll().unwrap();
     assert_eq!(answer.status, 201, "{}", answer.text());
     let EnrollmentAnswer::AuthorizationPending(pending) = answer.json().unwrap() else { panic!("approved") };
-    assert_eq!((pending.code_expires_in, pending.interval), (600, 5));
+    assert!((590..=600).contains(&pending.code_expires_in) && pending.interval == 5, "{pending:?}");
 
     let preview = site.operator.lookup(&code(&pending).to_lowercase()).unwrap();
     assert_eq!(preview.id, pending.id);

@@ -58,15 +58,18 @@ fn until_closed(mut stream: impl Read) -> Result<String> {
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The status of the server's answer to a raw request.
-fn raw_status(server: &Server, request: &[u8]) -> String {
+/// The server's answer to a raw request, head and body.
+fn raw_answer(server: &Server, request: &[u8]) -> String {
     let mut stream = tls(server).unwrap();
     // The server may answer and close before the last byte of an oversized request.
     if let Err(error) = stream.write_all(request).and_then(|()| stream.flush()) {
         assert!(matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{error}");
     }
-    let said = until_closed(&mut stream).unwrap();
-    said.lines().next().unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned()
+    until_closed(&mut stream).unwrap()
+}
+
+fn status(answer: &str) -> &str {
+    answer.lines().next().and_then(|line| line.split(' ').nth(1)).unwrap_or_default()
 }
 
 #[test]
@@ -113,30 +116,47 @@ fn slow_and_silent_sockets_are_closed_while_others_are_served() {
 fn requests_beyond_the_limits_of_http_are_refused() {
     let server = Server::builder("hostile-http").start().unwrap();
     let get = |path: &str, headers: &str| {
-        raw_status(
-            &server,
-            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n").as_bytes(),
-        )
+        format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n")
     };
-    assert_eq!(get("/healthz", ""), "200");
-    let refused = |status: String| assert!(status.starts_with('4') || status.is_empty(), "{status}");
-    refused(get("/healthz", &format!("X-Long: {}\r\n", "a".repeat(64 * 1_024))));
-    refused(get("/healthz", &"X-Many: 1\r\n".repeat(200)));
-    refused(get(&format!("/{}", "a".repeat(8 * 1_024)), ""));
-    refused(raw_status(&server, b"GET /healthz HTTP/1.1\r\n\r\n\0\0\0"));
-    refused(raw_status(
-        &server,
-        b"POST /api/v3/session HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
-    ));
+    assert_eq!(status(&raw_answer(&server, get("/healthz", "").as_bytes())), "200");
+    let smuggled = "POST /api/v3/session HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\
+        Connection: close\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (what, request) in [
+        ("a header of 64 KiB", get("/healthz", &format!("X-Long: {}\r\n", "a".repeat(64 * 1_024)))),
+        ("200 headers", get("/healthz", &"X-Many: 1\r\n".repeat(200))),
+        ("an address of 8 KiB", get(&format!("/{}", "a".repeat(8 * 1_024)), "")),
+        ("no HTTP at all", "\0\0\0\0 HELLO\r\n\r\n".to_owned()),
+        ("two lengths", smuggled.to_owned()),
+    ] {
+        let answer = raw_answer(&server, request.as_bytes());
+        // A connection closed without a word is a refusal as well.
+        let refused = status(&answer).starts_with('4') || answer.is_empty();
+        assert!(refused && !answer.contains("200 OK"), "{what}: {answer}");
+    }
+    assert_eq!(status(&raw_answer(&server, get("/healthz", "").as_bytes())), "200");
+}
+
+#[test]
+fn no_address_leads_out_of_the_folders_that_are_served() {
+    let server = Server::builder("hostile-paths").start().unwrap();
+    let password = server.admin_password().unwrap();
     for path in [
         "/media/../admin-password",
+        "/media/..%2fadmin-password",
         "/media/..%2f..%2fdata%2fadmin-password",
         "/media/%2e%2e/ca.pem",
+        "/media//etc/passwd",
+        "/assets/../../etc/passwd",
+        "/assets/..%2f..%2f..%2fetc%2fpasswd",
         "//etc/passwd",
+        "/media/muster.iso%00.txt",
     ] {
-        refused(get(path, ""));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let answer = raw_answer(&server, request.as_bytes());
+        let leaked = answer.contains(&password) || answer.contains("root:") || answer.contains("BEGIN CERT");
+        assert!(!leaked && !answer.is_empty(), "{path}: {answer}");
+        assert!(!path.starts_with("/media/") || status(&answer).starts_with('4'), "{path}: {answer}");
     }
-    assert_eq!(get("/healthz", ""), "200");
 }
 
 #[test]
@@ -156,7 +176,7 @@ fn a_session_changes_nothing_without_its_token_and_origin() {
     let password = site.server.admin_password().unwrap();
     let login = serde_json::json!({ "Username": "admin", "Password": password });
     let answer = anonymous.post("/api/v3/session", &login).unwrap();
-    let session: protocol::rest::Session = answer.expect(200).unwrap();
+    let session: protocol::rest::Session = answer.expect(201).unwrap();
     let cookie = answer.header("set-cookie").unwrap().to_owned();
     for word in ["Secure", "HttpOnly", "SameSite=Strict"] {
         assert!(cookie.contains(word), "{cookie}");

@@ -134,7 +134,7 @@ fn a_bootstrap_token_opens_no_other_door() {
             let request = anonymous.request(reqwest::Method::GET, path);
             let answer =
                 anonymous.send(request.header("authorization", format!("{scheme} {token}"))).unwrap();
-            assert_eq!(answer.status, 401, "{scheme} on {path}");
+            assert!(matches!(answer.status, 401 | 403), "{scheme} on {path}: {}", answer.status);
         }
     }
     // It never takes over a machine that exists: a new key with known hardware is a new object.
