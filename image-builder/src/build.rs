@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, SCHEMA};
+use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, Package, SCHEMA};
 use iso::menu::{Marker, MenuError};
 use thiserror::Error;
 
@@ -13,7 +13,7 @@ use crate::digest::sha256;
 use crate::kernel::{Kernel, KernelError};
 use crate::media::{BootFiles, MediaError};
 use crate::modules::modinfo::is_static_program;
-use crate::packages::{Deb, PackageError, Packages};
+use crate::packages::{Deb, Listed, PackageError, Packages, look_up, look_up_one};
 use crate::plan::{
     AGENT_FILE, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
     MANIFEST_FILE, Plan, PlanError,
@@ -76,28 +76,20 @@ pub enum BuildError {
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Result<Manifest, BuildError> {
     let plan = Plan::new(request)?;
     let agent = read_agent(&request.agent)?;
-    let packages = Packages::new(&request.cache)?;
-    let fetch = |name: &str, progress: &mut dyn FnMut(Progress)| -> Result<Deb, PackageError> {
-        let deb = packages.fetch(name)?;
-        let (name, version) = (deb.package.name.clone(), deb.package.version.clone());
-        progress(Progress::Package { name, version, cached: deb.cached });
-        Ok(deb)
-    };
-    let mut debs = Vec::new();
-    for name in &plan.packages {
-        debs.push(fetch(name, progress)?);
-    }
-    let boot_files = BootFiles::unpack(&debs)?;
+    let sources = Sources { packages: Packages::new(&request.cache)?, request };
+    let listed = look_up(&plan.packages)?;
+    let debs: Result<Vec<Deb>, PackageError> =
+        listed.iter().map(|listed| sources.fetch(listed, progress)).collect();
+    let boot_files = BootFiles::unpack(&debs?)?;
     let mut used = boot_files.packages.clone();
-    let kernel = match (&request.kernel, plan.kernel_package) {
-        (KernelSource::Files { kernel, modules }, _) => {
+    let kernel = match &request.kernel {
+        KernelSource::Files { kernel, modules } => {
             Kernel::from_files(kernel, modules, request.profile, progress)?
         }
-        (KernelSource::Debian, meta) => {
-            let meta = meta.unwrap_or_else(|| request.profile.kernel_package());
-            let deb = fetch(&Packages::kernel_behind(meta)?, progress)?;
-            used.push(deb.package.clone());
-            Kernel::from_package(&deb, request.profile, &request.cache, progress)?
+        KernelSource::Debian => {
+            let (kernel, package) = sources.debian_kernel(progress)?;
+            used.push(package);
+            kernel
         }
     };
     used.sort_by(|a, b| a.name.cmp(&b.name));
@@ -137,6 +129,36 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     all.push((CHECKSUMS_FILE, checksums.as_bytes()));
     publish_media(&request.out, &all)?;
     Ok(manifest)
+}
+
+/// Where packages come from during one build.
+struct Sources<'a> {
+    packages: Packages,
+    request: &'a BuildRequest,
+}
+
+impl Sources<'_> {
+    fn fetch(&self, listed: &Listed, progress: &mut dyn FnMut(Progress)) -> Result<Deb, PackageError> {
+        let deb = self.packages.fetch(listed)?;
+        let (name, version) = (deb.package.name.clone(), deb.package.version.clone());
+        progress(Progress::Package { name, version, cached: deb.cached });
+        Ok(deb)
+    }
+
+    /// Debian's newest kernel of the profile; its package is not even fetched when it was packed before.
+    fn debian_kernel(&self, progress: &mut dyn FnMut(Progress)) -> Result<(Kernel, Package), BuildError> {
+        let BuildRequest { profile, cache, .. } = self.request;
+        let meta = look_up_one(profile.kernel_package())?;
+        let listed = look_up_one(meta.kernel_behind()?)?;
+        let kernel = match Kernel::kept(&listed.package, *profile, cache) {
+            Some(kernel) => {
+                progress(Progress::KernelKept { release: kernel.release.clone() });
+                kernel
+            }
+            None => Kernel::from_package(&self.fetch(&listed, progress)?, *profile, cache, progress)?,
+        };
+        Ok((kernel, listed.package))
+    }
 }
 
 fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {

@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use initrd::cpio::Tree;
+use iso::manifest::Package;
 use protocol::module_index::ModuleIndex;
 use thiserror::Error;
 
@@ -20,6 +21,7 @@ use crate::modules::profile::{self, Profile};
 use crate::modules::select::{Selection, plain_path, select};
 use crate::modules::tree::ModuleTree;
 use crate::packages::{Deb, PackageError};
+use crate::plan::parent_dir;
 use crate::progress::Progress;
 use crate::publish::{PublishError, publish_new_dir};
 
@@ -107,22 +109,23 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    /// From a Debian package, or from the cache when it has been packed before.
+    /// What was made of this package for this profile before, if it is still there.
+    pub(crate) fn kept(package: &Package, profile: Profile, cache: &Path) -> Option<Self> {
+        Self::load(&kept_dir(package, profile, cache))
+    }
+
+    /// From a Debian package; the result is kept in the cache.
     pub(crate) fn from_package(
         deb: &Deb,
         profile: Profile,
         cache: &Path,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, KernelError> {
-        let kernels = cache.join("kernels");
-        fs::create_dir_all(&kernels).map_err(failed("create", &kernels))?;
-        let kept = kernels.join(cache_key(deb, profile));
-        if let Some(kernel) = Self::load(&kept) {
-            progress(Progress::KernelKept { release: kernel.release.clone() });
-            return Ok(kernel);
-        }
-        let root = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&kernels);
-        let root = root.map_err(failed("create a directory in", &kernels))?;
+        let kept = kept_dir(&deb.package, profile, cache);
+        let kernels = parent_dir(&kept);
+        fs::create_dir_all(kernels).map_err(failed("create", kernels))?;
+        let root = tempfile::Builder::new().prefix(".unpack-").tempdir_in(kernels);
+        let root = root.map_err(failed("create a directory in", kernels))?;
         progress(Progress::Unpacking { package: deb.package.name.clone() });
         deb.unpack(root.path(), |path| path.starts_with("boot/vmlinuz-") || path.contains("lib/modules/"))?;
         let image = image_in(deb, root.path())?;
@@ -174,11 +177,11 @@ impl Kernel {
     }
 }
 
-/// Everything the packed result depends on.
-fn cache_key(deb: &Deb, profile: Profile) -> String {
-    let text =
-        format!("{} {profile} {} {MODULE_STORAGE:?} {ZSTD_LEVEL}", deb.package.sha256, profile::REVISION);
-    sha256(text.as_bytes())
+/// Where the packed kernel is kept: named after everything it depends on.
+fn kept_dir(package: &Package, profile: Profile, cache: &Path) -> PathBuf {
+    let revision = profile::REVISION;
+    let key = format!("{} {profile} {revision} {MODULE_STORAGE:?} {ZSTD_LEVEL}", package.sha256);
+    cache.join("kernels").join(sha256(key.as_bytes()))
 }
 
 fn image_in(deb: &Deb, root: &Path) -> Result<PathBuf, KernelError> {

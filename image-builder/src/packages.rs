@@ -75,11 +75,41 @@ pub(crate) struct Deb {
 }
 
 /// What apt's lists say about a package's candidate version.
-#[derive(Debug, PartialEq, Eq)]
-struct Listed {
-    package: Package,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) package: Package,
     file_name: String,
     depends: String,
+}
+
+impl Listed {
+    /// The kernel package behind a meta package such as `linux-image-amd64`.
+    pub(crate) fn kernel_behind(&self) -> Result<&str, PackageError> {
+        self.depends
+            .split([',', '|'])
+            .filter_map(|part| part.split_whitespace().next())
+            .find(|name| name.starts_with("linux-image-"))
+            .ok_or_else(|| PackageError::NoKernel(self.package.name.clone()))
+    }
+}
+
+/// Looks packages up in apt's lists, in the order asked for.
+pub(crate) fn look_up(names: &[&str]) -> Result<Vec<Listed>, PackageError> {
+    let unknown = |name: &&str| PackageError::Unknown((*name).to_owned());
+    let text = match Tool::APT_CACHE.command().args(["show", "--no-all-versions"]).args(names).output() {
+        Ok(text) => text,
+        // apt-cache fails only when it knows none of them; find out below which.
+        Err(ToolError::Failed { .. }) => String::new(),
+        Err(error @ (ToolError::Missing { .. } | ToolError::Run { .. })) => return Err(error.into()),
+    };
+    let listed: Vec<Listed> = text.split("\n\n").filter_map(parse_listed).collect();
+    let find = |name: &&str| listed.iter().find(|listed| listed.package.name == *name).cloned();
+    names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+}
+
+/// Looks one package up in apt's lists.
+pub(crate) fn look_up_one(name: &str) -> Result<Listed, PackageError> {
+    look_up(&[name])?.pop().ok_or_else(|| PackageError::Unknown(name.to_owned()))
 }
 
 /// Where packages are kept.
@@ -97,39 +127,32 @@ impl Packages {
     }
 
     /// The package's file, downloaded unless it is there already.
-    pub(crate) fn fetch(&self, name: &str) -> Result<Deb, PackageError> {
-        let Listed { package, file_name, .. } = listed(name)?;
-        let path = self.dir.join(&file_name);
+    pub(crate) fn fetch(&self, listed: &Listed) -> Result<Deb, PackageError> {
+        let package = listed.package.clone();
+        let path = self.dir.join(&listed.file_name);
         if path.exists() && digest(&path)? == package.sha256 {
             return Ok(Deb { package, path, cached: true });
         }
-        // apt's own download user cannot write here; the verification is the same.
+        // Downloaded aside and renamed, so that builds at the same time do not meet half a file.
+        let aside = tempfile::Builder::new().prefix(".download-").tempdir_in(&self.dir);
+        let aside = aside.map_err(file_error("create a directory in", &self.dir))?;
+        // The sandbox is a user of apt's own who cannot write here; what is verified is the same.
         Tool::APT_GET
             .command()
-            .dir(&self.dir)
+            .dir(aside.path())
             .args(["--quiet", "-o", "APT::Sandbox::User=", "download"])
-            .arg(format!("{name}={}", package.version))
+            .arg(format!("{}={}", package.name, package.version))
             .run()
             .map_err(|source| match source {
                 ToolError::Missing { .. } | ToolError::Run { .. } => PackageError::Tool(source),
-                ToolError::Failed { .. } => PackageError::Download { name: name.to_owned(), source },
+                ToolError::Failed { .. } => PackageError::Download { name: package.name.clone(), source },
             })?;
-        if digest(&path)? != package.sha256 {
-            return Err(PackageError::Digest { path });
+        let downloaded = aside.path().join(&listed.file_name);
+        if digest(&downloaded)? != package.sha256 {
+            return Err(PackageError::Digest { path: downloaded });
         }
+        fs::rename(&downloaded, &path).map_err(file_error("keep", &path))?;
         Ok(Deb { package, path, cached: false })
-    }
-
-    /// The kernel package behind a meta package such as `linux-image-amd64`.
-    pub(crate) fn kernel_behind(meta: &str) -> Result<String, PackageError> {
-        let listed = listed(meta)?;
-        let first_word = |part: &str| part.split_whitespace().next().map(str::to_owned);
-        listed
-            .depends
-            .split([',', '|'])
-            .filter_map(first_word)
-            .find(|name| name.starts_with("linux-image-"))
-            .ok_or_else(|| PackageError::NoKernel(meta.to_owned()))
     }
 }
 
@@ -169,23 +192,10 @@ fn unpack_tar(stream: impl io::Read, into: &Path, wanted: impl Fn(&str) -> bool)
     Ok(())
 }
 
-fn listed(name: &str) -> Result<Listed, PackageError> {
-    let text = Tool::APT_CACHE.command().args(["show", "--no-all-versions", name]).output();
-    match text {
-        Ok(text) => parse_listed(&text).ok_or_else(|| PackageError::Unknown(name.to_owned())),
-        Err(ToolError::Failed { .. }) => Err(PackageError::Unknown(name.to_owned())),
-        Err(error @ (ToolError::Missing { .. } | ToolError::Run { .. })) => Err(error.into()),
-    }
-}
-
-/// Reads the first paragraph of `apt-cache show`.
+/// Reads one paragraph of `apt-cache show`.
 fn parse_listed(text: &str) -> Option<Listed> {
-    let field = |key: &str| {
-        text.lines()
-            .take_while(|line| !line.is_empty())
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
-            .map(str::trim)
-    };
+    let field =
+        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::trim);
     let (name, version, arch) = (field("Package")?, field("Version")?, field("Architecture")?);
     let sha256 = field("SHA256")?;
     // The name apt gives a downloaded file: the epoch's colon is written as in a URL.
@@ -225,7 +235,7 @@ mod tests {
         assert_eq!(listed.package.version, "1:1.35.0-4+deb12u1+b1");
         assert_eq!(listed.file_name, "busybox-static_1%3a1.35.0-4+deb12u1+b1_amd64.deb");
         assert_eq!(listed.package.sha256, "00ff");
-        assert!(listed.depends.starts_with("linux-image-6.1.0-56-amd64 "));
+        assert_eq!(listed.kernel_behind().unwrap(), "linux-image-6.1.0-56-amd64");
     }
 
     #[test]
@@ -236,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_package_nobody_has_says_what_to_do() {
-        let error = listed("muster-no-such-package").unwrap_err().to_string();
+        let error = look_up(&["muster-no-such-package"]).unwrap_err().to_string();
         assert!(error.contains("`muster-no-such-package`: run `apt-get update`"), "{error}");
     }
 

@@ -118,8 +118,6 @@ pub fn cache_dir(xdg_cache_home: Option<OsString>, home: Option<OsString>) -> Op
 pub struct Plan {
     /// Packages to fetch beside the kernel's, sorted.
     pub packages: Vec<&'static str>,
-    /// The kernel's meta package, when it is Debian's.
-    pub kernel_package: Option<&'static str>,
     /// The boot menu.
     pub menu: Menu,
 }
@@ -144,13 +142,9 @@ impl Plan {
         if request.out.file_name().is_none() {
             return Err(PlanError::Out(request.out.clone()));
         }
-        let kernel_package = match request.kernel {
-            KernelSource::Debian => Some(request.profile.kernel_package()),
-            KernelSource::Files { .. } => None,
-        };
         let mut packages = vec![SHIM, MOK_MANAGER, GRUB_EFI, GRUB_BIOS, BUSYBOX];
         packages.sort_unstable();
-        Ok(Self { packages, kernel_package, menu: menu()? })
+        Ok(Self { packages, menu: menu()? })
     }
 }
 
@@ -189,13 +183,11 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_kernel_needs_no_kernel_package() {
+    fn a_plan_names_the_packages_and_three_ways_to_start() {
         let plan = Plan::new(&request()).unwrap();
-        assert_eq!(plan.kernel_package, Some("linux-image-amd64"));
-        let kernel = KernelSource::Files { kernel: "bzImage".into(), modules: "tree".into() };
-        let plan = Plan::new(&BuildRequest { kernel, ..request() }).unwrap();
-        assert_eq!(plan.kernel_package, None);
+        assert!(plan.packages.is_sorted());
         assert!(plan.packages.contains(&"shim-signed"));
+        assert_eq!(plan.menu, menu().unwrap());
     }
 
     #[test]

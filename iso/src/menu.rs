@@ -1,9 +1,14 @@
 //! Boot menus, rendered from `templates/`.
 //!
-//! GRUB reads three files: `early.cfg` is built into the BIOS image and finds the medium; `esp.cfg` lies in the
-//! EFI system partition, where Debian's signed GRUB looks first, and does the same; `grub.cfg` on the medium is
-//! the menu both end in. It boots its first entry without waiting: GRUB asks for a key once, so Esc or an
-//! entry's letter pressed while the machine starts opens the menu, as does holding Shift on a BIOS machine.
+//! GRUB reads up to three files. `early.cfg` is built into the BIOS image; `esp.cfg` lies in the EFI system
+//! partition, where Debian's signed GRUB looks first when it comes from a disk; both find the medium and go on
+//! with its `grub.cfg`, which the signed GRUB reads directly from a CD. They try the medium they were started
+//! from before any other: a second medium of the same build, or a disk it was once written to, may hold another
+//! configuration.
+//!
+//! The menu boots its first entry without waiting, but GRUB asks for a key once: an entry's letter pressed while
+//! the machine starts chooses that entry, Esc opens the menu (many UEFI firmwares take Esc for themselves), and
+//! so does holding Shift on a BIOS machine.
 
 use std::fmt;
 

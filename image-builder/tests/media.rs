@@ -1,0 +1,218 @@
+//! A whole build with Debian's real boot packages and a stand-in for the kernel, checked by other programs.
+//!
+//! The packages (4 MB) come through apt once and are kept in the user's cache, as in any build.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use image_builder::{
+    Arch, BuildError, BuildRequest, CustomizeRequest, KernelSource, Manifest, Profile, build, cache_dir,
+    customize, inspect,
+};
+
+const BUILD_TIME: u64 = 1_700_000_000;
+const RELEASE: &str = "6.1-test";
+
+/// A kernel image reduced to its boot header, one network driver, and a static program.
+struct Fixture {
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let nic = dir.path().join(format!("lib/modules/{RELEASE}/kernel/drivers/net/virtio_net.ko"));
+        fs::create_dir_all(nic.parent().unwrap()).unwrap();
+        fs::write(nic, module(b"alias=virtio:d00000001v*\0depends=\0")).unwrap();
+        fs::write(dir.path().join("vmlinuz"), kernel()).unwrap();
+        fs::write(dir.path().join("agent"), static_program()).unwrap();
+        Self { dir }
+    }
+
+    fn request(&self, out: &str) -> BuildRequest {
+        let path = self.dir.path();
+        let cache = cache_dir(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
+        BuildRequest {
+            profile: Profile::Cloud,
+            arch: Arch::X86_64,
+            out: path.join(out),
+            agent: path.join("agent"),
+            kernel: KernelSource::Files { kernel: path.join("vmlinuz"), modules: path.to_owned() },
+            build_time: BUILD_TIME,
+            cache: cache.expect("HOME is set"),
+        }
+    }
+
+    fn build(&self, out: &str) -> (PathBuf, Manifest) {
+        let request = self.request(out);
+        let manifest = build(&request, &mut |_| ()).unwrap();
+        (request.out, manifest)
+    }
+}
+
+fn kernel() -> Vec<u8> {
+    let mut image = vec![0; 4_096];
+    image[0x202..0x206].copy_from_slice(b"HdrS");
+    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
+    let version = format!("{RELEASE} (builder@example) #1");
+    image[0x300..0x300 + version.len()].copy_from_slice(version.as_bytes());
+    image
+}
+
+/// An ELF64 header for x86-64, without tables.
+fn elf_header() -> Vec<u8> {
+    let mut elf = vec![0; 64];
+    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    elf[18] = 62;
+    elf
+}
+
+fn module(modinfo: &[u8]) -> Vec<u8> {
+    const NAMES: &[u8] = b"\0.modinfo\0";
+    let mut elf = elf_header();
+    let table = 64 + modinfo.len() + NAMES.len();
+    elf[40..48].copy_from_slice(&u64::try_from(table).unwrap().to_le_bytes());
+    elf[60] = 2;
+    elf[62] = 1;
+    elf.extend_from_slice(modinfo);
+    elf.extend_from_slice(NAMES);
+    for (name, offset, len) in [(1_u32, 64, modinfo.len()), (0, 64 + modinfo.len(), NAMES.len())] {
+        let mut section = [0; 64];
+        section[..4].copy_from_slice(&name.to_le_bytes());
+        section[24..32].copy_from_slice(&u64::try_from(offset).unwrap().to_le_bytes());
+        section[32..40].copy_from_slice(&u64::try_from(len).unwrap().to_le_bytes());
+        elf.extend_from_slice(&section);
+    }
+    elf
+}
+
+/// One loadable segment and no interpreter.
+fn static_program() -> Vec<u8> {
+    let mut elf = elf_header();
+    elf[32] = 64;
+    elf[56] = 1;
+    elf.extend_from_slice(&[1, 0, 0, 0]);
+    elf.resize(64 + 56, 0);
+    elf
+}
+
+fn run(dir: &Path, program: &str, args: &[&str]) -> String {
+    let output = Command::new(program)
+        .args(args)
+        .current_dir(dir)
+        .env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap()))
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{program} {args:?}: {text}{complaints}");
+    text + &complaints
+}
+
+#[test]
+fn a_build_is_whole_verifiable_and_the_same_every_time() {
+    let fixture = Fixture::new();
+    let (out, manifest) = fixture.build("media");
+    run(&out, "sha256sum", &["--check", "--strict", "SHA256SUMS"]);
+    let json = fs::read(out.join("manifest.json")).unwrap();
+    assert_eq!(Manifest::parse(&json).unwrap(), manifest);
+    let names: Vec<&str> = manifest.packages.iter().map(|package| package.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "busybox-static",
+            "grub-efi-amd64-signed",
+            "grub-pc-bin",
+            "shim-helpers-amd64-signed",
+            "shim-signed"
+        ]
+    );
+
+    let (again, _) = fixture.build("again");
+    for entry in fs::read_dir(&out).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert_eq!(fs::read(out.join(&name)).unwrap(), fs::read(again.join(&name)).unwrap(), "{name:?}");
+    }
+}
+
+#[test]
+fn other_programs_find_every_way_to_boot() {
+    let fixture = Fixture::new();
+    let (out, _) = fixture.build("media");
+    let report = run(
+        &out,
+        "xorriso",
+        &["-indev", "muster.iso", "-report_el_torito", "plain", "-report_system_area", "plain"],
+    );
+    for expected in [
+        "El Torito boot img :   1  BIOS  y   none",
+        "El Torito boot img :   2  UEFI  y   none",
+        "El Torito img opts :   1  boot-info-table grub2-boot-info",
+        "System area summary: MBR protective-msdos-label grub2-mbr cyl-align-off GPT",
+        "GPT partname local :   2  EFI System Partition",
+    ] {
+        assert!(report.contains(expected), "{expected:?} is missing in:\n{report}");
+    }
+    // The EFI system partition is cut out by its place in the GPT and read by programs for FAT.
+    let place = report.lines().find_map(|line| line.strip_prefix("GPT start and size :   2 ")).unwrap();
+    let [start, size] = <[&str; 2]>::try_from(place.split_whitespace().collect::<Vec<_>>()).unwrap();
+    let (skip, count) = (format!("skip={start}"), format!("count={size}"));
+    run(&out, "dd", &["if=muster.iso", "of=esp.img", "bs=512", &skip, &count]);
+    run(&out, "fsck.vfat", &["-n", "esp.img"]);
+    let listing = run(&out, "mdir", &["-/", "-b", "-i", "esp.img", "::"]);
+    for file in [
+        "::/EFI/BOOT/BOOTX64.EFI",
+        "::/EFI/BOOT/grubx64.efi",
+        "::/EFI/BOOT/mmx64.efi",
+        "::/boot/grub/grub.cfg",
+    ] {
+        assert!(listing.lines().any(|line| line.trim() == file), "{file} is missing in:\n{listing}");
+    }
+}
+
+#[test]
+fn an_image_says_what_it_is_and_a_customised_copy_differs_in_its_regions_only() {
+    let fixture = Fixture::new();
+    let (out, manifest) = fixture.build("media");
+    let base = out.join("muster.iso");
+    let before = inspect(&base).unwrap();
+    assert_eq!(before.identity, manifest.identity);
+    assert_eq!(before.regions, manifest.regions);
+    assert!(!before.personalised);
+    assert!(before.files.iter().any(|file| file.path == ".disk/info"));
+
+    let copy = out.join("mine.iso");
+    let length = customize(&CustomizeRequest {
+        image: base.clone(),
+        config: Some(br#"{"version":1,"server":["https://10.0.0.1:8092"],"token":"s3cret"}"#.to_vec()),
+        kernel_args: Some("muster.console=ttyS1".to_owned()),
+        out: copy.clone(),
+    });
+    let (base, copied) = (fs::read(&base).unwrap(), fs::read(&copy).unwrap());
+    assert_eq!(length.unwrap(), base.len() as u64);
+    assert_eq!(copied.len(), base.len());
+    let inside = |at: u64| before.regions.iter().any(|r| (r.offset..r.offset + r.length).contains(&at));
+    let differing = (0_u64..).zip(base.iter().zip(&copied)).filter(|(_, (a, b))| a != b);
+    let (within, outside): (Vec<u64>, Vec<u64>) = differing.map(|(at, _)| at).partition(|at| inside(*at));
+    assert!(!within.is_empty());
+    assert_eq!(outside, Vec::<u64>::new());
+
+    let after = inspect(&copy).unwrap();
+    assert!(after.personalised);
+    assert_eq!(after.kernel_args, "muster.console=ttyS1");
+    assert!(!serde_json::to_string(&after).unwrap().contains("s3cret"));
+}
+
+#[test]
+fn a_program_the_kernel_could_not_start_is_refused_and_nothing_is_published() {
+    let fixture = Fixture::new();
+    let request = fixture.request("media");
+    fs::write(&request.agent, "#!/bin/sh\n").unwrap();
+    let error = build(&request, &mut |_| ()).unwrap_err();
+    assert!(matches!(error, BuildError::AgentNotStatic(_)), "{error}");
+    fs::remove_file(&request.agent).unwrap();
+    let error = build(&request, &mut |_| ()).unwrap_err().to_string();
+    assert!(error.ends_with("build it first, or name it with --agent"), "{error}");
+    assert!(!request.out.exists());
+}
