@@ -17,14 +17,14 @@ const BACKLOG: usize = 1_024;
 
 /// Events and wake-ups of one server process.
 #[derive(Debug)]
-pub struct Hub {
+pub(crate) struct Hub {
     events: broadcast::Sender<Arc<Event>>,
     waiting: Mutex<HashMap<Uuid, watch::Sender<()>>>,
 }
 
 /// What a subscriber receives.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Received {
+pub(crate) enum Received {
     /// Something changed.
     Event(Arc<Event>),
     /// Events were lost: read everything again.
@@ -33,11 +33,11 @@ pub enum Received {
 
 /// One reader of events.
 #[derive(Debug)]
-pub struct Subscription(broadcast::Receiver<Arc<Event>>);
+pub(crate) struct Subscription(broadcast::Receiver<Arc<Event>>);
 
 impl Subscription {
     /// The next event; `None` when the server stops.
-    pub async fn next(&mut self) -> Option<Received> {
+    pub(crate) async fn next(&mut self) -> Option<Received> {
         match self.0.recv().await {
             Ok(event) => Some(Received::Event(event)),
             Err(broadcast::error::RecvError::Lagged(_)) => Some(Received::Resync),

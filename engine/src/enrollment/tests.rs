@@ -54,6 +54,13 @@ fn kinds(changes: &Changes) -> Vec<AuditKind> {
     changes.audit_rows().map(|row| row.kind).collect()
 }
 
+fn updated(changes: &Changes) -> Option<Machine> {
+    let update = |change: &Change| {
+        if let Change::UpdateMachine(machine) = change { Some(machine.as_ref().clone()) } else { None }
+    };
+    changes.list.iter().find_map(update)
+}
+
 #[test]
 fn approval_makes_the_machine_the_audit_row_and_retires_the_code_in_one_commit() {
     let at = after(10);
@@ -170,11 +177,7 @@ fn approval_not_collected_in_fifteen_minutes_takes_the_key_back() {
     let (unclaimed, changes) = enrollment.unclaimed(Some(machine), &cause(after(10 + 900))).unwrap();
     assert_eq!(unclaimed.word(), EnrollmentState::Unclaimed);
     assert_eq!(kinds(&changes), [AuditKind::EnrollmentUnclaimed]);
-    let marked = changes.list.iter().find_map(|change| match change {
-        Change::UpdateMachine(machine) => Some(machine),
-        _ => None,
-    });
-    let marked = marked.unwrap();
+    let marked = updated(&changes).unwrap();
     assert_eq!((marked.key, marked.errors.as_slice()), (None, [UNCLAIMED.to_owned()].as_slice()));
 }
 
@@ -303,10 +306,7 @@ fn apply(
         Event::Collect => enrollment.collected(&cause).map(same_machine),
         Event::Unclaim => {
             let (next, changes) = enrollment.unclaimed(machine.cloned(), &cause)?;
-            let stored = changes.list.iter().find_map(|change| match change {
-                Change::UpdateMachine(machine) => Some(machine.as_ref().clone()),
-                _ => None,
-            });
+            let stored = updated(&changes);
             Some((next, stored, changes))
         }
     }

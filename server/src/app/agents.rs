@@ -25,7 +25,7 @@ impl App {
     ///
     /// # Errors
     /// `access_denied` when the machine was deleted or has another key now.
-    pub async fn heartbeat(
+    pub(crate) async fn heartbeat(
         &self,
         actor: &Actor,
         request: HeartbeatRequest,

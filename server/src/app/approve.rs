@@ -35,7 +35,7 @@ impl App {
     /// # Errors
     /// `malformed_code` without a look-up, `code_not_found` for every other miss,
     /// `too_many_attempts` for this account only.
-    pub async fn lookup(&self, actor: &Actor, code: &str) -> Result<EnrollmentPreview, AppError> {
+    pub(crate) async fn lookup(&self, actor: &Actor, code: &str) -> Result<EnrollmentPreview, AppError> {
         actor.require(Action::BootstrapLookup)?;
         let code = parse_code(code)?;
         let found = self.guess(actor, code, None).await?;
@@ -48,7 +48,7 @@ impl App {
     ///
     /// # Errors
     /// `forbidden` without `bootstrap:list`.
-    pub async fn enrollments(&self, actor: &Actor) -> Result<Vec<EnrollmentPreview>, AppError> {
+    pub(crate) async fn enrollments(&self, actor: &Actor) -> Result<Vec<EnrollmentPreview>, AppError> {
         actor.require(Action::BootstrapList)?;
         let mut previews = Vec::new();
         for enrollment in self.store.live_enrollments().await? {
@@ -63,7 +63,7 @@ impl App {
     ///
     /// # Errors
     /// Those of `spec/security.md` 2.5; the loser of a race gets `already_decided`.
-    pub async fn approve(
+    pub(crate) async fn approve(
         &self,
         actor: &Actor,
         id: EnrollmentId,
@@ -137,7 +137,7 @@ impl App {
     ///
     /// # Errors
     /// `already_decided` when somebody was faster.
-    pub async fn deny(
+    pub(crate) async fn deny(
         &self,
         actor: &Actor,
         id: EnrollmentId,
@@ -226,7 +226,7 @@ impl App {
     }
 
     /// The password of this user was entered just now: what too many wrong codes asked for.
-    pub fn password_entered(&self, user: &str) {
+    pub(crate) fn password_entered(&self, user: &str) {
         self.limits.password_entered(&format!("user:{user}"));
     }
 

@@ -7,55 +7,58 @@
 
 use engine::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+#[cfg(test)]
+use std::time::Duration;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Clock(Arc<Mutex<Hand>>);
+pub(crate) struct Clock(Arc<Mutex<Hand>>);
 
 #[derive(Debug)]
-enum Hand {
-    /// The system's time, as it was at an instant.
-    System { time: Timestamp, at: Instant },
-    /// Moves only when told to.
-    Manual(Timestamp),
+struct Hand {
+    time: Timestamp,
+    /// When `time` was read off the system's clock; none for a clock that is moved by hand.
+    read: Option<Instant>,
 }
 
 impl Clock {
     /// The system's clock.
-    pub fn system() -> Self {
-        Self(Arc::new(Mutex::new(Hand::System { time: system_time(), at: Instant::now() })))
+    pub(crate) fn system() -> Self {
+        Self::starting(system_time(), Some(Instant::now()))
     }
 
-    /// A clock that stands still until [`Clock::advance`], for tests.
-    pub fn manual(start: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Hand::Manual(start))))
+    /// A clock that stands still until [`Clock::advance`].
+    #[cfg(test)]
+    pub(crate) fn manual(start: Timestamp) -> Self {
+        Self::starting(start, None)
+    }
+
+    fn starting(time: Timestamp, read: Option<Instant>) -> Self {
+        Self(Arc::new(Mutex::new(Hand { time, read })))
     }
 
     /// Now; never earlier than any time told before.
-    pub fn now(&self) -> Timestamp {
-        match &mut *self.hand() {
-            Hand::System { time, at } => {
-                *time = system_time().max(time.plus(at.elapsed()));
-                *at = Instant::now();
-                *time
-            }
-            Hand::Manual(time) => *time,
+    pub(crate) fn now(&self) -> Timestamp {
+        let mut hand = self.hand();
+        if let Some(read) = hand.read {
+            hand.time = system_time().max(hand.time.plus(read.elapsed()));
+            hand.read = Some(Instant::now());
         }
+        hand.time
     }
 
-    /// Moves a manual clock. The system's clock is not moved.
-    pub fn advance(&self, by: Duration) {
-        if let Hand::Manual(time) = &mut *self.hand() {
-            *time = time.plus(by);
-        }
+    /// Moves a clock that stands still.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, by: Duration) {
+        let mut hand = self.hand();
+        hand.time = hand.time.plus(by);
     }
 
     /// Tells no time before `floor` from now on.
-    pub fn not_before(&self, floor: Timestamp) {
-        match &mut *self.hand() {
-            Hand::System { time, .. } | Hand::Manual(time) => *time = floor.max(*time),
-        }
+    pub(crate) fn not_before(&self, floor: Timestamp) {
+        let mut hand = self.hand();
+        hand.time = hand.time.max(floor);
     }
 
     fn hand(&self) -> MutexGuard<'_, Hand> {

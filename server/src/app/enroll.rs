@@ -33,7 +33,7 @@ const RETRIES: usize = 4;
 
 /// Answer to a machine that asks to be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Enrolled {
+pub(crate) struct Enrolled {
     /// What the machine is told.
     pub answer: EnrollmentAnswer,
     /// Whether a new enrollment was made (201) or one was found (200).
@@ -46,7 +46,7 @@ impl App {
     /// # Errors
     /// `access_denied` while its key pauses after a denial, `slow_down` over the limits,
     /// `temporarily_unavailable` when the pool or the code space is full.
-    pub async fn enroll(
+    pub(crate) async fn enroll(
         &self,
         caller: &MachineCaller,
         mut request: EnrollmentRequest,
@@ -191,7 +191,7 @@ impl App {
     ///
     /// # Errors
     /// RFC 8628's words; `unknown_request` and `expired_token` mean: ask anew.
-    pub async fn poll(
+    pub(crate) async fn poll(
         &self,
         caller: &MachineCaller,
         id: EnrollmentId,
@@ -288,7 +288,7 @@ impl App {
     ///
     /// # Errors
     /// `unknown_request`, or `invalid_proof` for somebody else's.
-    pub async fn cancel(&self, caller: &MachineCaller, id: EnrollmentId) -> Result<(), AppError> {
+    pub(crate) async fn cancel(&self, caller: &MachineCaller, id: EnrollmentId) -> Result<(), AppError> {
         for _ in 0..RETRIES {
             let enrollment = self.own_enrollment(caller, id).await?;
             let cause = cause_of(caller, self.clock.now());
@@ -309,7 +309,7 @@ impl App {
     ///
     /// # Errors
     /// `access_denied` for a key that is no machine's (any more).
-    pub async fn access_token(&self, caller: &MachineCaller) -> Result<TokenAnswer, AppError> {
+    pub(crate) async fn access_token(&self, caller: &MachineCaller) -> Result<TokenAnswer, AppError> {
         let machine = self.store.machine_of_key(caller.key).await?.ok_or_else(|| {
             AppError::refused(RefusalKind::AccessDenied, "this key is not registered; ask to be registered")
         })?;

@@ -16,7 +16,7 @@ impl App {
     ///
     /// # Errors
     /// `forbidden` without `machines:read`.
-    pub async fn machines(&self, actor: &Actor) -> Result<Vec<rest::Machine>, AppError> {
+    pub(crate) async fn machines(&self, actor: &Actor) -> Result<Vec<rest::Machine>, AppError> {
         actor.require(Action::MachineRead)?;
         Ok(self.store.machines().await?.iter().map(|machine| self.view(machine)).collect())
     }
@@ -25,7 +25,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found`; a bare name is not found either.
-    pub async fn machine(&self, actor: &Actor, key: &str) -> Result<rest::Machine, AppError> {
+    pub(crate) async fn machine(&self, actor: &Actor, key: &str) -> Result<rest::Machine, AppError> {
         actor.require(Action::MachineRead)?;
         Ok(self.view(&self.find_machine(key).await?))
     }
@@ -34,7 +34,7 @@ impl App {
     ///
     /// # Errors
     /// `not_found`.
-    pub async fn delete_machine(&self, actor: &Actor, key: &str) -> Result<rest::Machine, AppError> {
+    pub(crate) async fn delete_machine(&self, actor: &Actor, key: &str) -> Result<rest::Machine, AppError> {
         actor.require(Action::MachineDelete)?;
         for _ in 0..RETRIES {
             let machine = self.find_machine(key).await?;

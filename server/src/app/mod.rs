@@ -33,20 +33,19 @@ mod tokens;
 #[cfg(test)]
 mod tests;
 
-pub use actor::{Action, Actor, MachineActor, Rights, UserActor};
+pub(crate) use actor::{Action, Actor, MachineActor, Rights, UserActor};
 pub(crate) use auth::{LoggedIn, LoginOrigin};
-pub use clock::Clock;
-pub use enroll::Enrolled;
-pub use error::{AppError, AppErrorKind};
+pub(crate) use clock::Clock;
+pub use error::AppError;
+pub(crate) use error::AppErrorKind;
 pub(crate) use events::Watch;
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
-pub use names::ReverseDns;
-pub use sweep::SWEEP_EVERY;
+pub(crate) use names::ReverseDns;
 
 /// What an operator chose when the server was started.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Name by which the server calls itself on consoles.
     pub server_name: String,
     /// Addresses that machines are told, in order.
@@ -55,7 +54,7 @@ pub struct Settings {
 
 /// Everything the use cases work with. One per server; `http` shares it.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
     pub(crate) hub: Hub,
@@ -73,7 +72,7 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn open(
+    pub(crate) async fn open(
         store: Store,
         keys: Keys,
         clock: Clock,
@@ -105,7 +104,7 @@ impl App {
     }
 
     /// Now, by the server's clock.
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
@@ -161,4 +160,4 @@ impl App {
 }
 
 /// The app as handlers share it.
-pub type SharedApp = Arc<App>;
+pub(crate) type SharedApp = Arc<App>;

@@ -12,11 +12,11 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Asks the system's name servers for names of addresses, or nobody.
-pub struct ReverseDns(Option<TokioResolver>);
+pub(crate) struct ReverseDns(Option<TokioResolver>);
 
 impl ReverseDns {
     /// The name servers of `/etc/resolv.conf`; without any that can be used, nobody is asked.
-    pub fn system() -> Self {
+    pub(crate) fn system() -> Self {
         let resolver = TokioResolver::builder_tokio().and_then(|builder| builder.build());
         Self(
             resolver
@@ -28,7 +28,7 @@ impl ReverseDns {
     }
 
     /// Nobody is asked.
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self(None)
     }
 
@@ -47,9 +47,8 @@ impl ReverseDns {
                 return None;
             }
         };
-        lookup.answers().iter().find_map(|record| match &record.data {
-            RData::PTR(name) => usable(&name.0.to_ascii()),
-            _ => None,
+        lookup.answers().iter().find_map(|record| {
+            if let RData::PTR(name) = &record.data { usable(&name.0.to_ascii()) } else { None }
         })
     }
 }

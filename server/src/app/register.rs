@@ -27,7 +27,7 @@ impl App {
     /// # Errors
     /// `invalid_token`, `token_expired`, `token_revoked`, `constraint_failed`, `slow_down`:
     /// after each the agent asks for a code instead.
-    pub async fn register(
+    pub(crate) async fn register(
         &self,
         caller: &MachineCaller,
         mut request: RegisterRequest,

@@ -11,7 +11,7 @@ use protocol::ids::EnrollmentId;
 use std::time::Duration;
 
 /// Time between passes: how far a stored last-seen may lag, and how late a dot turns red.
-pub const SWEEP_EVERY: Duration = Duration::from_secs(5);
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long enrollments that ended are kept; denials count within it, the audit log stays.
 const KEEP_ENROLLMENTS: Duration = Duration::from_secs(7 * 86_400);
 /// How long tokens that expired are kept for display.
@@ -22,8 +22,9 @@ const CLEAN_EVERY: u64 = 720;
 impl App {
     /// Sweeps until `stop` is done, then once more so that no heartbeat is lost. A failing
     /// pass is logged and tried again.
-    pub async fn run_sweep(&self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn run_sweep(&self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
+        self.check_audit().await;
         let mut passes = 0_u64;
         let mut ticks = tokio::time::interval(SWEEP_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -41,6 +42,14 @@ impl App {
         self.log_failure(self.checkpoint(self.clock.now()).await);
     }
 
+    /// Says loudly when somebody changed the audit log while the server was down.
+    async fn check_audit(&self) {
+        match self.store.verify_audit().await {
+            Ok(rows) => tracing::info!(rows, "the audit log is whole"),
+            Err(error) => tracing::error!(%error, "the audit log cannot be trusted"),
+        }
+    }
+
     fn log_failure(&self, result: Result<(), AppError>) {
         if let Err(error) = result {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -52,7 +61,7 @@ impl App {
     ///
     /// # Errors
     /// When the store does not take it; nothing is lost, the next pass does it again.
-    pub async fn sweep(&self) -> Result<(), AppError> {
+    pub(crate) async fn sweep(&self) -> Result<(), AppError> {
         let now = self.clock.now();
         self.checkpoint(now).await?;
         for (id, last_poll) in self.liveness.everybody_waiting() {

@@ -21,7 +21,11 @@ impl App {
     ///
     /// # Errors
     /// `ValidationError` for a lifetime that is not offered, or a line too long for a kernel.
-    pub async fn create_token(&self, actor: &Actor, request: TokenCreate) -> Result<TokenCreated, AppError> {
+    pub(crate) async fn create_token(
+        &self,
+        actor: &Actor,
+        request: TokenCreate,
+    ) -> Result<TokenCreated, AppError> {
         actor.require(Action::BootstrapTokenCreate)?;
         let claims = self.claims(actor, request.lifetime)?;
         let token = self.keys.seal(&claims).map_err(|error| match error {

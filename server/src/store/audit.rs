@@ -8,8 +8,9 @@ use ring::digest::{Context, SHA256};
 use sqlx::{Any, Row, Transaction};
 
 /// One stored row.
+#[cfg(test)]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// Its number, from 1 without gaps.
     pub number: i64,
     /// What it says.
@@ -18,7 +19,7 @@ pub struct AuditEntry {
 
 /// Where the chain is broken.
 #[derive(Debug, thiserror::Error)]
-pub enum AuditBreak {
+pub(crate) enum AuditBreak {
     /// A row is missing, was added or does not match its hash.
     #[error("the audit log is broken at row {0}: a row was changed, removed or added")]
     At(i64),
@@ -65,11 +66,12 @@ fn link(before: &str, number: i64, body: &str) -> String {
 }
 
 impl Store {
-    /// Rows of the audit log after `number`, oldest first, at most `limit`.
+    /// For tests: rows of the audit log after `number`, oldest first, at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn audit(&self, number: i64, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
+    #[cfg(test)]
+    pub(crate) async fn audit(&self, number: i64, limit: u32) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = "SELECT number, body FROM audit WHERE number > $1 ORDER BY number LIMIT $2";
         let rows = sqlx::query(sql).bind(number).bind(i64::from(limit)).fetch_all(&self.readers).await?;
         rows.iter()
@@ -87,7 +89,7 @@ impl Store {
     ///
     /// # Errors
     /// [`AuditBreak`] names the first row that does not fit.
-    pub async fn verify_audit(&self) -> Result<i64, AuditBreak> {
+    pub(crate) async fn verify_audit(&self) -> Result<i64, AuditBreak> {
         let mut chain = Chain { rows: 0, hash: String::new() };
         loop {
             let sql = "SELECT number, body, hash FROM audit WHERE number > $1 ORDER BY number LIMIT 1000";

@@ -56,7 +56,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] when they do not fit what is stored.
-    pub async fn commit(&self, changes: &Changes) -> Result<Revision, StoreError> {
+    pub(crate) async fn commit(&self, changes: &Changes) -> Result<Revision, StoreError> {
         let mut transaction = self.writer.begin_with(self.begin).await?;
         let sql = "UPDATE head SET revision = revision + 1, \
                    latest = CASE WHEN latest < $1 THEN $1 ELSE latest END \

@@ -1,7 +1,8 @@
 //! What the store promises, checked on both engines.
 
+use super::audit::AuditBreak;
 use super::postgres::Postgres;
-use super::{AuditBreak, Conflict, Store, StoreError};
+use super::{Conflict, Store, StoreError};
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken, Record, Revision};
 use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment};
 use engine::identity::hints;

@@ -17,8 +17,7 @@ mod contract;
 #[cfg(test)]
 mod postgres;
 
-pub use audit::{AuditBreak, AuditEntry};
-pub use commit::Conflict;
+pub(crate) use commit::Conflict;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::{AnyPool, Executor};
@@ -81,7 +80,7 @@ impl StoreError {
 
 /// The database.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub(crate) struct Store {
     readers: AnyPool,
     writer: AnyPool,
     begin: &'static str,
@@ -93,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be opened, or a later version wrote it.
-    pub async fn sqlite(path: &Path) -> Result<Self, StoreError> {
+    pub(crate) async fn sqlite(path: &Path) -> Result<Self, StoreError> {
         install_default_drivers();
         let url = sqlite_url(path)?;
         let pool = |connections| {
@@ -112,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// When it does not answer, or a later version wrote it.
-    pub async fn postgres(url: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
         let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).connect(url).await?;
         schema::migrate(&pool).await?;
@@ -120,7 +119,7 @@ impl Store {
     }
 
     /// Finishes what is under way and closes every connection.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
     }

@@ -70,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read, as for all that follow.
-    pub async fn time_floor(&self) -> Result<Timestamp, StoreError> {
+    pub(crate) async fn time_floor(&self) -> Result<Timestamp, StoreError> {
         let row = sqlx::query("SELECT latest FROM head").fetch_one(&self.readers).await?;
         Ok(Timestamp::from_millis(row.try_get("latest")?))
     }
@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn enrollment(&self, id: EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
+    pub(crate) async fn enrollment(&self, id: EnrollmentId) -> Result<Option<Enrollment>, StoreError> {
         let sql = "SELECT body, revision FROM enrollment WHERE id = $1";
         let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&self.readers).await?;
         row.as_ref().map(enrollment).transpose()
@@ -90,7 +90,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn enrollment_of_code(&self, code: BootstrapCode) -> Result<Option<Enrollment>, StoreError> {
+    pub(crate) async fn enrollment_of_code(
+        &self,
+        code: BootstrapCode,
+    ) -> Result<Option<Enrollment>, StoreError> {
         let sql = "SELECT e.body AS body, e.revision AS revision FROM code c \
                    JOIN enrollment e ON e.id = c.enrollment WHERE c.code = $1";
         let row = sqlx::query(sql).bind(code.as_str().to_owned()).fetch_optional(&self.readers).await?;
@@ -101,7 +104,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn enrollments_of_key(&self, key: KeyThumbprint) -> Result<Vec<Enrollment>, StoreError> {
+    pub(crate) async fn enrollments_of_key(&self, key: KeyThumbprint) -> Result<Vec<Enrollment>, StoreError> {
         let sql = "SELECT body, revision FROM enrollment WHERE machine_key = $1 \
                    ORDER BY created_at DESC, revision DESC LIMIT $2";
         let rows = sqlx::query(sql).bind(key.to_string()).bind(PER_KEY).fetch_all(&self.readers).await?;
@@ -112,7 +115,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn live_enrollments(&self) -> Result<Vec<Enrollment>, StoreError> {
+    pub(crate) async fn live_enrollments(&self) -> Result<Vec<Enrollment>, StoreError> {
         let sql = "SELECT body, revision FROM enrollment WHERE state IN ('Pending', 'Approved') ORDER BY created_at, id";
         let rows = sqlx::query(sql).fetch_all(&self.readers).await?;
         rows.iter().map(enrollment).collect()
@@ -122,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn overdue_enrollments(&self, before: Timestamp) -> Result<Vec<Enrollment>, StoreError> {
+    pub(crate) async fn overdue_enrollments(&self, before: Timestamp) -> Result<Vec<Enrollment>, StoreError> {
         let sql = "SELECT body, revision FROM enrollment \
                    WHERE state = 'Approved' OR (state = 'Pending' AND created_at <= $1)";
         let rows = sqlx::query(sql).bind(before.as_millis()).fetch_all(&self.readers).await?;
@@ -133,7 +136,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn relatives(
+    pub(crate) async fn relatives(
         &self,
         hints: &BTreeSet<Hint>,
         since: Timestamp,
@@ -159,7 +162,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn machine(&self, id: MachineId) -> Result<Option<Machine>, StoreError> {
+    pub(crate) async fn machine(&self, id: MachineId) -> Result<Option<Machine>, StoreError> {
         self.machine_where("SELECT body, revision FROM machine WHERE id = $1", id.to_string()).await
     }
 
@@ -167,7 +170,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn machine_of_key(&self, key: KeyThumbprint) -> Result<Option<Machine>, StoreError> {
+    pub(crate) async fn machine_of_key(&self, key: KeyThumbprint) -> Result<Option<Machine>, StoreError> {
         self.machine_where("SELECT body, revision FROM machine WHERE machine_key = $1", key.to_string()).await
     }
 
@@ -175,7 +178,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn machine_of_name(&self, name: &str) -> Result<Option<Machine>, StoreError> {
+    pub(crate) async fn machine_of_name(&self, name: &str) -> Result<Option<Machine>, StoreError> {
         self.machine_where("SELECT body, revision FROM machine WHERE name = $1", name.to_owned()).await
     }
 
@@ -188,7 +191,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn machines(&self) -> Result<Vec<Machine>, StoreError> {
+    pub(crate) async fn machines(&self) -> Result<Vec<Machine>, StoreError> {
         let rows =
             sqlx::query("SELECT body, revision FROM machine ORDER BY name").fetch_all(&self.readers).await?;
         rows.iter().map(machine).collect()
@@ -198,7 +201,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn lookalikes(&self, hints: &BTreeSet<Hint>) -> Result<Vec<Machine>, StoreError> {
+    pub(crate) async fn lookalikes(&self, hints: &BTreeSet<Hint>) -> Result<Vec<Machine>, StoreError> {
         if hints.is_empty() {
             return Ok(Vec::new());
         }
@@ -218,7 +221,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn last_seen(&self) -> Result<Vec<(MachineId, Option<Timestamp>)>, StoreError> {
+    pub(crate) async fn last_seen(&self) -> Result<Vec<(MachineId, Option<Timestamp>)>, StoreError> {
         let rows = sqlx::query("SELECT id, last_seen FROM machine").fetch_all(&self.readers).await?;
         rows.iter()
             .map(|row| {
@@ -233,7 +236,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn token(&self, jti: &str) -> Result<Option<IssuedToken>, StoreError> {
+    pub(crate) async fn token(&self, jti: &str) -> Result<Option<IssuedToken>, StoreError> {
         let sql = "SELECT jti, issued_by, issued_at, expires_at, uses, revoked_at FROM bootstrap_token WHERE jti = $1";
         let row = sqlx::query(sql).bind(jti.to_owned()).fetch_optional(&self.readers).await?;
         row.as_ref().map(token).transpose()
@@ -243,7 +246,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn record(&self, kind: &str, key: &str) -> Result<Option<Record>, StoreError> {
+    pub(crate) async fn record(&self, kind: &str, key: &str) -> Result<Option<Record>, StoreError> {
         let sql = "SELECT kind, name, body, revision FROM record WHERE kind = $1 AND name = $2";
         let row =
             sqlx::query(sql).bind(kind.to_owned()).bind(key.to_owned()).fetch_optional(&self.readers).await?;
@@ -254,7 +257,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn records(&self, kind: &str) -> Result<Vec<Record>, StoreError> {
+    pub(crate) async fn records(&self, kind: &str) -> Result<Vec<Record>, StoreError> {
         let sql = "SELECT kind, name, body, revision FROM record WHERE kind = $1 ORDER BY name";
         let rows = sqlx::query(sql).bind(kind.to_owned()).fetch_all(&self.readers).await?;
         rows.iter().map(record).collect()

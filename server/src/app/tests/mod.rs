@@ -132,12 +132,7 @@ impl Bare {
     }
 
     fn caller(&self) -> MachineCaller {
-        MachineCaller {
-            key: self.key,
-            source: self.source,
-            request_id: "r".into(),
-            machine: None,
-        }
+        MachineCaller { key: self.key, source: self.source, request_id: "r".into(), machine: None }
     }
 
     fn request(&self) -> EnrollmentRequest {
