@@ -25,16 +25,6 @@ pub(crate) enum Verdict {
     NoFloor,
 }
 
-impl Verdict {
-    /// Whether certificates that fail on time alone deserve the benefit of the doubt (E22).
-    pub(crate) fn is_certain(self) -> bool {
-        match self {
-            Self::Kept => true,
-            Self::Raised | Self::Distrusted | Self::NoFloor => false,
-        }
-    }
-}
-
 /// Why the clock cannot be set.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClockError {
@@ -122,7 +112,6 @@ mod tests {
     fn medium_without_a_build_time_proves_nothing() {
         assert_eq!(judge(at(BUILT), None), Verdict::NoFloor);
         assert_eq!(judge(at(BUILT), Some(u64::MAX)), Verdict::NoFloor);
-        assert!(!Verdict::NoFloor.is_certain() && Verdict::Kept.is_certain());
     }
 
     #[test]

@@ -47,8 +47,6 @@ pub(crate) enum SpawnError {
 /// A process that was started here.
 #[derive(Debug)]
 pub(crate) struct Running {
-    /// Process id.
-    pub(crate) pid: u32,
     exit: oneshot::Receiver<ExitStatus>,
 }
 
@@ -101,7 +99,7 @@ impl Reaper {
         })?;
         let (tell, exit) = oneshot::channel();
         waiting.insert(child.id(), tell);
-        Ok(Running { pid: child.id(), exit })
+        Ok(Running { exit })
     }
 
     /// Starts a login shell that owns a terminal such as `/dev/tty1`.

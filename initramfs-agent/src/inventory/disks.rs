@@ -45,12 +45,18 @@ fn disk(tree: &Tree, name: String) -> Option<Disk> {
     Some(Disk {
         model,
         serial,
-        wwn: first(&["wwid", "device/wwid"]),
+        wwn: world_wide_name(first(&["wwid", "device/wwid"])),
         size_bytes,
         rotational: tree.number(&at("queue/rotational")) == 1,
         removable: tree.number(&at("removable")) == 1,
         name,
     })
+}
+
+/// The identifier when it is one that no two disks share. `t10.` is vendor, model and serial
+/// number once more (SPC-4 7.8.6.4), which tells nothing new.
+fn world_wide_name(identifier: String) -> String {
+    if identifier.starts_with("t10.") { String::new() } else { identifier }
 }
 
 /// The serial number in SCSI's page 0x80 (SPC-4 7.8.14), which libata makes for ATA disks too.
@@ -128,6 +134,7 @@ mod tests {
             ("sys/block/vda/device/vendor", "0x1af4"),
             ("sys/block/sdb/size", "8"),
             ("sys/block/sdb/removable", "1"),
+            ("sys/block/sdb/device/wwid", "t10.SanDisk Ultra Fit  4C53"),
             ("sys/block/sdb/device/vendor", "SanDisk "),
             ("sys/block/sdb/device/model", "Ultra Fit "),
         ]);

@@ -178,7 +178,7 @@ impl Loader {
                     self.done.insert(name);
                 }
                 Err(error) => {
-                    self.failed.insert(name, error_chain(&error));
+                    self.blame(&name, &error);
                     if required {
                         self.report("");
                         return Err(error);
@@ -197,9 +197,8 @@ impl Loader {
         }
         let names: Vec<String> = self.index.matching(alias).into_iter().map(str::to_owned).collect();
         for name in names {
-            // Kept in `failed` under the module that was to blame.
             if let Err(error) = self.load(&name) {
-                self.failed.entry(name).or_insert_with(|| error_chain(&error));
+                self.blame(&name, &error);
             }
         }
     }
@@ -208,11 +207,11 @@ impl Loader {
     pub(crate) fn coldplug(&mut self) -> Summary {
         let before = self.done.len();
         for name in ALWAYS {
-            if self.index.module(name).is_some() {
-                // A failure is in the summary; the phases that need the module say what they lack.
-                if let Err(error) = self.load(name) {
-                    self.failed.entry(name.to_owned()).or_insert_with(|| error_chain(&error));
-                }
+            // The phases that need one say what they lack.
+            if self.index.module(name).is_some()
+                && let Err(error) = self.load(name)
+            {
+                self.blame(name, &error);
             }
         }
         for _ in 0..MAX_ROUNDS {
@@ -221,8 +220,10 @@ impl Loader {
             if fresh.is_empty() {
                 break;
             }
-            for alias in fresh {
-                self.load_alias(&alias);
+            // Network cards first: DHCP takes its time while the other drivers load.
+            let (cards, others): (Vec<_>, Vec<_>) = fresh.iter().partition(|alias| is_network_card(alias));
+            for alias in cards.into_iter().chain(others) {
+                self.load_alias(alias);
             }
         }
         self.report("");
@@ -230,6 +231,14 @@ impl Loader {
             aliases: self.seen.len(),
             loaded: self.done.len().saturating_sub(before),
             failures: self.failed.values().cloned().collect(),
+        }
+    }
+
+    /// Keeps why a module is not there, for the summary. A driver that finds no hardware (an
+    /// alias may stand for several, efivarfs loads only under UEFI) has nothing to blame.
+    fn blame(&mut self, name: &str, error: &LoadError) {
+        if !matches!(error, LoadError::Refused { source: Errno::ENODEV, .. }) {
+            self.failed.entry(name.to_owned()).or_insert_with(|| error_chain(error));
         }
     }
 
@@ -281,6 +290,14 @@ fn read_module(name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
     } else {
         Err(LoadError::TooLarge(name.to_owned()))
     }
+}
+
+/// Whether an alias is that of a network card: PCI base class 02, virtio device 1
+/// (`include/uapi/linux/virtio_ids.h`), or USB class 2 (communications).
+fn is_network_card(alias: &str) -> bool {
+    (alias.starts_with("pci:") && alias.contains("bc02"))
+        || alias.starts_with("virtio:d00000001")
+        || (alias.starts_with("usb:") && alias.contains("ic02"))
 }
 
 /// Every different `modalias` below a directory, in a stable order. Directories that vanish

@@ -10,7 +10,7 @@ mod loader;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use loader::{LoadError, Loader, Progress, Summary};
+pub(crate) use loader::{Loader, Progress, Summary};
 
 use crate::uevents::{Heard, Listener, UeventError};
 use protocol::module_index::IndexError;
@@ -51,7 +51,6 @@ pub(crate) enum ModulesError {
 /// Work for the loader's thread.
 enum Request {
     Coldplug(oneshot::Sender<Summary>),
-    Load(String, oneshot::Sender<Result<(), LoadError>>),
     Alias(String),
     Rescan,
 }
@@ -97,20 +96,6 @@ impl Modules {
         wait(summary, deadline).await
     }
 
-    /// Loads one module by name.
-    ///
-    /// # Errors
-    /// Outside: the thread is slow or gone. Inside: why the module is not loaded.
-    pub(crate) async fn load(
-        &self,
-        name: &str,
-        deadline: Duration,
-    ) -> Result<Result<(), LoadError>, ModulesError> {
-        let (answer, outcome) = oneshot::channel();
-        self.send(Request::Load(name.to_owned(), answer))?;
-        wait(outcome, deadline).await
-    }
-
     /// Loads drivers for devices that appear, for ever.
     ///
     /// # Errors
@@ -148,7 +133,6 @@ fn serve(loader: &mut Loader, request: Request) {
     match request {
         // Whoever asked may have given up waiting; the work is done all the same.
         Request::Coldplug(answer) => drop(answer.send(loader.coldplug())),
-        Request::Load(name, answer) => drop(answer.send(loader.load(&name))),
         Request::Alias(alias) => loader.load_alias(&alias),
         Request::Rescan => drop(loader.coldplug()),
     }

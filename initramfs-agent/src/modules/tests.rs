@@ -1,7 +1,7 @@
 //! The loader against a machine made of files.
 
-use super::loader::{MAX_MODULE, error_chain};
-use super::{LoadError, Loader, Modules, ModulesError};
+use super::loader::{LoadError, MAX_MODULE, error_chain};
+use super::{Loader, Modules, ModulesError};
 use nix::errno::Errno;
 use std::fs;
 use std::io::{self, Read};
@@ -51,6 +51,7 @@ impl Bench {
             match name.as_str() {
                 "broken" => Err(Errno::EKEYREJECTED),
                 "present" => Err(Errno::EEXIST),
+                "absent" => Err(Errno::ENODEV),
                 _ => Ok(()),
             }
         });
@@ -109,6 +110,26 @@ fn failure_of_one_driver_is_told_and_does_not_stop_the_others() {
 }
 
 #[test]
+fn driver_without_hardware_is_no_failure() {
+    let bench = Bench::new("m absent absent.ko.zst - - -\na a:1 absent\n", &["absent"]);
+    bench.device("1", "a:1");
+    let summary = bench.loader().coldplug();
+    assert_eq!((summary.loaded, summary.failures), (0, vec![]));
+}
+
+#[test]
+fn network_cards_come_before_everything_else() {
+    let bench = Bench::new(
+        "m disk disk.ko.zst - - -\nm card card.ko.zst - - -\na acpi:DISK disk\na pci:v8086*bc02* card\n",
+        &["disk", "card"],
+    );
+    bench.device("1", "acpi:DISK");
+    bench.device("2", "pci:v8086d100Ebc02sc00i00");
+    bench.loader().coldplug();
+    assert_eq!(bench.inserted(), ["card", "disk"]);
+}
+
+#[test]
 fn image_for_another_kernel_is_named() {
     let bench = Bench::new("", &[]);
     let error = Loader::open(
@@ -145,12 +166,13 @@ fn built_in_is_loaded_and_unknown_is_not() {
 
 #[tokio::test]
 async fn driver_that_never_returns_does_not_hold_the_boot() {
-    let bench = Bench::new("m hang hang.ko.zst - - -\n", &["hang"]);
+    let bench = Bench::new("m hang hang.ko.zst - - -\na a:1 hang\n", &["hang"]);
+    bench.device("1", "a:1");
     let (release, held) = thread_mpsc::channel::<()>();
     let mut loader = bench.loader();
     loader.insert = Box::new(move |_| held.recv().map_err(|_| Errno::EIO));
     let modules = Modules::start(loader).unwrap();
-    let error = modules.load("hang", Duration::ZERO).await.unwrap_err();
+    let error = modules.coldplug(Duration::ZERO).await.unwrap_err();
     assert!(matches!(error, ModulesError::Slow(_)), "{error}");
     release.send(()).unwrap();
     let summary = modules.coldplug(Duration::from_secs(10)).await.unwrap();

@@ -8,9 +8,7 @@
 use super::dhcp::Asker;
 use super::lease::Lease;
 use super::{LinkStatus, NetEvent};
-use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, State as OperState,
-};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
 use protocol::cmdline::NetSpec;
 use protocol::ids::MacAddr;
 use std::collections::BTreeMap;
@@ -46,14 +44,12 @@ impl Sighting {
         if header.link_layer_type != LinkLayerType::Ether || header.flags.contains(LinkFlags::Loopback) {
             return None;
         }
-        let (mut name, mut mac, mut oper) = (None, None, OperState::Unknown);
+        let (mut name, mut mac) = (None, None);
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(text) = attribute {
                 name = Some(text.clone());
             } else if let LinkAttribute::Address(bytes) = attribute {
                 mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr);
-            } else if let LinkAttribute::OperState(state) = attribute {
-                oper = *state;
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
                 let foreign =
                     |info: &LinkInfo| matches!(info, LinkInfo::Kind(kind) if *kind != InfoKind::Veth);
@@ -64,9 +60,9 @@ impl Sighting {
                 return None;
             }
         }
-        // Drivers that do not track their state say Unknown; then the flag decides.
-        let has_carrier = oper == OperState::Up
-            || (oper == OperState::Unknown && header.flags.contains(LinkFlags::LowerUp));
+        // The flag, not the operational state: the kernel tells that one up to a second late
+        // (`net/core/link_watch.c`), and some drivers never.
+        let has_carrier = header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
         Some(Self {
             index: header.index,
             name: name?,
@@ -472,27 +468,27 @@ mod tests {
 
     #[test]
     fn only_ethernet_hardware_is_looked_after() {
-        let message = |kind: Option<InfoKind>, layer: LinkLayerType, state: OperState| {
+        let message = |kind: Option<InfoKind>, layer: LinkLayerType, flags: LinkFlags| {
             let mut message = LinkMessage::default();
             message.header.index = 7;
             message.header.link_layer_type = layer;
-            message.header.flags = LinkFlags::Up | LinkFlags::LowerUp;
+            message.header.flags = flags;
             message.attributes = vec![
                 LinkAttribute::IfName("eth0".to_owned()),
                 LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
-                LinkAttribute::OperState(state),
             ];
             message.attributes.extend(kind.map(|kind| LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)])));
             Sighting::read(&message)
         };
-        assert!(message(None, LinkLayerType::Ether, OperState::Up).unwrap().has_carrier);
-        assert!(message(None, LinkLayerType::Ether, OperState::Unknown).unwrap().has_carrier);
-        assert!(!message(None, LinkLayerType::Ether, OperState::Down).unwrap().has_carrier);
-        assert!(message(Some(InfoKind::Veth), LinkLayerType::Ether, OperState::Up).is_some());
+        let up = LinkFlags::Up | LinkFlags::LowerUp;
+        assert!(message(None, LinkLayerType::Ether, up).unwrap().has_carrier);
+        assert!(!message(None, LinkLayerType::Ether, LinkFlags::Up).unwrap().has_carrier);
+        assert!(!message(None, LinkLayerType::Ether, LinkFlags::LowerUp).unwrap().is_up);
+        assert!(message(Some(InfoKind::Veth), LinkLayerType::Ether, up).is_some());
         for kind in [InfoKind::Bridge, InfoKind::Dummy, InfoKind::Vlan, InfoKind::Bond] {
-            assert_eq!(message(Some(kind), LinkLayerType::Ether, OperState::Up), None);
+            assert_eq!(message(Some(kind), LinkLayerType::Ether, up), None);
         }
-        assert_eq!(message(None, LinkLayerType::Infiniband, OperState::Up), None);
+        assert_eq!(message(None, LinkLayerType::Infiniband, up), None);
     }
 
     #[test]

@@ -173,14 +173,6 @@ impl Status {
 }
 
 impl Trouble {
-    /// The stable code on the console.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            Self::NoLink(_) => "E10",
-            Self::NoAddress(_) => "E12",
-        }
-    }
-
     /// One line a link or card: name, hardware address, driver, what is wrong.
     pub(crate) fn details(&self) -> Vec<String> {
         let (Self::NoLink(status) | Self::NoAddress(status)) = self;
@@ -217,7 +209,6 @@ impl fmt::Display for Trouble {
 #[derive(Debug)]
 pub(crate) struct Network {
     status: watch::Receiver<Status>,
-    tasks: [JoinHandle<()>; 2],
 }
 
 impl Network {
@@ -244,23 +235,15 @@ impl Network {
             status: watch::Sender::default(),
         };
         let status = runner.status.subscribe();
-        let connection = tokio::spawn(connection);
-        let worker = tokio::spawn(runner.run(messages, reports));
-        Ok((Self { status, tasks: [connection, worker] }, events))
+        // Both run as long as the agent does: the network is never stopped, only left behind.
+        tokio::spawn(connection);
+        tokio::spawn(runner.run(messages, reports));
+        Ok((Self { status }, events))
     }
 
     /// How things stand, now and after every change.
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
-    }
-
-    /// Stops looking after the network; addresses stay as they are.
-    pub(crate) async fn stop(self) {
-        for task in self.tasks {
-            task.abort();
-            // Cancelled, which is what was asked for; a panic was shown by the panic hook.
-            drop(task.await);
-        }
     }
 }
 
@@ -302,7 +285,7 @@ impl Runner {
             let steps = tokio::select! {
                 message = messages.next() => match message {
                     Some(message) => self.hear(message.payload),
-                    // The connection is gone: the network was stopped.
+                    // The connection is gone, and with it the runtime.
                     None => return,
                 },
                 Some((index, report)) = reports.recv() => self.take_report(index, report).await,
@@ -481,7 +464,7 @@ mod tests {
     fn trouble_says_what_to_do_and_names_every_link() {
         let no_cable = Status { links: vec![link("eth0", false, None)], driverless: vec![] };
         let trouble = no_cable.trouble().unwrap();
-        assert_eq!(trouble.code(), "E10");
+        assert!(matches!(trouble, Trouble::NoLink(_)));
         assert_eq!(trouble.to_string(), "no network link; plug in a cable, or check the switch port");
         assert_eq!(trouble.details(), ["eth0 52:54:00:12:34:56 (e1000): no carrier"]);
 
@@ -492,7 +475,7 @@ mod tests {
 
         let silence = Status { links: vec![link("eth0", true, Some("nobody answers"))], driverless: vec![] };
         let trouble = silence.trouble().unwrap();
-        assert_eq!(trouble.code(), "E12");
+        assert!(matches!(trouble, Trouble::NoAddress(_)));
         assert_eq!(trouble.details(), ["eth0 52:54:00:12:34:56 (e1000): nobody answers"]);
     }
 
