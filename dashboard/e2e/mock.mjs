@@ -6,7 +6,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
-import { enrollment, machine } from "./objects.mjs";
+import { machine } from "./objects.mjs";
 
 const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -266,5 +266,3 @@ function publish(mock, Type, Action, Key, Object) {
   const bytes = frame({ Type, Action, Key, Object });
   mock.sockets.forEach((socket) => socket.write(bytes));
 }
-
-export { enrollment, machine };

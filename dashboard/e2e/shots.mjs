@@ -1,8 +1,8 @@
 // Takes pictures of every page and state against the stand-in, light, dark and narrow, to be
 // looked at by a person: `MUSTER_SHOTS=DIR node e2e/shots.mjs`.
 import { launch, open, shot, signIn } from "./browser.mjs";
-import { enrollment, startMock } from "./mock.mjs";
-import { fleet, inventory } from "./objects.mjs";
+import { startMock } from "./mock.mjs";
+import { enrollment, fleet, inventory } from "./objects.mjs";
 
 const LOOKS = [
   { name: "light", options: { colorScheme: "light" } },

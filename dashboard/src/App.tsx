@@ -21,13 +21,10 @@ export function App() {
   if (session.isError) {
     return (
       <main className="page page-narrow">
-        <Problem error={explain(session.error, "load")}>
-          <p className="actions">
-            <button type="button" className="button" onClick={() => void session.refetch()}>
-              Try again
-            </button>
-          </p>
-        </Problem>
+        <Problem
+          error={explain(session.error, "load")}
+          again={{ label: "Try again", act: () => void session.refetch() }}
+        />
       </main>
     );
   }

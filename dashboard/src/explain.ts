@@ -15,6 +15,7 @@ const BY_KIND: Partial<Record<string, string>> = {
   malformed_code: "This is not a bootstrap code. Codes have six characters such as K7P-3XB.",
   code_not_found:
     "No machine is waiting with this code. Compare it with the console: a code is replaced every ten minutes, and the console always shows the one that counts.",
+  not_found: "This is not there any more. Somebody may have deleted it.",
   fingerprint_mismatch:
     "The machine behind this code is not the one you looked at. Look the code up again, and compare the fingerprint before you approve.",
   machine_gone:
@@ -24,7 +25,6 @@ const BY_KIND: Partial<Record<string, string>> = {
 const BY_STATUS: Partial<Record<number, string>> = {
   0: "The server does not answer. Check the connection and try again.",
   403: "Your account may not do this. Ask an administrator for the right.",
-  404: "This is not there any more. Somebody may have deleted it.",
   413: "The request is too large for the server.",
   503: "The server is too busy or its database is away. Try again in a moment.",
 };

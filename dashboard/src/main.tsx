@@ -9,9 +9,14 @@ import { SESSION, SESSION_END } from "./live";
 import { Boundary } from "./ui/Boundary";
 import "./styles/tokens.css";
 import "./styles/base.css";
+import "./styles/controls.css";
 import "./styles/frame.css";
+import "./styles/dialog.css";
 import "./styles/machines.css";
+import "./styles/detail.css";
 import "./styles/bootstrap.css";
+import "./styles/preview.css";
+import "./styles/token.css";
 
 /** Any call that is answered 401 ends the session: the login page takes over. */
 function heedSessionEnd(error: Error): void {

@@ -4,7 +4,7 @@ import { machinePath } from "../route";
 import { CheckIcon } from "../ui/icons";
 import { Loading, PageLink, Problem, Provision } from "../ui/parts";
 import type { Machine } from "../wire";
-import { isConfirmed, useApproval, type Approval, type Previewed, type Step } from "./approval";
+import { isConfirmed, useApproval, type Approval, type Previewed } from "./approval";
 import { CodeInput } from "./CodeInput";
 import { IsoDownload } from "./downloads";
 import { Fingerprint, Preview } from "./Preview";
@@ -37,7 +37,9 @@ function Deciding({ approval, close }: { approval: Approval; close(): void }) {
           <CodeInput characters={approval.characters} onType={approval.type} disabled={busy !== null} />
         </div>
         {step.kind === "looking" && <Loading what="Looking the code up" />}
-        {step.kind === "refused" && <Refused step={step} again={approval.again} />}
+        {step.kind === "refused" && (
+          <Problem error={step.error} again={{ label: "Look it up again", act: approval.again }} />
+        )}
         {found === null ? <Waiting review={approval.review} /> : <Found found={found} approval={approval} />}
       </div>
       <footer className="modal-actions">
@@ -77,18 +79,6 @@ function Found({ found, approval }: { found: Previewed; approval: Approval }) {
         <DenyForm busy={busy === "deny"} deny={approval.deny} back={() => approval.change({ denying: false })} />
       )}
     </>
-  );
-}
-
-function Refused({ step, again }: { step: Extract<Step, { kind: "refused" }>; again(): void }) {
-  return (
-    <Problem error={step.error}>
-      <p className="actions">
-        <button type="button" className="button button-small" onClick={again}>
-          Look it up again
-        </button>
-      </p>
-    </Problem>
   );
 }
 

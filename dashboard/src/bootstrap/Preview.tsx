@@ -1,6 +1,7 @@
 // What asks to be registered: looked at before anything is approved.
 import { useId } from "react";
 import { localTime } from "../age";
+import { asSentence } from "../explain";
 import { diskKind, firmware, processor } from "../machines/Hardware";
 import { diskSize, memorySize } from "../size";
 import { useNow } from "../time";
@@ -54,7 +55,7 @@ export function Preview({ found, onChoice, locked }: PreviewProps) {
           {preview.warnings.map((warning) => (
             <li key={`${warning.kind} ${warning.message}`} data-warning={warning.kind}>
               <WarningIcon />
-              <span>{warning.message}</span>
+              <span>{asSentence(warning.message)}</span>
             </li>
           ))}
         </ul>
@@ -181,7 +182,7 @@ function MatchText({ match }: { match: MachineMatch }) {
       <strong>It is {match.name}</strong>: keep its identity and history
       <span className="check-more">
         {match.online && "Online now, so it cannot be this one. "}
-        {match.reasons.length > 0 && `Same ${match.reasons.join(", ")}.`}
+        {match.reasons.length > 0 && `The same: ${match.reasons.join(", ")}.`}
       </span>
     </span>
   );

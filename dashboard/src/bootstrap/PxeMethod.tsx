@@ -32,7 +32,10 @@ export function PxeMethod({ close }: { close(): void }) {
         <ol className="steps">
           <li>
             <h3>Put the kernel and the initial ramdisk on your boot server</h3>
-            <p>By TFTP, HTTP or NFS. They hold no secret and fit every machine.</p>
+            <p>
+              By TFTP, HTTP or NFS, in a folder named <code>muster</code>: the menu entries below look there. They hold no
+              secret and fit every machine.
+            </p>
             <KernelDownloads />
           </li>
           <li>

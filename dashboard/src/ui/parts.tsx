@@ -72,8 +72,15 @@ export function Provision({ state }: { state: ProvisionState }) {
   return <span className={`state state-${STATE_CLASS[state]}`}>{state}</span>;
 }
 
+interface ProblemProps {
+  error: Explained;
+  /** Another try, offered when the wait is over. */
+  again?: { label: string; act(): void };
+  children?: ReactNode;
+}
+
 /** An error with its remedy; counts down when the server named a wait. */
-export function Problem({ error, children }: { error: Explained; children?: ReactNode }) {
+export function Problem({ error, again, children }: ProblemProps) {
   const left = useCountdown(error);
   return (
     <div className="note note-problem" role="alert">
@@ -82,6 +89,13 @@ export function Problem({ error, children }: { error: Explained; children?: Reac
         <p>{error.text}</p>
         {error.retryAfter !== null && (
           <p aria-live="off">{left > 0 ? `Try again in ${clock(left)}.` : "You can try again now."}</p>
+        )}
+        {again !== undefined && (
+          <p className="actions">
+            <button type="button" className="button button-small" disabled={left > 0} onClick={again.act}>
+              {again.label}
+            </button>
+          </p>
         )}
         {children}
       </div>

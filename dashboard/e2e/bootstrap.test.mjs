@@ -1,121 +1,19 @@
-// Tests of the page in Chromium against the stand-in: `npm run build && npm run e2e`.
+// The Bootstrap dialog in Chromium against the stand-in: `npm run build && npm run e2e`.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { launch, open, row, signIn } from "./browser.mjs";
-import { enrollment, machine, startMock } from "./mock.mjs";
-import { fleet, inventory } from "./objects.mjs";
+import { test } from "node:test";
+import { row } from "./browser.mjs";
+import { enrollment, fleet, inventory, machine } from "./objects.mjs";
+import { openBootstrap, setStage } from "./stage.mjs";
 
-let session;
-let mock;
-let opened;
+const stage = setStage();
 
-before(async () => {
-  session = await launch();
-});
-after(() => session?.browser.close());
-afterEach(async () => {
-  await opened?.page.context().close();
-  await mock?.close();
-  // Also refusals of the Content-Security-Policy end up here.
-  assert.deepEqual(opened?.faults, []);
-});
-
-async function start(contents = {}, options = {}) {
-  mock = await startMock(contents);
-  opened = await open(session, options);
-  await signIn(opened.page, { URL: mock.url, USERNAME: "admin", PASSWORD: mock.password });
-  return opened.page;
-}
-
-async function openBootstrap(page) {
-  await page.getByRole("button", { name: "Bootstrap" }).click();
-  const dialog = page.getByRole("dialog", { name: "Bootstrap Machine" });
-  return { dialog, code: dialog.getByLabel(/Code on the machine/), approve: dialog.getByRole("button", { name: "Bootstrap" }) };
-}
-
+/** What was sent to a route. */
 function bodies(path) {
-  return mock.asked.filter((asked) => asked.path.endsWith(path)).map((asked) => asked.body);
+  return stage.mock.asked.filter((asked) => asked.path.endsWith(path)).map((asked) => asked.body);
 }
-
-test("a wrong password is refused in words", async () => {
-  mock = await startMock();
-  opened = await open(session);
-  const { page } = opened;
-  await page.goto(mock.url);
-  await page.getByLabel("Password").fill("wrong");
-  await page.getByRole("button", { name: "Sign in" }).click();
-  assert.match(await page.getByRole("alert").innerText(), /User name or password is wrong/);
-});
-
-test("the table has four columns and a menu, and rows tell all there is", async () => {
-  const page = await start({ machines: fleet() });
-  await row(page, "db-07.dc1.example").waitFor();
-  assert.deepEqual(
-    (await page.getByRole("columnheader").allInnerTexts()).map((text) => text.trim()),
-    ["Hostname", "Provision", "Mesh Network", "Roles", "Actions"],
-  );
-  assert.match(await row(page, "db-07.dc1.example").innerText(), /eBPF\s+Pending changes\s+Installed\s+core\s+postgres\s+backup/);
-  const offline = row(page, "m-525400ab12cd");
-  assert.equal(await offline.getByRole("img").getAttribute("aria-label"), "Offline, last seen 4 days ago");
-  assert.equal(await offline.locator(".age").innerText(), "4d");
-  assert.equal(await row(page, "web-2.dc1.example").getByRole("img").getAttribute("aria-label"), "Online");
-});
-
-test("names sort by number, and the order can be turned round", async () => {
-  const page = await start({ machines: fleet() });
-  const names = () => page.locator(".hostname-link").allInnerTexts();
-  await row(page, "web-2.dc1.example").waitFor();
-  const rising = await names();
-  assert.ok(rising.indexOf("web-2.dc1.example") < rising.indexOf("web-10.dc1.example"), rising.join());
-  await page.getByRole("button", { name: "Hostname" }).click();
-  assert.deepEqual(await names(), rising.toReversed());
-  assert.equal(await page.getByRole("columnheader", { name: "Hostname" }).getAttribute("aria-sort"), "descending");
-});
-
-test("search finds by serial number and says when nothing matches", async () => {
-  const page = await start({ machines: [machine({ Name: "a", Inventory: inventory({ Serial: "ABC123" }) }), machine({ Name: "b" })] });
-  const box = page.getByRole("searchbox", { name: "Search machines" });
-  await box.fill("abc123");
-  await row(page, "b").waitFor({ state: "detached" });
-  await row(page, "a").waitFor();
-  await box.fill("nonesuch");
-  await page.getByText(/No machine matches/).waitFor();
-});
-
-test("a hundred machines come in pages", async () => {
-  const machines = Array.from({ length: 120 }, (_, index) => machine({ Name: `node-${index + 1}` }));
-  const page = await start({ machines });
-  await page.getByText("Page 1 of 3").waitFor();
-  assert.equal(await page.locator("[data-machine]").count(), 50);
-  await page.getByRole("button", { name: "Next" }).click();
-  await row(page, "node-51").waitFor();
-  await page.getByRole("searchbox").fill("node-120");
-  await row(page, "node-120").waitFor();
-});
-
-test("events change the list at once, also after the connection was lost", async () => {
-  const known = machine({ Name: "web-1" });
-  const page = await start({ machines: [known] });
-  await page.getByText("Live", { exact: true }).waitFor();
-  mock.save({ ...known, Online: false, LastSeenAt: new Date(Date.now() - 65_000).toISOString() });
-  await row(page, "web-1").getByRole("img", { name: /^Offline, last seen 1 minute ago/ }).waitFor();
-  assert.equal(await row(page, "web-1").locator(".age").innerText(), "1m");
-  mock.cut();
-  // Missed while the connection was away: the resync brings it.
-  mock.machines.set("x", machine({ Uuid: "0c2c1c5e-1111-4222-8333-444455556666", Name: "web-2" }));
-  await row(page, "web-2").waitFor();
-  await page.getByText("Live", { exact: true }).waitFor();
-  mock.publish("machines", "delete", known.Uuid, null);
-  await row(page, "web-1").waitFor({ state: "detached" });
-});
-
-test("without machines the page says how to add one", async () => {
-  const page = await start();
-  await page.getByText(/Press Bootstrap to add the first one/).waitFor();
-});
 
 test("a typed code shows the machine, and Bootstrap registers what was shown", async () => {
-  const page = await start({ enrollments: [enrollment("K7P-3XB")] });
+  const page = await stage.start({ enrollments: [enrollment("K7P-3XB")] });
   const { dialog, code, approve } = await openBootstrap(page);
   assert.ok(await code.evaluate((field) => field === document.activeElement), "the code field has the focus");
   await code.pressSequentially("k7p3x8");
@@ -150,7 +48,7 @@ test("warnings ask for the comparison, and a strong match is proposed for a merg
       { uuid: machine().Uuid, name: "web-1", score: 100, online: true, reasons: ["MAC address"] },
     ],
   });
-  const page = await start({ machines: [known], enrollments: [waiting] });
+  const page = await stage.start({ machines: [known], enrollments: [waiting] });
   const { dialog, code, approve } = await openBootstrap(page);
   await code.fill("C9D-4HJ");
   await dialog.getByText(/serial number is also on db-07/).waitFor();
@@ -167,7 +65,7 @@ test("warnings ask for the comparison, and a strong match is proposed for a merg
 });
 
 test("a waiting machine can be approved without its code, after the comparison", async () => {
-  const page = await start({ enrollments: [enrollment("K7P-3XB")] });
+  const page = await stage.start({ enrollments: [enrollment("K7P-3XB")] });
   const { dialog, approve } = await openBootstrap(page);
   await dialog.getByRole("button", { name: /Review Dell Inc. PowerEdge R650/ }).click();
   assert.ok(await approve.isDisabled());
@@ -178,7 +76,7 @@ test("a waiting machine can be approved without its code, after the comparison",
 });
 
 test("Deny asks once more and sends the reason", async () => {
-  const page = await start({ enrollments: [enrollment("K7P-3XB")] });
+  const page = await stage.start({ enrollments: [enrollment("K7P-3XB")] });
   const { dialog, code } = await openBootstrap(page);
   await code.fill("K7P3XB");
   await dialog.getByRole("button", { name: "Deny" }).click();
@@ -190,7 +88,7 @@ test("Deny asks once more and sends the reason", async () => {
 });
 
 test("every refusal of a code has its sentence", async () => {
-  const page = await start({ enrollments: [enrollment("K7P-3XB")] });
+  const page = await stage.start({ enrollments: [enrollment("K7P-3XB")] });
   const { dialog, code, approve } = await openBootstrap(page);
   const refusals = [
     [404, "code_not_found", /No machine is waiting with this code/],
@@ -198,30 +96,36 @@ test("every refusal of a code has its sentence", async () => {
     [503, "temporarily_unavailable", /Try again in a moment/],
   ];
   for (const [status, kind, sentence] of refusals) {
-    mock.refuse.set("POST /bootstrap/lookup", { status, kind });
+    stage.mock.refuse.set("POST /bootstrap/lookup", { status, kind });
     await code.fill("");
     await code.fill("K7P3XB");
     await dialog.getByRole("alert").getByText(sentence).waitFor();
     assert.ok(await approve.isDisabled());
   }
-  mock.refuse.set("POST /bootstrap/lookup", { status: 429, kind: "too_many_attempts", headers: { "Retry-After": "332" } });
-  await dialog.getByRole("button", { name: "Look it up again" }).click();
+  const again = dialog.getByRole("button", { name: "Look it up again" });
+  stage.mock.refuse.set("POST /bootstrap/lookup", { status: 429, kind: "too_many_attempts", headers: { "Retry-After": "332" } });
+  await again.click();
   await dialog.getByText(/Try again in 5:3\d\./).waitFor();
-  mock.refuse.clear();
-  await dialog.getByRole("button", { name: "Look it up again" }).click();
+  assert.ok(await again.isDisabled(), "no other try before the wait is over");
+  stage.mock.refuse.set("POST /bootstrap/lookup", { status: 429, kind: "too_many_attempts", headers: { "Retry-After": "1" } });
+  await code.fill("");
+  await code.fill("K7P3XB");
+  await dialog.getByText("You can try again now.").waitFor();
+  stage.mock.refuse.clear();
+  await again.click();
   await dialog.locator(".fingerprint-value").waitFor();
   for (const [kind, sentence] of [
     ["fingerprint_mismatch", /not the one you looked at/],
     ["already_decided", /has been decided already\. Approved by mia/],
   ]) {
-    mock.refuse.set("POST /bootstrap/enrollments/{id}/approve", { status: 409, kind, messages: ["approved by mia at 14:02"] });
+    stage.mock.refuse.set("POST /bootstrap/enrollments/{id}/approve", { status: 409, kind, messages: ["approved by mia at 14:02"] });
     await approve.click();
     await dialog.getByRole("alert").getByText(sentence).waitFor();
   }
 });
 
 test("characters that no code contains are left out with a word", async () => {
-  const page = await start();
+  const page = await stage.start();
   const { dialog, code } = await openBootstrap(page);
   await code.pressSequentially("K7O");
   assert.equal(await code.inputValue(), "K7");
@@ -229,7 +133,7 @@ test("characters that no code contains are left out with a word", async () => {
 });
 
 test("a code can be edited in its middle", async () => {
-  const page = await start();
+  const page = await stage.start();
   const { code } = await openBootstrap(page);
   await code.pressSequentially("K7P3X");
   await code.press("ArrowLeft");
@@ -243,7 +147,7 @@ test("a code can be edited in its middle", async () => {
 
 test("hostile hardware strings are shown as text", async () => {
   const hostile = `<img src=x onerror="document.title='owned'">{{7*7}}`;
-  const page = await start({
+  const page = await stage.start({
     machines: [machine({ Name: "a", Inventory: inventory({ Vendor: hostile, Serial: hostile }) })],
     enrollments: [enrollment("K7P-3XB", { vendor: hostile, serial: hostile, warnings: [{ kind: "x", message: hostile }] })],
   });
@@ -258,7 +162,7 @@ test("hostile hardware strings are shown as text", async () => {
 });
 
 test("the PXE card makes a token and its menus, and forgets them", async () => {
-  const page = await start();
+  const page = await stage.start();
   const { dialog } = await openBootstrap(page);
   await dialog.getByRole("radio", { name: /PXE/ }).check({ force: true });
   for (const name of ["vmlinuz", "initrd"]) {
@@ -278,7 +182,7 @@ test("the PXE card makes a token and its menus, and forgets them", async () => {
 });
 
 test("the method that is not there yet cannot be chosen", async () => {
-  const page = await start();
+  const page = await stage.start();
   const { dialog } = await openBootstrap(page);
   const later = dialog.getByRole("radio", { name: /Muster CLI/ });
   assert.equal(await later.getAttribute("aria-disabled"), "true");
@@ -288,48 +192,14 @@ test("the method that is not there yet cannot be chosen", async () => {
 });
 
 test("a server without media says how to build them", async () => {
-  const page = await start({ media: false });
+  const page = await stage.start({ media: false });
   const { dialog } = await openBootstrap(page);
   await dialog.getByText("muster media build").waitFor();
   assert.ok(await dialog.getByRole("button", { name: /Download ISO Image/ }).isDisabled());
 });
 
-test("Delete names the machine, can be called off, and works by keyboard alone", async () => {
-  const page = await start({ machines: [machine({ Name: "web-1" })] });
-  const menu = page.getByRole("button", { name: "Actions for web-1" });
-  await menu.focus();
-  await page.keyboard.press("Enter");
-  await page.getByRole("menuitem", { name: /Delete/ }).waitFor();
-  await page.keyboard.press("Enter");
-  const dialog = page.getByRole("alertdialog", { name: "Delete web-1?" });
-  await dialog.waitFor();
-  await page.keyboard.press("Escape");
-  await dialog.waitFor({ state: "detached" });
-  assert.ok(await menu.evaluate((button) => button === document.activeElement), "the focus is back on the menu");
-  await page.keyboard.press("Enter");
-  await page.getByRole("menuitem", { name: /Delete/ }).waitFor();
-  await page.keyboard.press("Enter");
-  await dialog.getByRole("button", { name: "Delete machine" }).click();
-  await row(page, "web-1").waitFor({ state: "detached" });
-  await page.getByText("No machines yet").waitFor();
-});
-
-test("an ended session leads to the sign-in page, and Sign out too", async () => {
-  const page = await start({ machines: [machine({ Name: "web-1" })] });
-  mock.sessions.clear();
-  mock.cut();
-  await page.getByRole("heading", { name: "Sign in to Muster" }).waitFor();
-  await page.getByText("Your session has ended. Sign in again.").waitFor();
-  await page.getByLabel("Password").fill(mock.password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("button", { name: "Account of admin" }).click();
-  await page.getByRole("menuitem", { name: "Sign out" }).click();
-  await page.getByRole("heading", { name: "Sign in to Muster" }).waitFor();
-  assert.equal(mock.sessions.size, 0);
-});
-
 test("a narrow screen never scrolls sideways", async () => {
-  const page = await start({ machines: fleet(), enrollments: [enrollment("K7P-3XB")] }, { viewport: { width: 390, height: 844 } });
+  const page = await stage.start({ machines: fleet(), enrollments: [enrollment("K7P-3XB")] }, { viewport: { width: 390, height: 844 } });
   const wide = () => page.evaluate(() => document.documentElement.scrollWidth);
   await row(page, "web-2.dc1.example").waitFor();
   assert.equal(await wide(), 390);
