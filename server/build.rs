@@ -1,8 +1,6 @@
 //! Builds the server again when the dashboard was built: rust-embed names the files it found,
 //! and would not see one that is new.
 
-#![expect(clippy::print_stdout, reason = "this is how build scripts talk to cargo")]
-
 use std::path::Path;
 
 fn main() {

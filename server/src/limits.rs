@@ -100,17 +100,17 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         self.full_at.retain(|_, full_at| *full_at > now);
     }
 
-    /// Forgets full buckets, and if there is none, the one nearest to full: forgetting it gives
-    /// away least.
+    /// Forgets full buckets, and if there are none, the eighth nearest to full: forgetting those
+    /// gives away least, and so many at once are worth the search.
     fn make_room(&mut self, now: Timestamp) {
         self.prune(now);
-        if self.full_at.len() >= REMEMBERED {
-            let nearest =
-                self.full_at.iter().min_by_key(|(_, full_at)| **full_at).map(|(caller, _)| caller.clone());
-            if let Some(nearest) = nearest {
-                self.full_at.remove(&nearest);
-            }
+        if self.full_at.len() < REMEMBERED {
+            return;
         }
+        let mut moments: Vec<Timestamp> = self.full_at.values().copied().collect();
+        let (_, last_to_go, _) = moments.select_nth_unstable(REMEMBERED / 8);
+        let last_to_go = *last_to_go;
+        self.full_at.retain(|_, full_at| *full_at > last_to_go);
     }
 }
 

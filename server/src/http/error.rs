@@ -44,12 +44,11 @@ impl HttpError {
     }
 
     fn machine_status(&self) -> StatusCode {
-        let by_word = || status(AppErrorKind::Refused(self.error.kind.refusal()));
-        match self.error.kind {
-            // What failed on our side keeps its code; the word says to try again.
-            AppErrorKind::Internal | AppErrorKind::StorageFull => self.operator_status(),
-            _ => self.status.unwrap_or_else(by_word),
+        // What failed on our side keeps its code; the word says to try again.
+        if matches!(self.error.kind, AppErrorKind::Internal | AppErrorKind::StorageFull) {
+            return self.operator_status();
         }
+        self.status.unwrap_or_else(|| refusal_status(self.error.kind.refusal()))
     }
 }
 

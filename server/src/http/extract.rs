@@ -11,6 +11,7 @@ use super::observe::RequestId;
 use crate::app::{Actor, AppError, AppErrorKind, LoggedIn, LoginOrigin, MachineActor};
 use crate::keys::{Call, MachineCaller, ProofRefusal};
 use crate::listener::Peer;
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Method, header};
@@ -219,25 +220,31 @@ impl<T: DeserializeOwned> FromRequest<Http> for Proven<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, HttpError> {
-        check_protocol(request.headers())?;
-        let caller = Caller::of(request.extensions());
-        let (parts, body) = request.into_parts();
-        let bytes = body::read(Request::from_parts(parts.clone(), body), MACHINE_BODY).await?;
-        let call = Call {
-            proof: text(&parts.headers, PROOF_HEADER).unwrap_or_default(),
-            method: parts.method.as_str(),
-            path: parts.uri.path(),
-            body: &bytes,
-            access_token: text(&parts.headers, header::AUTHORIZATION.as_str())
-                .and_then(|value| value.split_once(' '))
-                .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dpop"))
-                .map(|(_, token)| token.trim()),
-            source: caller.source,
-            request_id: &caller.request_id,
-        };
-        let caller = http.app.keys.verify(&call, http.app.now()).map_err(refused)?;
+        let (caller, bytes) = prove(request, http).await?;
         Ok(Self { caller, body: body::parse(&bytes)? })
     }
+}
+
+/// Verifies a machine's call; its body is not looked at beyond its digest.
+async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), HttpError> {
+    check_protocol(request.headers())?;
+    let caller = Caller::of(request.extensions());
+    let (parts, body) = request.into_parts();
+    let bytes = body::read(Request::from_parts(parts.clone(), body), MACHINE_BODY).await?;
+    let call = Call {
+        proof: text(&parts.headers, PROOF_HEADER).unwrap_or_default(),
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        body: &bytes,
+        access_token: text(&parts.headers, header::AUTHORIZATION.as_str())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dpop"))
+            .map(|(_, token)| token.trim()),
+        source: caller.source,
+        request_id: &caller.request_id,
+    };
+    let caller = http.app.keys.verify(&call, http.app.now()).map_err(refused)?;
+    Ok((caller, bytes))
 }
 
 /// A registered machine's call: proof and access token hold.
@@ -253,10 +260,13 @@ impl<T: DeserializeOwned> FromRequest<Http> for AgentCall<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, HttpError> {
-        let Proven { caller, body } = Proven::from_request(request, http).await?;
+        let (caller, bytes) = prove(request, http).await?;
         let id = caller.machine.ok_or_else(|| refused(ProofRefusal::AccessToken))?;
-        let MachineCaller { key, source, request_id, .. } = caller;
-        Ok(Self { actor: Actor::Machine(MachineActor { id, key, source, request_id }), body })
+        let MachineCaller { key, source, request_id, machine: _ } = caller;
+        Ok(Self {
+            actor: Actor::Machine(MachineActor { id, key, source, request_id }),
+            body: body::parse(&bytes)?,
+        })
     }
 }
 

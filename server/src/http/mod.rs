@@ -21,6 +21,7 @@ pub use routes::{Door, RouteInfo, routes};
 use crate::app::{AppError, Media, SharedApp};
 use crate::metrics::Metrics;
 use axum::Router;
+use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,8 +66,8 @@ impl Http {
 pub(crate) fn router(http: Http) -> Router {
     let refusals = from_fn(error::for_operators);
     routes::router(&http)
-        .fallback_service(axum::routing::any(pages::dashboard).layer(refusals.clone()))
-        .method_not_allowed_fallback(error::method_not_allowed)
+        .fallback(pages::dashboard.layer(refusals.clone()))
+        .method_not_allowed_fallback(error::method_not_allowed.layer(refusals))
         .layer(from_fn_with_state(http.clone(), observe::observe))
         .with_state(http)
 }

@@ -18,10 +18,8 @@ use utoipa::{PartialSchema, ToSchema};
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 /// The document as JSON, the same for the same build.
-///
-/// # Panics
-/// Never: the document is plain data, which always serialises.
 pub(crate) fn json() -> String {
+    // Plain data always serialises.
     let mut text = document().to_pretty_json().unwrap_or_default();
     text.push('\n');
     text
@@ -162,6 +160,7 @@ fn security_schemes() -> Vec<(&'static str, SecurityScheme)> {
         ("basic", http(HttpAuthScheme::Basic)),
         ("token", http(HttpAuthScheme::Bearer)),
         ("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(super::extract::SESSION_COOKIE)))),
+        ("access", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("Authorization")))),
         ("proof", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("DPoP")))),
     ]
 }
@@ -171,6 +170,7 @@ fn requirements(door: Door) -> Vec<SecurityRequirement> {
     match door {
         Door::Public => vec![],
         Door::Operator => vec![one("session"), one("basic"), one("token")],
-        Door::Machine | Door::Agent => vec![one("proof")],
+        Door::Machine => vec![one("proof")],
+        Door::Agent => vec![one("proof").add("access", Vec::<String>::new())],
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn show(
     let csrf_token = operator.session.as_deref().map(|secret| http.app.csrf_token(secret));
     let username = match operator.actor() {
         Actor::User(user) => user.name.clone(),
-        Actor::Machine(_) | Actor::System(_) => String::new(),
+        Actor::Machine(_) => String::new(),
     };
     let expires_at = operator.login.expires_at.map(|end| end.to_string()).unwrap_or_default();
     Ok(axum::Json(Session { username, csrf_token: csrf_token.unwrap_or_default(), expires_at }))

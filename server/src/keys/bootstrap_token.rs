@@ -28,11 +28,11 @@ const KEY_LEN: usize = 32;
 /// A bootstrap token that is not ours, damaged or forged: 401 `invalid_token`, whatever the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("bootstrap token is not one of this server's")]
-pub struct OpenError;
+pub(crate) struct OpenError;
 
 /// Why a bootstrap token cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum SealError {
+pub(crate) enum SealError {
     /// Its claims make it longer than kernel command lines can carry.
     #[error(
         "bootstrap token would have {0} characters, at most {MAX_ISSUED_TOKEN_LEN} fit a kernel command line; use fewer roles or constraints"

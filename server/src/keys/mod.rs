@@ -11,8 +11,8 @@ pub(crate) mod files;
 mod nonce;
 mod proof;
 
-pub use bootstrap_token::{OpenError, SealError};
-pub use proof::MachineCaller;
+pub(crate) use bootstrap_token::{OpenError, SealError};
+pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal};
 
 use access::AccessTokens;
@@ -74,7 +74,7 @@ impl MasterKey {
 }
 
 /// The server's keys.
-pub struct Keys {
+pub(crate) struct Keys {
     server_id: String,
     authority: Authority,
     tokens: TokenKeys,
@@ -95,7 +95,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeysError`] names the file.
-    pub fn open(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
+    pub(crate) fn open(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
         files::private_dir(directory)?;
         let seconds = now.as_seconds();
         let master =
@@ -113,17 +113,17 @@ impl Keys {
     }
 
     /// The server's id, as in its leaf certificate's `<id>.agent.internal`.
-    pub fn server_id(&self) -> &str {
+    pub(crate) fn server_id(&self) -> &str {
         &self.server_id
     }
 
     /// Pins of the current and the next CA.
-    pub fn pins(&self) -> &[SpkiPin] {
+    pub(crate) fn pins(&self) -> &[SpkiPin] {
         &self.authority.pins
     }
 
     /// The CA certificate, PEM.
-    pub fn ca_pem(&self) -> &str {
+    pub(crate) fn ca_pem(&self) -> &str {
         &self.authority.ca_pem
     }
 
@@ -133,7 +133,7 @@ impl Keys {
     }
 
     /// What console and dialog show of a machine's key.
-    pub fn fingerprint(&self, key: &KeyThumbprint) -> Fingerprint {
+    pub(crate) fn fingerprint(&self, key: &KeyThumbprint) -> Fingerprint {
         let digest = digest(&SHA256, &Fingerprint::preimage(key, &self.server_id));
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest.as_ref());
@@ -141,17 +141,17 @@ impl Keys {
     }
 
     /// A fresh nonce.
-    pub fn nonce(&self, now: Timestamp) -> String {
+    pub(crate) fn nonce(&self, now: Timestamp) -> String {
         self.nonces.issue(now)
     }
 
     /// An access token for a registered machine and its key.
-    pub fn access_token(&self, machine: MachineId, key: &KeyThumbprint, now: Timestamp) -> String {
+    pub(crate) fn access_token(&self, machine: MachineId, key: &KeyThumbprint, now: Timestamp) -> String {
         self.access.issue(machine, key, now)
     }
 
     /// Seconds an access token is good for.
-    pub const fn access_token_lifetime() -> u64 {
+    pub(crate) const fn access_token_lifetime() -> u64 {
         access::ACCESS_LIFETIME.as_secs()
     }
 
@@ -159,7 +159,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`SealError`] when the token would be too long for a command line.
-    pub fn seal(&self, claims: &BootstrapClaims) -> Result<BootstrapToken, SealError> {
+    pub(crate) fn seal(&self, claims: &BootstrapClaims) -> Result<BootstrapToken, SealError> {
         self.tokens.seal(claims)
     }
 
@@ -168,7 +168,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`OpenError`], the same for everything that is not a token of ours.
-    pub fn open_token(&self, text: &str) -> Result<BootstrapClaims, OpenError> {
+    pub(crate) fn open_token(&self, text: &str) -> Result<BootstrapClaims, OpenError> {
         self.tokens.open_token(text)
     }
 

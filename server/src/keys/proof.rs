@@ -36,15 +36,15 @@ pub(crate) struct Call<'a> {
 
 /// A machine that proved possession of its key for this very call. It may not be registered.
 #[derive(Debug, Clone)]
-pub struct MachineCaller {
+pub(crate) struct MachineCaller {
     /// Thumbprint of its key.
-    pub key: KeyThumbprint,
+    pub(crate) key: KeyThumbprint,
     /// Where it called from.
-    pub source: IpAddr,
+    pub(crate) source: IpAddr,
     /// Id of this request in the log.
-    pub request_id: String,
+    pub(crate) request_id: String,
     /// The machine its access token speaks for, when it sent one.
-    pub machine: Option<MachineId>,
+    pub(crate) machine: Option<MachineId>,
 }
 
 /// Why a call is not proven.
@@ -106,14 +106,6 @@ pub(crate) fn thumbprint(public_key: &[u8; 32]) -> KeyThumbprint {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
     KeyThumbprint(bytes)
-}
-
-#[cfg(test)]
-impl MachineCaller {
-    /// A caller for tests of use cases, which start behind the proof.
-    pub(crate) fn proven(key: KeyThumbprint, source: IpAddr) -> Self {
-        Self { key, source, request_id: "test".to_owned(), machine: None }
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,113 @@
+//! The code exchange and bootstrap tokens over HTTP, and that no secret reaches the log.
+
+use crate::support::{Fixture, Machine, logged, start};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+const ENROLLMENTS: &str = "/api/v3/bootstrap/enrollments";
+
+fn inventory(serial: &str) -> Value {
+    json!({"Serial": serial, "Vendor": "Acme", "Links": [{"Name": "eth0", "Mac": "52:54:00:12:34:56"}]})
+}
+
+/// Asks to be registered; the answer's body.
+async fn ask(fixture: &Fixture, machine: &mut Machine) -> Value {
+    let body = json!({"inventory": inventory("7XK21M3"), "origin": "iso"}).to_string();
+    let answer = fixture.call(machine.request(ENROLLMENTS, &body, None)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn machine_is_registered_by_its_code_and_beats() {
+    let fixture = start().await;
+    let mut machine = Machine::new(&fixture, 1).await;
+    let pending = ask(&fixture, &mut machine).await;
+    let lookup = json!({"code": pending["code"]}).to_string();
+    let preview = fixture.call(fixture.admin("POST", "/api/v3/bootstrap/lookup", &lookup)).await.json();
+    let path = format!("{ENROLLMENTS}/{}/approve", pending["id"].as_str().unwrap());
+    let approve = json!({"code": pending["code"], "fingerprint": preview["fingerprint"]}).to_string();
+    let approved = fixture.call(fixture.admin("POST", &path, &approve)).await;
+    assert_eq!(approved.status, StatusCode::OK, "{approved:?}");
+    let token = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await.json();
+    let token = token["access_token"].as_str().unwrap();
+    let beat = json!({"state": "discovery", "inventory_digest": ""}).to_string();
+    let answer = fixture.call(machine.request("/api/v3/agent/heartbeat", &beat, Some(token))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let machines = fixture.call(fixture.admin("GET", "/api/v3/machines", "")).await.json();
+    assert_eq!(machines[0]["Online"], true);
+    assert_eq!(machines[0]["ProvisionState"], "Discovery mode");
+}
+
+#[tokio::test]
+async fn bootstrap_token_registers_and_a_damaged_one_is_not_ours() {
+    let fixture = start().await;
+    let made = fixture.call(fixture.admin("POST", "/api/v3/bootstrap/tokens", r#"{"Lifetime":600}"#)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    let token = made.json()["Token"].as_str().unwrap().to_owned();
+    let mut machine = Machine::new(&fixture, 2).await;
+    let body = |token: &str| json!({"token": token, "inventory": inventory("A1")}).to_string();
+    for forged in [&token[..token.len() - 4], "a.b.c.d.e", ""] {
+        let answer = fixture.call(machine.request("/api/v3/bootstrap/register", &body(forged), None)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer:?}");
+        assert_eq!(answer.json()["error"], "invalid_token");
+    }
+    let answer = fixture.call(machine.request("/api/v3/bootstrap/register", &body(&token), None)).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+}
+
+#[tokio::test]
+async fn machines_that_speak_another_protocol_are_told_what_to_do() {
+    let fixture = start().await;
+    let mut machine = Machine::new(&fixture, 3).await;
+    for version in ["2", "0", "one"] {
+        let mut request = machine.request(ENROLLMENTS, "{}", None);
+        request.headers_mut().insert(protocol::PROTOCOL_HEADER, version.parse().unwrap());
+        let answer = fixture.call(request).await;
+        assert_eq!(answer.status, StatusCode::UPGRADE_REQUIRED);
+        assert_eq!(answer.json()["error"], "unsupported_protocol");
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_machines_are_bounded() {
+    let fixture = start().await;
+    let mut machine = Machine::new(&fixture, 4).await;
+    let deep = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    for (body, status, word) in [
+        ("x".repeat(65 * 1_024), StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        (deep, StatusCode::BAD_REQUEST, "invalid_request"),
+        ("{}".to_owned(), StatusCode::BAD_REQUEST, "invalid_request"),
+    ] {
+        let answer = fixture.call(machine.request(ENROLLMENTS, &body, None)).await;
+        assert_eq!((answer.status, answer.json()["error"].as_str()), (status, Some(word)));
+    }
+}
+
+#[tokio::test]
+async fn no_secret_reaches_the_log() {
+    let fixture = start().await;
+    let (cookie, csrf) = fixture.login().await;
+    let api_token = fixture.call(fixture.admin("GET", "/api/v3/users/admin/token", "")).await.json();
+    let made =
+        fixture.call(fixture.admin("POST", "/api/v3/bootstrap/tokens", r#"{"Lifetime":600}"#)).await.json();
+    let token = made["Token"].as_str().unwrap();
+    let mut machine = Machine::new(&fixture, 5).await;
+    let body = json!({"token": token, "inventory": inventory("B2")}).to_string();
+    fixture.call(machine.request("/api/v3/bootstrap/register", &body, None)).await;
+    let access = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await.json();
+    fixture.call(Fixture::request("GET", &format!("/x/{token}?token={token}"), "")).await;
+    let log = logged();
+    assert!(log.contains("/api/v3/bootstrap/register"), "the log was captured");
+    let secret = cookie.split_once('=').unwrap().1;
+    for secret in [
+        fixture.password.as_str(),
+        secret,
+        &csrf,
+        api_token["Token"].as_str().unwrap().trim_start_matches("mst_"),
+        &token[60..100],
+        access["access_token"].as_str().unwrap(),
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}

@@ -1,0 +1,9 @@
+//! The server from outside: its whole surface without sockets, and its listener with them.
+
+mod doors;
+mod enrolment;
+mod events;
+mod listener;
+mod media;
+mod sessions;
+mod support;
