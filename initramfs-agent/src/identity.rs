@@ -9,7 +9,7 @@ use protocol::code::Fingerprint;
 use protocol::ids::KeyThumbprint;
 use protocol::proof;
 use ring::digest::{SHA256, digest};
-use ring::rand::SystemRandom;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use std::fmt;
 
@@ -53,6 +53,9 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::Make`]: then there is no way to go on.
     pub(crate) fn establish(store: Option<KeyStore>) -> Result<(Self, Option<String>), IdentityError> {
+        // Asks the kernel itself, which then gathers randomness if it has to. Libraries in a
+        // static binary wait on /dev/random instead, and the kernel does nothing for them.
+        SystemRandom::new().fill(&mut [0; 32]).map_err(|_| IdentityError::Make)?;
         let mut problem = None;
         if let Some(kept) = &store {
             match kept.load() {

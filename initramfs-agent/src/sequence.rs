@@ -23,6 +23,7 @@ use crate::uevents::Listener;
 use protocol::agent_api::Origin;
 use protocol::cmdline::{ConsoleMode, KernelArgs};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
+use protocol::inventory::Inventory;
 use protocol::token::redact;
 use std::fs::File;
 use std::io::{self, Read};
@@ -42,9 +43,11 @@ const PHASES: [Phase; 7] = [
     phase("console", 5),
     phase("settings", 5),
     phase("modules", 45),
+    // Before the network: DHCP and DNS want random numbers, and in a static binary they would
+    // wait for them without asking the kernel to gather any. Making a key asks.
+    phase("identity", 30),
     phase("network", 15),
     phase("clock", 5),
-    phase("identity", 60),
 ];
 /// Pause before a rescue shell that ended is started again.
 const SHELL_AGAIN: Duration = Duration::from_secs(1);
@@ -71,9 +74,10 @@ async fn run(mount_problems: Vec<String>) -> Power {
     let told = boot.settings();
     boot.rescue(&told.settings.console, reaper);
     boot.modules().await;
+    let identity = boot.identity().await;
     let (network, events) = boot.network(&told.settings).await;
     boot.clock(told.settings.built_at);
-    let (identity, inventory) = boot.identity().await;
+    let inventory = boot.inventory().await;
     let mut client = Client::new(identity.clone(), told.settings.ca_hash.clone(), network.clone());
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
@@ -287,7 +291,7 @@ impl Boot {
         self.milestone("clock", words);
     }
 
-    async fn identity(&mut self) -> (Arc<Identity>, protocol::inventory::Inventory) {
+    async fn identity(&mut self) -> Arc<Identity> {
         self.enter("identity");
         let (identity, problem) = loop {
             let made = spawn_blocking(|| Identity::establish(KeyStore::of_this_machine()));
@@ -305,8 +309,12 @@ impl Boot {
             }
         };
         self.problems.extend(problem);
+        Arc::new(identity)
+    }
+
+    async fn inventory(&mut self) -> Inventory {
         let inventory = spawn_blocking(inventory::collect).await;
-        (Arc::new(identity), self.note(inventory).unwrap_or_default())
+        self.note(inventory).unwrap_or_default()
     }
 }
 
@@ -339,7 +347,7 @@ mod tests {
     #[test]
     fn phases_are_numbered_by_the_table() {
         let names: Vec<&str> = PHASES.iter().map(|phase| phase.name).collect();
-        assert_eq!(names, ["mounts", "console", "settings", "modules", "network", "clock", "identity"]);
+        assert_eq!(names, ["mounts", "console", "settings", "modules", "identity", "network", "clock"]);
         assert!(PHASES.iter().all(|phase| phase.limit <= Duration::from_secs(60)));
     }
 
