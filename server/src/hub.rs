@@ -20,6 +20,7 @@ const BACKLOG: usize = 1_024;
 pub(crate) struct Hub {
     events: broadcast::Sender<Arc<Event>>,
     waiting: Mutex<HashMap<Uuid, watch::Sender<()>>>,
+    stopping: watch::Sender<bool>,
 }
 
 /// What a subscriber receives.
@@ -52,12 +53,17 @@ pub(crate) struct Waiter<'a> {
     hub: &'a Hub,
     id: Uuid,
     changed: watch::Receiver<()>,
+    stopping: watch::Receiver<bool>,
 }
 
 impl Hub {
     /// A hub without subscribers.
     pub(crate) fn new() -> Self {
-        Self { events: broadcast::Sender::new(BACKLOG), waiting: Mutex::default() }
+        Self {
+            events: broadcast::Sender::new(BACKLOG),
+            waiting: Mutex::default(),
+            stopping: watch::Sender::new(false),
+        }
     }
 
     /// Tells all subscribers. Nobody listening is fine.
@@ -82,7 +88,7 @@ impl Hub {
     /// [`Waiter::wait`]: a change in between is not missed.
     pub(crate) fn waiter(&self, id: Uuid) -> Waiter<'_> {
         let changed = self.lock().entry(id).or_default().subscribe();
-        Waiter { hub: self, id, changed }
+        Waiter { hub: self, id, changed, stopping: self.stopping.subscribe() }
     }
 
     /// Wakes whoever waits for the object.
@@ -90,6 +96,11 @@ impl Hub {
         if let Some(waiting) = self.lock().get(&id) {
             waiting.send_replace(());
         }
+    }
+
+    /// Ends every wait, and every later one at once: the server stops.
+    pub(crate) fn let_go(&self) {
+        self.stopping.send_replace(true);
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
@@ -101,8 +112,12 @@ impl Waiter<'_> {
     /// Waits until the object changes, at most this long. Whether it changed is for the caller
     /// to look: a wake-up may come for nothing.
     pub(crate) async fn wait(&mut self, at_most: Duration) {
-        // Running out of time is an answer like any other here.
-        drop(tokio::time::timeout(at_most, self.changed.changed()).await);
+        tokio::select! {
+            // Neither sender goes before the hub does, which outlives us: an error is no case.
+            _changed = self.changed.changed() => {}
+            _stopping = self.stopping.wait_for(|stopping| *stopping) => {}
+            () = tokio::time::sleep(at_most) => {}
+        }
     }
 }
 
@@ -140,6 +155,17 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(5), waiter.wait(Duration::from_secs(60)))
             .await
             .expect("the wake-up came before the wait and still counts");
+    }
+
+    #[tokio::test]
+    async fn stopping_server_holds_nobody() {
+        let hub = Hub::new();
+        let mut before = hub.waiter(Uuid::from_u128(1));
+        hub.let_go();
+        let mut after = hub.waiter(Uuid::from_u128(2));
+        let long = Duration::from_secs(60);
+        let both = async { tokio::join!(before.wait(long), after.wait(long)) };
+        tokio::time::timeout(Duration::from_secs(5), both).await.expect("let go, before and after");
     }
 
     #[tokio::test]

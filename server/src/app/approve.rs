@@ -275,7 +275,7 @@ impl App {
         match self.preview(enrollment).await {
             Ok(preview) => {
                 let key = enrollment.id.to_string();
-                self.publish("enrollments", action, key, principal, serde_json::to_value(preview));
+                self.publish("enrollments", action, key, principal, &preview);
             }
             // It is committed; who watches reads it with the next event or reload.
             Err(error) => tracing::warn!(%error, "an enrollment's event was not sent"),

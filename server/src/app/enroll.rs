@@ -204,9 +204,11 @@ impl App {
             None => return self.settled_answer(enrollment).await,
             Some(_) => self.note_poll(&enrollment)?,
         };
+        let shown = enrollment.live_code();
         let enrollment = self.rotate_if_due(caller, enrollment).await?;
         let hold = self.hold_for(&enrollment, wait);
-        if hold.is_zero() {
+        // A new code is told at once.
+        if hold.is_zero() || enrollment.live_code() != shown {
             return self.poll_answer(enrollment, interval).await;
         }
         waiter.wait(hold).await;
@@ -229,17 +231,11 @@ impl App {
         })
     }
 
-    /// How long a poll is held: not beyond the code's end, and not at all when there is a new
-    /// code to tell.
+    /// How long a poll is held: not beyond the code's end.
     fn hold_for(&self, enrollment: &Enrollment, wait: Duration) -> Duration {
         let now = self.clock.now();
-        let until_rotation =
-            enrollment.live_code().map_or(Duration::ZERO, |code| code.expires_at().since(now));
-        if enrollment.news(now).is_some() {
-            Duration::ZERO
-        } else {
-            wait.min(LONGEST_HOLD).min(until_rotation)
-        }
+        let left = enrollment.live_code().map_or(Duration::ZERO, |code| code.expires_at().since(now));
+        wait.min(LONGEST_HOLD).min(left)
     }
 
     async fn poll_answer(&self, enrollment: Enrollment, interval: u64) -> Result<EnrollmentAnswer, AppError> {

@@ -12,6 +12,7 @@ use protocol::agent_api::{AgentSettings, Approved};
 use protocol::config::ServerUrl;
 use protocol::event::Event;
 use protocol::rest;
+use serde::Serialize;
 use std::sync::Arc;
 
 mod actor;
@@ -118,23 +119,24 @@ impl App {
         machine.view(self.presence(machine, self.clock.now()))
     }
 
-    /// Tells everybody who watches about a machine, after its commit.
+    /// Tells everybody who watches about a machine, after its commit, and its held heartbeat.
     pub(crate) fn publish_machine(&self, action: &str, machine: &Machine, principal: &str) {
-        let key = machine.id.to_string();
-        self.publish("machines", action, key, principal, serde_json::to_value(self.view(machine)));
         self.hub.wake(machine.id.0);
+        if self.hub.subscribers() > 0 {
+            self.publish("machines", action, machine.id.to_string(), principal, &self.view(machine));
+        }
     }
 
     /// Tells everybody who watches about an object, after its commit.
-    pub(crate) fn publish(
+    pub(crate) fn publish<T: Serialize>(
         &self,
         kind: &str,
         action: &str,
         key: String,
         principal: &str,
-        object: serde_json::Result<serde_json::Value>,
+        object: &T,
     ) {
-        match object {
+        match serde_json::to_value(object) {
             Ok(object) => self.hub.publish(Event {
                 time: self.clock.now().to_string(),
                 kind: kind.to_owned(),

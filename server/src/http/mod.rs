@@ -45,8 +45,8 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Holds a call's answer for at most `wait`, and not while the server stops: then the call
-    /// is made once more and answers at once.
+    /// Holds a call's answer for at most `wait`, and not while the server stops: then all that
+    /// wait are let go and answer at once.
     pub(crate) async fn hold<T, Answer>(
         &self,
         wait: Duration,
@@ -55,9 +55,13 @@ impl Http {
     where
         Answer: Future<Output = Result<T, AppError>>,
     {
+        let mut call = std::pin::pin!(call(wait));
         tokio::select! {
-            answer = call(wait) => answer,
-            () = self.stopping.cancelled(), if !wait.is_zero() => call(Duration::ZERO).await,
+            answer = &mut call => answer,
+            () = self.stopping.cancelled() => {
+                self.app.hub.let_go();
+                call.await
+            }
         }
     }
 }

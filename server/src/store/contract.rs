@@ -346,6 +346,39 @@ async fn audit_log_is_one_chain_and_an_edit_breaks_it(store: Store) {
     assert!(matches!(store.verify_audit().await, Err(AuditBreak::At(2))));
 }
 
+async fn dropped_commit_is_whole_or_nothing(store: Store) {
+    let letters = ["BB", "CC", "DD", "FF", "GG", "HH", "JJ", "KK", "MM", "NN"];
+    let mut tried = Vec::new();
+    for number in 0..100_u8 {
+        let (a, b) = (letters[usize::from(number % 10)], letters[usize::from(number / 10)]);
+        let (enrollment, changes) = open(number, &format!("{a}{b}22"), START);
+        let patience = async {
+            for _ in 0..number {
+                tokio::task::yield_now().await;
+            }
+        };
+        // The caller hung up somewhere on the way.
+        tokio::select! {
+            biased;
+            _ = store.commit(&changes) => {}
+            () = patience => {}
+        }
+        tried.push((enrollment.id, changes));
+    }
+    // Commits come one after the other, so after this one the last is decided too.
+    store.commit(&Changes::new(START)).await.unwrap();
+    let mut stored = 0;
+    for (id, _) in &tried {
+        stored += i64::from(store.enrollment(*id).await.unwrap().is_some());
+    }
+    assert_eq!(store.verify_audit().await.unwrap(), stored);
+    for (id, changes) in &tried {
+        let again = conflict(store.commit(changes).await);
+        assert!(matches!(again, None | Some(Conflict::Exists)), "{id}: {again:?}");
+    }
+    assert_eq!(store.verify_audit().await.unwrap(), 100);
+}
+
 /// The suite, once for each engine.
 macro_rules! contract {
     ($($promise:ident),+ $(,)?) => {
@@ -395,6 +428,7 @@ contract! {
     what_is_over_is_forgotten,
     time_floor_is_the_latest_commit,
     audit_log_is_one_chain_and_an_edit_breaks_it,
+    dropped_commit_is_whole_or_nothing,
 }
 
 #[tokio::test]
@@ -421,4 +455,19 @@ async fn database_of_a_later_version_is_refused() {
         Store::sqlite(&path).await.unwrap_err().to_string(),
         "the database has schema 2, this version reads up to 1; use the version that wrote it, or a later one"
     );
+}
+
+#[tokio::test]
+async fn full_disk_refuses_writes_answers_reads_and_recovers() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
+    store.commit(&insert(&machine(1))).await.unwrap();
+    let large =
+        Record { kind: "blob".into(), key: "k".into(), body: "x".repeat(1 << 20), revision: Revision(0) };
+    let changes = Changes::new(START).and(Change::PutRecord(large));
+    sqlx::query("PRAGMA max_page_count = 60").execute(&store.writer).await.unwrap();
+    assert!(matches!(store.commit(&changes).await, Err(StoreError::Full(_))));
+    assert_eq!(store.machines().await.unwrap().len(), 1);
+    sqlx::query("PRAGMA max_page_count = 1000000").execute(&store.writer).await.unwrap();
+    store.commit(&changes).await.unwrap();
 }

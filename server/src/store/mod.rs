@@ -20,11 +20,14 @@ mod postgres;
 pub(crate) use commit::Conflict;
 
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyPool, Connection, Executor};
 use std::path::Path;
+use std::time::Duration;
 
 /// Connections that read, and on PostgreSQL also write.
 const CONNECTIONS: u32 = 8;
+/// Longest wait for a connection, before the caller is told to come back later.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Settings of every SQLite connection.
 const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
                               PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
@@ -96,7 +99,7 @@ impl Store {
         install_default_drivers();
         let url = sqlite_url(path)?;
         let pool = |connections| {
-            AnyPoolOptions::new().max_connections(connections).after_connect(|connection, _| {
+            pool_of(connections).after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SQLITE_PRAGMAS).await.map(drop) })
             })
         };
@@ -113,7 +116,7 @@ impl Store {
     /// When it does not answer, or a later version wrote it.
     pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
-        let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).connect(url).await?;
+        let pool = pool_of(CONNECTIONS).connect(url).await?;
         schema::migrate(&pool).await?;
         Ok(Self { readers: pool.clone(), writer: pool, begin: "BEGIN" })
     }
@@ -123,6 +126,20 @@ impl Store {
         self.writer.close().await;
         self.readers.close().await;
     }
+}
+
+/// A pool that closes a connection whose transaction did not end cleanly. SQLite rolls back by
+/// itself when the disk is full; sqlx does not notice, and would never begin another one.
+fn pool_of(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(PATIENCE).after_release(
+        |connection, _| {
+            Box::pin(async move {
+                // A rollback that is still queued is done before this is answered.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        },
+    )
 }
 
 fn sqlite_url(path: &Path) -> Result<String, StoreError> {
