@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -81,12 +82,13 @@ pub(crate) struct Peer {
     /// Address and port of the peer.
     pub(crate) address: SocketAddr,
     _place: Option<Arc<Place>>,
+    _alive: Option<mpsc::Sender<()>>,
 }
 
 impl Peer {
     /// A peer that takes no place: for requests that came over no socket.
     pub(crate) fn unconnected(address: SocketAddr) -> Self {
-        Self { address, _place: None }
+        Self { address, _place: None, _alive: None }
     }
 }
 
@@ -101,6 +103,8 @@ pub(crate) async fn run(
     let places = Places::new(limits.connections, limits.per_source);
     let limits = Arc::new(limits);
     let mut connections = JoinSet::new();
+    // Every peer holds a sender, websockets too: the channel ends with the last of them.
+    let (alive, mut ended) = mpsc::channel(1);
     loop {
         let accepted = tokio::select! {
             () = stopping.cancelled() => break,
@@ -122,13 +126,13 @@ pub(crate) async fn run(
             tracing::debug!(%address, "too many connections");
             continue;
         };
-        let peer = Peer { address, _place: Some(Arc::new(place)) };
+        let peer = Peer { address, _place: Some(Arc::new(place)), _alive: Some(alive.clone()) };
         let (tls, router, limits) = (tls.clone(), router.clone(), Arc::clone(&limits));
         let stopping = stopping.clone();
         connections.spawn(async move { connection(stream, peer, tls, router, &limits, stopping).await });
     }
-    drop(listener);
-    drain(connections, limits.drain).await;
+    drop((listener, alive));
+    drain(connections, &mut ended, limits.drain).await;
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {
@@ -137,11 +141,13 @@ fn report_panic(ended: Result<(), tokio::task::JoinError>) {
     }
 }
 
-async fn drain(mut connections: JoinSet<()>, patience: Duration) {
+async fn drain(mut connections: JoinSet<()>, ended: &mut mpsc::Receiver<()>, patience: Duration) {
     let all_ended = async {
         while let Some(ended) = connections.join_next().await {
             report_panic(ended);
         }
+        // Nothing is ever sent: this waits for the last peer.
+        ended.recv().await
     };
     if timeout(patience, all_ended).await.is_err() {
         tracing::info!("cutting connections that did not end in {} s", patience.as_secs());

@@ -7,21 +7,27 @@
 //! 5. Stop: no new connections, held calls are answered, running ones end, the last heartbeats
 //!    are stored, the database is closed.
 
-use crate::app::{App, AppError, Clock, Media, ReverseDns, Settings, interface_addresses, own_addresses};
+use crate::app::{
+    App, AppError, Clock, Media, ReverseDns, Settings, SharedApp, interface_addresses, own_addresses,
+};
 use crate::http::{self, Http};
 use crate::keys::{Keys, KeysError, files};
 use crate::listener::{self, ConnectionLimits};
 use crate::metrics::Metrics;
+use crate::report::chain;
 use crate::store::{Store, StoreError};
 use axum::Router;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use protocol::config::{MAX_SERVERS, ServerUrl};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
@@ -29,6 +35,11 @@ use tokio_util::sync::CancellationToken;
 
 /// Largest lock file that is read for its process id, in bytes.
 const MAX_LOCK: u64 = 32;
+/// Connections that may wait to be accepted: a rack that is switched on calls all at once, and
+/// one that is turned away comes back a second later.
+const BACKLOG: u32 = 4_096;
+/// Time between two looks at the certificate's end and the host's addresses.
+const LEAF_CHECK: Duration = Duration::from_secs(6 * 3_600);
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -94,9 +105,6 @@ pub enum ServeError {
     /// Keys or certificates.
     #[error("the server's keys cannot be used")]
     Keys(#[from] KeysError),
-    /// TLS does not take them.
-    #[error("TLS does not accept the server's certificate")]
-    Tls(#[from] tokio_rustls::rustls::Error),
     /// The database.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
@@ -112,6 +120,7 @@ pub struct Server {
     listener: TcpListener,
     tls: TlsAcceptor,
     limits: ConnectionLimits,
+    advertise: Vec<ServerUrl>,
     first_password: Option<PathBuf>,
     _lock: File,
 }
@@ -128,17 +137,18 @@ impl fmt::Debug for Server {
 /// [`ServeError`] names the file, address or database, and the remedy where there is one.
 pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let lock = prepare_data_dir(&options.data_dir)?;
-    let (listener, address) = bind(options.listen).await?;
+    raise_file_limit(options.limits.connections);
+    let (listener, address) = bind(options.listen)?;
     let clock = Clock::system();
     let now = clock.now();
     let keys = Keys::open(&options.data_dir.join("keys"), &leaf_names(&options.advertise), now)?;
     let tls = tls_acceptor(&keys)?;
-    let data_dir_error = |source| ServeError::DataDir { path: options.data_dir.clone(), source };
+    let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
     files::write(&options.data_dir.join("ca.pem"), keys.ca_pem().as_bytes(), 0o644)
         .map_err(data_dir_error)?;
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
-        None => Store::sqlite(&options.data_dir.join("muster.db")).await?,
+        None => Store::sqlite(&database_file(&options.data_dir).map_err(data_dir_error)?).await?,
     };
     let settings = Settings {
         server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
@@ -150,13 +160,14 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let [a, b, c, d] = crate::keys::random::<4>()?;
     let http = Http {
         app: Arc::new(app),
-        media: Arc::new(Media::new(options.media_dir, options.advertise)),
+        media: Arc::new(Media::new(options.media_dir, options.advertise.clone())),
         metrics: Arc::new(Metrics::new()),
         stopping: CancellationToken::new(),
         port: address.port(),
         start: u32::from_be_bytes([a, b, c, d]),
     };
-    Ok(Server { http, address, listener, tls, limits: options.limits, first_password, _lock: lock })
+    let ServeOptions { limits, advertise, .. } = options;
+    Ok(Server { http, address, listener, tls, limits, advertise, first_password, _lock: lock })
 }
 
 /// Starts a server, calls `ready` when it is about to accept, and runs it until `shutdown`.
@@ -202,12 +213,13 @@ impl Server {
     /// Accepts until `shutdown`, then stops gracefully.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let router = self.router();
-        let Self { http, listener, tls, limits, .. } = self;
+        let Self { http, listener, tls, limits, advertise, _lock, .. } = self;
         let swept = CancellationToken::new();
         let sweeper = {
             let (app, swept) = (Arc::clone(&http.app), swept.clone());
             tokio::spawn(async move { app.run_sweep(swept.cancelled_owned()).await })
         };
+        let leaf = tokio::spawn(keep_leaf(Arc::clone(&http.app), advertise, http.stopping.clone()));
         let accepting = listener::run(listener, tls, router, limits, http.stopping.clone());
         let until_told = async {
             shutdown.await;
@@ -217,8 +229,10 @@ impl Server {
         tokio::join!(accepting, until_told);
         // After the last request, so that every heartbeat it brought is stored.
         swept.cancel();
-        if let Err(error) = sweeper.await {
-            tracing::error!(%error, "the sweeper failed");
+        for (name, task) in [("sweeper", sweeper), ("certificate's keeper", leaf)] {
+            if let Err(error) = task.await {
+                tracing::error!(%error, name, "a background task failed");
+            }
         }
         http.app.store.close().await;
         tracing::info!("stopped");
@@ -258,21 +272,64 @@ fn holder(lock: File) -> String {
     }
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let bound = || -> io::Result<(TcpListener, SocketAddr)> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A server that restarts takes its port back at once.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let bound = listener.local_addr()?;
+        Ok((listener, bound))
+    };
+    bound().map_err(|source| ServeError::Listen { address, source })
 }
 
-fn tls_acceptor(keys: &Keys) -> Result<TlsAcceptor, ServeError> {
-    let (chain, key) = keys.tls();
+fn tls_acceptor(keys: &Keys) -> Result<TlsAcceptor, KeysError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_cert_resolver(keys.leaf());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Looks after the certificate until the server stops: its end, and addresses that changed.
+async fn keep_leaf(app: SharedApp, advertise: Vec<ServerUrl>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stopping.cancelled() => return,
+            () = tokio::time::sleep(LEAF_CHECK) => {}
+        }
+        let (leaf, now, names) = (app.keys.leaf(), app.now(), leaf_names(&advertise));
+        match tokio::task::spawn_blocking(move || leaf.refresh(&names, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %chain(&error), "the certificate cannot be renewed"),
+            Err(error) => tracing::error!(%error, "the certificate's check failed"),
+        }
+    }
+}
+
+/// Lets the process open as many files as the system allows it: a connection is a file.
+fn raise_file_limit(wanted: usize) {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard).map(|()| hard) } else { Ok(hard) }
+    });
+    match raised {
+        // Every connection, and the database, media and log beside them.
+        Ok(files) if usize::try_from(files).is_ok_and(|files| files < wanted.saturating_add(256)) => {
+            tracing::warn!(files, wanted, "the system allows fewer open files than connections are allowed");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
+    }
+}
+
+/// The embedded database's file, for its owner alone from the first byte on.
+fn database_file(data_dir: &Path) -> io::Result<PathBuf> {
+    let path = data_dir.join("muster.db");
+    OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    Ok(path)
 }
 
 /// What the leaf certificate carries beside the server's id: names that people and scripts use.

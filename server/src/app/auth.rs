@@ -126,6 +126,8 @@ impl App {
     /// # Errors
     /// When the store or the data directory cannot be written.
     pub(crate) async fn ensure_admin(&self, data_dir: &Path) -> Result<Option<PathBuf>, AppError> {
+        // So that the first unknown name does not take longer than the next.
+        drop(tokio::task::spawn_blocking(nobodys_hash));
         if self.store.record(USER, ADMIN).await?.is_some() {
             return Ok(None);
         }
@@ -247,6 +249,7 @@ impl App {
                 basic.insert(id, (revision, now.plus(BASIC_REMEMBERED)));
             }
         }
+        self.password_entered(name);
         Ok(LoggedIn { actor: user_actor(name, origin), expires_at: None })
     }
 

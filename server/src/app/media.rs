@@ -128,6 +128,7 @@ impl Media {
         }
         let base = listed.map(|listed| listed.sha256.as_str());
         let (patches, etag, sha256) = match base {
+            Some(_) if name == ISO_FILE && servers.is_empty() => return Err(unreachable_server()),
             Some(base) if name == ISO_FILE => {
                 let (patch, id) = personalise(&manifest, base, servers, keys)?;
                 (vec![patch], format!("\"{base}-{id}\""), None)
@@ -264,6 +265,11 @@ fn not_built(name: &str) -> AppError {
     error.message =
         "no boot media were built; run `muster media build` and start the server with --media-dir".into();
     error
+}
+
+fn unreachable_server() -> AppError {
+    let message = "this server knows no address that machines could reach; start it with --advertise";
+    AppError::new(AppErrorKind::Invalid, message)
 }
 
 fn unreadable(name: &str, cause: io::Error) -> AppError {

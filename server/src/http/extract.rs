@@ -75,8 +75,6 @@ pub(crate) struct Operator {
     pub(crate) login: LoggedIn,
     /// The session's secret, when a cookie spoke.
     pub(crate) session: Option<String>,
-    /// Whether a page of this very server asks, as far as a browser says so.
-    pub(crate) same_origin: bool,
 }
 
 impl Operator {
@@ -91,21 +89,20 @@ impl FromRequestParts<Http> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
         let caller = Caller::of(&parts.extensions);
-        let same_origin = is_same_origin(parts);
         if let Some(login) = by_authorization(parts, http, &caller).await? {
-            return Ok(Self { login, session: None, same_origin });
+            return Ok(Self { login, session: None });
         }
         let secret = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(|| unauthenticated("log in first"))?;
         let login = http.app.by_session(&secret, caller.origin()).await?;
         let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        if changes && !(same_origin && has_csrf_token(parts, &http.app.csrf_token(&secret))) {
+        if changes && !(is_same_origin(parts) && has_csrf_token(parts, &http.app.csrf_token(&secret))) {
             return Err(AppError::new(
                 AppErrorKind::Forbidden,
                 "changes in a session need its X-CSRF-Token and come from the dashboard itself",
             )
             .into());
         }
-        Ok(Self { login, session: Some(secret), same_origin })
+        Ok(Self { login, session: Some(secret) })
     }
 }
 
@@ -176,21 +173,38 @@ fn unauthenticated(message: &str) -> HttpError {
     AppError::new(AppErrorKind::Unauthenticated, message).into()
 }
 
-/// A page of this very server asks, or no page at all: keeps others from logging people in.
+/// Somebody who is logged in, and with a cookie only from a page of this very server: for
+/// websockets, which browsers open from any page.
 #[derive(Debug)]
-pub(crate) struct OwnPage;
+pub(crate) struct OwnPage(pub(crate) Operator);
 
 impl FromRequestParts<Http> for OwnPage {
     type Rejection = HttpError;
 
-    async fn from_request_parts(parts: &mut Parts, _http: &Http) -> Result<Self, HttpError> {
-        if parts.headers.contains_key(header::ORIGIN) && !is_same_origin(parts) {
-            return Err(
-                AppError::new(AppErrorKind::Forbidden, "another site's page may not log in here").into()
-            );
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
+        let operator = Operator::from_request_parts(parts, http).await?;
+        if operator.session.is_some() && !is_same_origin(parts) {
+            return Err(foreign_page());
         }
-        Ok(Self)
+        Ok(Self(operator))
     }
+}
+
+/// No page of another site asks: keeps them from logging people in.
+#[derive(Debug)]
+pub(crate) struct NoForeignPage;
+
+impl FromRequestParts<Http> for NoForeignPage {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _http: &Http) -> Result<Self, HttpError> {
+        let foreign = parts.headers.contains_key(header::ORIGIN) && !is_same_origin(parts);
+        if foreign { Err(foreign_page()) } else { Ok(Self) }
+    }
+}
+
+fn foreign_page() -> HttpError {
+    AppError::new(AppErrorKind::Forbidden, "this is for this server's own pages").into()
 }
 
 /// The JSON body of an operator's call, at most `LIMIT` bytes. Comes after [`Operator`], so

@@ -9,11 +9,14 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use protocol::token::redact;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Response header with the request's id, as in the log.
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Target of the log's lines about requests.
+const LOG: &str = "muster::access";
 /// Longest path of no route that the log shows, in characters.
 const MAX_LOGGED_PATH: usize = 120;
 /// For everything that is no page: nothing may be loaded or framed.
@@ -48,18 +51,39 @@ pub(crate) async fn observe(State(http): State<Http>, mut request: Request, next
     let took = began.elapsed();
     let status = response.status().as_u16();
     http.metrics.count(route.as_deref().unwrap_or("none"), method.as_str(), status, took);
-    tracing::info!(
-        target: "muster::access",
-        request_id = id.0,
-        method = method.as_str(),
-        route = shown,
-        status,
-        millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        source = source.map(|address| address.to_string()),
-        "request"
-    );
+    let line = Line { id: &id.0, method: method.as_str(), route: &shown, status, took, source };
+    line.tell();
     add_headers(&mut response, &id);
     response
+}
+
+/// A request in the log.
+struct Line<'a> {
+    id: &'a str,
+    method: &'a str,
+    route: &'a str,
+    status: u16,
+    took: Duration,
+    source: Option<SocketAddr>,
+}
+
+impl Line<'_> {
+    fn tell(&self) {
+        let Self { id, method, route, status, .. } = self;
+        let millis = u64::try_from(self.took.as_millis()).unwrap_or(u64::MAX);
+        let source = self.source.map(|address| address.to_string());
+        if self.is_routine() {
+            tracing::debug!(target: LOG, request_id = id, method, route, status, millis, source, "request");
+        } else {
+            tracing::info!(target: LOG, request_id = id, method, route, status, millis, source, "request");
+        }
+    }
+
+    /// What ten thousand machines do all day, when it goes well.
+    fn is_routine(&self) -> bool {
+        let machines = self.route.starts_with("/api/v3/agent/") || self.route.ends_with("/poll");
+        machines && self.status < 400
+    }
 }
 
 /// A path as the log may show it: short, printable, without what looks like a token.

@@ -3,7 +3,7 @@
 use super::Http;
 use super::body::{LOGIN_BODY, bad_request};
 use super::error::HttpError;
-use super::extract::{Caller, Json, Key, Operator, OwnPage, SESSION_COOKIE};
+use super::extract::{Caller, Json, Key, NoForeignPage, Operator, SESSION_COOKIE};
 use crate::app::Actor;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
@@ -14,7 +14,7 @@ use protocol::rest::{ApiToken, LoginRequest, Session};
 pub(crate) async fn login(
     State(http): State<Http>,
     caller: Caller,
-    _own: OwnPage,
+    _own: NoForeignPage,
     Json(request): Json<LoginRequest, LOGIN_BODY>,
 ) -> Result<impl IntoResponse, HttpError> {
     let opened = http.app.login(request, caller.origin()).await?;

@@ -4,8 +4,8 @@
 use super::Http;
 use super::body::bad_request;
 use super::error::HttpError;
-use super::extract::{Caller, Operator};
-use crate::app::{App, AppError, AppErrorKind, Watch};
+use super::extract::{Caller, Operator, OwnPage};
+use crate::app::{App, Watch};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -27,14 +27,9 @@ const SEND: Duration = Duration::from_secs(30);
 pub(crate) async fn connect(
     State(http): State<Http>,
     caller: Caller,
-    operator: Operator,
+    OwnPage(operator): OwnPage,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, HttpError> {
-    if operator.session.is_some() && !operator.same_origin {
-        return Err(
-            AppError::new(AppErrorKind::Forbidden, "websockets are for this server's own pages").into()
-        );
-    }
     let watch = http.app.watch(operator.actor())?;
     let upgrade = upgrade.map_err(|_| bad_request("this address is for websockets"))?;
     let upgrade = upgrade.max_message_size(MAX_COMMAND).max_frame_size(MAX_COMMAND);

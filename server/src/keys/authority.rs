@@ -13,6 +13,7 @@ use rcgen::{
     KeyUsagePurpose, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
+use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::Path;
@@ -79,9 +80,15 @@ impl Authority {
         Ok(Self { ca_pem, pins, chain, leaf_key })
     }
 
-    /// The leaf's private key, for the TLS listener.
-    pub(crate) fn leaf_key(&self) -> PrivateKeyDer<'static> {
+    /// The leaf's private key.
+    fn leaf_key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()))
+    }
+
+    /// Chain and key as rustls signs handshakes with them.
+    pub(crate) fn certified_key(&self) -> Result<CertifiedKey, rustls::Error> {
+        let key = rustls::crypto::ring::sign::any_ecdsa_type(&self.leaf_key())?;
+        Ok(CertifiedKey::new(self.chain.clone(), key))
     }
 }
 

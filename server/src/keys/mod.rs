@@ -8,6 +8,7 @@ mod access;
 mod authority;
 mod bootstrap_token;
 pub(crate) mod files;
+mod leaf;
 mod nonce;
 mod proof;
 
@@ -20,6 +21,7 @@ use authority::Authority;
 use bootstrap_token::TokenKeys;
 use engine::admission::BootstrapClaims;
 use engine::time::Timestamp;
+use leaf::Leaf;
 use nonce::Nonces;
 use protocol::code::Fingerprint;
 use protocol::ids::{KeyThumbprint, MachineId, SpkiPin};
@@ -27,9 +29,9 @@ use protocol::token::BootstrapToken;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Characters of a server id: 50 bits tell servers apart and stay readable in a certificate.
 const SERVER_ID_LEN: usize = 10;
@@ -47,6 +49,9 @@ pub enum KeysError {
     /// A certificate cannot be made.
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
+    /// TLS does not take the certificate.
+    #[error("TLS does not accept the server's certificate")]
+    Tls(#[from] rustls::Error),
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
@@ -77,6 +82,7 @@ impl MasterKey {
 pub(crate) struct Keys {
     server_id: String,
     authority: Authority,
+    leaf: Arc<Leaf>,
     tokens: TokenKeys,
     nonces: Nonces,
     access: AccessTokens,
@@ -102,8 +108,11 @@ impl Keys {
             files::read_or_create(&directory.join("master.key"), || random::<32>().map(|key| key.to_vec()))?;
         let master = MasterKey::new(master.try_into().map_err(|_| KeysError::Damaged("master.key"))?);
         let server_id = server_id(directory)?;
+        let authority = Authority::open(directory, &server_id, names, seconds)?;
+        let leaf = Leaf::new(directory.to_owned(), server_id.clone(), authority.certified_key()?);
         Ok(Self {
-            authority: Authority::open(directory, &server_id, names, seconds)?,
+            authority,
+            leaf: Arc::new(leaf),
             tokens: TokenKeys::open(&directory.join("kids.json"), &master, seconds)?,
             nonces: Nonces::new(master.derive_hmac("nonce/v1"), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
@@ -127,9 +136,9 @@ impl Keys {
         &self.authority.ca_pem
     }
 
-    /// The chain and key of the TLS listener.
-    pub(crate) fn tls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
-        (self.authority.chain.clone(), self.authority.leaf_key())
+    /// The certificate of the TLS listener.
+    pub(crate) fn leaf(&self) -> Arc<Leaf> {
+        Arc::clone(&self.leaf)
     }
 
     /// What console and dialog show of a machine's key.
