@@ -1,6 +1,5 @@
 //! SHA-256 in lower-case hexadecimal digits, as manifests and checksum files write it.
 
-use std::fmt::Write as _;
 use std::io::{self, Read};
 
 use ring::digest::{Context, Digest, SHA256};
@@ -27,10 +26,7 @@ pub(crate) fn sha256_file(mut file: impl Read) -> io::Result<String> {
 }
 
 fn hexadecimal(digest: &Digest) -> String {
-    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").map_or_else(|_| String::new(), |()| text)
-    })
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

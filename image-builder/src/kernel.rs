@@ -36,7 +36,10 @@ pub(crate) enum ModuleStorage {
     Solid,
 }
 
-/// Chosen by measured time from power-on to the agent.
+/// Chosen by measured time from power-on to the agent (generic profile, QEMU without KVM, three runs a path): the
+/// kernel reaches `/init` in 1.8 to 3.6 s against 3.6 to 5.0 s with `Solid`. Reading 3.5 MB more (23.3 against
+/// 19.8 MB) eats a part of that: the whole boot is sooner in six of nine pairs, on CD in all three. A build with
+/// nothing new takes seconds instead of a minute.
 pub(crate) const MODULE_STORAGE: ModuleStorage = ModuleStorage::Single;
 /// zstd level for modules and everything else in the ramdisk.
 pub(crate) const ZSTD_LEVEL: i32 = 19;

@@ -31,28 +31,47 @@ pub enum PublishError {
     },
 }
 
-/// Writes a media directory, replacing an older one in a single step.
+/// Writes a media directory, replacing an older one in a single step where the file system can.
 pub(crate) fn publish_media(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
-    let occupied = match fs::read_dir(out) {
-        Ok(mut entries) => entries.next().is_some() && !out.join(MANIFEST_FILE).is_file(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-        Err(error) => return Err(failed("read", out)(error)),
+    // A link to a directory stays a link; what it leads to is replaced.
+    let out = match fs::canonicalize(out) {
+        Ok(path) => path,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            settle(stage(out, files)?, out)?;
+            return sync_dir(parent_dir(out));
+        }
+        Err(error) => return Err(failed("find", out)(error)),
     };
-    if occupied {
-        return Err(PublishError::NotMedia(out.to_owned()));
+    let mut entries = fs::read_dir(&out).map_err(failed("read", &out))?;
+    if entries.next().is_some() && !out.join(MANIFEST_FILE).is_file() {
+        return Err(PublishError::NotMedia(out));
     }
-    let staged = stage(out, files)?;
-    let path = staged.path();
-    match renameat2(AT_FDCWD, path, AT_FDCWD, out, RenameFlags::RENAME_EXCHANGE) {
+    let staged = stage(&out, files)?;
+    match renameat2(AT_FDCWD, staged.path(), AT_FDCWD, &out, RenameFlags::RENAME_EXCHANGE) {
         // The old directory now has the temporary name and goes with it.
-        Ok(()) => staged.close().map_err(failed("remove the old", out))?,
-        Err(Errno::ENOENT) => settle(staged, out)?,
-        Err(error) => return Err(failed("replace", out)(error.into())),
+        Ok(()) => staged.close().map_err(failed("remove the old", &out))?,
+        // File systems of other machines cannot exchange.
+        Err(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP) => replace_in_two_steps(staged, &out)?,
+        Err(error) => return Err(failed("replace", &out)(error.into())),
     }
-    sync_dir(parent_dir(out))
+    sync_dir(parent_dir(&out))
 }
 
-/// Writes a directory unless another run has just done so.
+/// Moves the old directory aside and the new one in; the old one comes back when that fails.
+fn replace_in_two_steps(staged: TempDir, out: &Path) -> Result<(), PublishError> {
+    let dir = parent_dir(out);
+    let aside = Builder::new().prefix(".muster-").tempdir_in(dir);
+    let aside = aside.map_err(failed("create a directory in", dir))?;
+    let old = aside.path().join("old");
+    fs::rename(out, &old).map_err(failed("move aside", out))?;
+    if let Err(error) = settle(staged, out) {
+        fs::rename(&old, out).map_err(failed("bring back", out))?;
+        return Err(error);
+    }
+    aside.close().map_err(failed("remove the old", out))
+}
+
+/// Writes a directory, removing what has its name.
 pub(crate) fn publish_new_dir(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
     if out.exists() {
         // Not whole, or of another version: whoever reads it has decided not to.
@@ -136,6 +155,28 @@ mod tests {
         assert_eq!(names(&out), [MANIFEST_FILE, "new"]);
         assert_eq!(fs::read(out.join(MANIFEST_FILE)).unwrap(), b"2");
         assert_eq!(names(out.parent().unwrap()), ["media"]);
+    }
+
+    #[test]
+    fn a_link_to_a_media_directory_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+        publish_media(&real, &[(MANIFEST_FILE, b"1")]).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        publish_media(&link, &[(MANIFEST_FILE, b"2")]).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(real.join(MANIFEST_FILE)).unwrap(), b"2");
+        assert_eq!(names(dir.path()), ["link", "real"]);
+    }
+
+    #[test]
+    fn a_file_system_that_cannot_exchange_still_gets_the_new_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("media");
+        publish_media(&out, &[(MANIFEST_FILE, b"1"), ("old", b"")]).unwrap();
+        replace_in_two_steps(stage(&out, &[(MANIFEST_FILE, b"2")]).unwrap(), &out).unwrap();
+        assert_eq!(names(&out), [MANIFEST_FILE]);
+        assert_eq!(names(dir.path()), ["media"]);
     }
 
     #[test]
