@@ -82,7 +82,9 @@ pub(super) enum Step {
     Ask(Asker),
     /// Put this lease on the link.
     Apply { index: u32, lease: Lease, metric: u32 },
-    /// Stop the DHCP client, if any, and take addresses off.
+    /// Stop the DHCP client, if any.
+    Stop { index: u32 },
+    /// Take every address off.
     Clear { index: u32, name: String },
     /// Tell whoever listens.
     Tell(NetEvent),
@@ -185,10 +187,13 @@ impl Planner {
         self.leased(index, lease)
     }
 
-    /// Takes in a lease: the steps put it on its link.
+    /// Takes in a lease: the steps put it on its link. A lease that comes after the carrier went
+    /// is for nobody.
     pub(super) fn leased(&mut self, index: u32, lease: Lease) -> Vec<Step> {
         let next_metric = &mut self.next_metric;
-        let Some(known) = self.links.get_mut(&index) else { return Vec::new() };
+        let Some(known) = self.links.get_mut(&index).filter(|known| known.is_configured()) else {
+            return Vec::new();
+        };
         let metric = *known.metric.get_or_insert_with(|| {
             let metric = *next_metric;
             *next_metric = next_metric.saturating_add(100);
@@ -236,7 +241,8 @@ impl Planner {
     pub(super) fn removed(&mut self, index: u32) -> Vec<Step> {
         let mut steps = self.release(index);
         self.links.remove(&index);
-        steps.retain(|step| !matches!(step, Step::Tell(NetEvent::LinkDown { .. })));
+        // Its addresses went with it.
+        steps.retain(|step| !matches!(step, Step::Clear { .. }));
         steps
     }
 
@@ -251,7 +257,7 @@ impl Planner {
         known.problem = None;
         let name = known.name.clone();
         let lost = known.lease.take();
-        let mut steps = vec![Step::Clear { index, name: name.clone() }];
+        let mut steps = vec![Step::Stop { index }, Step::Clear { index, name: name.clone() }];
         steps.extend(
             lost.map(|lease| Step::Tell(NetEvent::Lost { link: name.clone(), address: lease.address })),
         );
@@ -315,8 +321,15 @@ impl Known {
         }
     }
 
+    fn is_configured(&self) -> bool {
+        match self.phase {
+            Phase::Active | Phase::Fading { .. } => true,
+            Phase::NoCarrier | Phase::Refused { .. } => false,
+        }
+    }
+
     fn status(&self) -> (u32, LinkStatus) {
-        let has_carrier = matches!(self.phase, Phase::Active | Phase::Fading { .. });
+        let has_carrier = self.is_configured();
         let metric = self.lease.as_ref().and(self.metric).unwrap_or(u32::MAX);
         let status = LinkStatus {
             name: self.name.clone(),
@@ -378,6 +391,7 @@ mod tests {
             Step::SetUp { name, .. } => format!("set up {name}"),
             Step::Ask(asker) => format!("ask {}", asker.name),
             Step::Apply { lease, metric, .. } => format!("apply {} {metric}", lease.address),
+            Step::Stop { index } => format!("stop {index}"),
             Step::Clear { name, .. } => format!("clear {name}"),
             Step::Tell(NetEvent::LinkFound { link, .. }) => format!("found {link}"),
             Step::Tell(NetEvent::LinkUp { link }) => format!("up {link}"),
@@ -427,8 +441,22 @@ mod tests {
 
         planner.observe(&seen(1, true, false), "", now);
         assert_eq!(planner.next_due(), Some(now + FADING));
-        assert_eq!(words(&planner.due(now + FADING)), ["clear eth1", "lost eth1", "down eth1"]);
+        assert_eq!(words(&planner.due(now + FADING)), ["stop 1", "clear eth1", "lost eth1", "down eth1"]);
         assert_eq!(words(&planner.observe(&seen(1, true, true), "", now)), ["up eth1", "ask eth1"]);
+    }
+
+    #[test]
+    fn lease_that_comes_too_late_is_for_nobody() {
+        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        planner.observe(&seen(1, true, true), "", now);
+        planner.observe(&seen(1, true, false), "", now);
+        planner.due(now + FADING);
+        assert!(planner.leased(1, lease(1)).is_empty(), "its carrier is gone");
+        planner.observe(&seen(1, true, true), "", now);
+        planner.applied(1, &lease(1));
+        assert_eq!(words(&planner.removed(1)), ["stop 1", "lost eth1", "down eth1"]);
+        assert!(planner.leased(1, lease(1)).is_empty(), "the link itself is gone");
+        assert!(planner.removed(1).is_empty() && planner.expired(1).is_empty());
     }
 
     #[test]

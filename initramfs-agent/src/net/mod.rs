@@ -16,13 +16,14 @@ pub(crate) use address::ApplyError;
 pub(crate) use dhcp::DhcpProblem;
 pub(crate) use lease::Lease;
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use link::{Planner, Sighting, Step};
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::LinkMessage;
 use protocol::cmdline::NetSpec;
 use protocol::ids::MacAddr;
 use resolve::Dns;
-use rtnetlink::packet_core::NetlinkPayload;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
 use std::collections::HashMap;
 use std::fmt;
@@ -145,12 +146,16 @@ impl Status {
     pub(crate) fn dns(&self) -> Dns {
         let mut dns = Dns::default();
         for lease in self.links.iter().filter_map(|link| link.lease.as_ref()) {
-            dns.servers.extend(
-                lease.dns.iter().filter(|server| !dns.servers.contains(server)).copied().collect::<Vec<_>>(),
-            );
-            dns.search.extend(
-                lease.search.iter().filter(|name| !dns.search.contains(name)).cloned().collect::<Vec<_>>(),
-            );
+            for server in &lease.dns {
+                if !dns.servers.contains(server) {
+                    dns.servers.push(*server);
+                }
+            }
+            for domain in &lease.search {
+                if !dns.search.contains(domain) {
+                    dns.search.push(domain.clone());
+                }
+            }
         }
         dns
     }
@@ -247,9 +252,8 @@ impl Network {
     }
 }
 
-/// Messages of the kernel.
-type Messages =
-    futures_util::stream::BoxStream<'static, rtnetlink::packet_core::NetlinkMessage<RouteNetlinkMessage>>;
+/// A message of the kernel and who sent it.
+type Message = (NetlinkMessage<RouteNetlinkMessage>, rtnetlink::sys::SocketAddr);
 
 /// Does what the planner decides.
 struct Runner {
@@ -272,19 +276,15 @@ impl Drop for Runner {
 impl Runner {
     async fn run(
         mut self,
-        messages: impl futures_util::Stream<
-            Item = (rtnetlink::packet_core::NetlinkMessage<RouteNetlinkMessage>, rtnetlink::sys::SocketAddr),
-        > + Send
-        + 'static,
+        mut messages: impl Stream<Item = Message> + Unpin,
         mut reports: mpsc::Receiver<(u32, dhcp::Report)>,
     ) {
-        let mut messages: Messages = messages.map(|(message, _)| message).boxed();
         let mut look = tokio::time::interval(LOOK_AGAIN);
         loop {
             let due = self.planner.next_due();
             let steps = tokio::select! {
                 message = messages.next() => match message {
-                    Some(message) => self.hear(message.payload),
+                    Some((message, _sender)) => self.hear(message.payload),
                     // The connection is gone, and with it the runtime.
                     None => return,
                 },
@@ -308,7 +308,7 @@ impl Runner {
         Vec::new()
     }
 
-    fn see(&mut self, message: &netlink_packet_route::link::LinkMessage) -> Vec<Step> {
+    fn see(&mut self, message: &LinkMessage) -> Vec<Step> {
         let Some(seen) = Sighting::read(message) else { return Vec::new() };
         let driver = driver_of(&seen.name);
         self.planner.observe(&seen, &driver, Instant::now())
@@ -362,12 +362,12 @@ impl Runner {
                     }
                 }
                 Step::Apply { index, lease, metric } => self.apply(index, lease, metric).await,
-                Step::Clear { index, name } => {
+                Step::Stop { index } => {
                     if let Some(client) = self.clients.remove(&index) {
                         client.abort();
                     }
-                    // A link that is gone has no addresses either; anything else shows up as a
-                    // route that does not work, and the lease that follows replaces it.
+                }
+                Step::Clear { index, name } => {
                     if let Err(error) = address::withdraw(&self.handle, index, &name, None).await {
                         self.problem(index, &name, error.into()).await;
                     }
