@@ -41,7 +41,7 @@ impl App {
         let found = self.guess(actor, code, None).await?;
         let row = AuditRow::new(AuditKind::LookupHit, &actor.cause(self.clock.now())).key(found.key);
         self.audit(enrollment_row(row, &found)).await?;
-        self.preview(&found).await
+        self.preview(&found, Dns::Ask).await
     }
 
     /// All waiting machines, without their codes.
@@ -53,7 +53,7 @@ impl App {
         let mut previews = Vec::new();
         for enrollment in self.store.live_enrollments().await? {
             if enrollment.live_code().is_some() {
-                previews.push(self.preview(&enrollment).await?);
+                previews.push(self.preview(&enrollment, Dns::Known).await?);
             }
         }
         Ok(previews)
@@ -104,7 +104,7 @@ impl App {
         attempt: u32,
     ) -> Result<Approval, AppError> {
         let now = self.clock.now();
-        let around = self.surroundings(enrollment, now).await?;
+        let around = self.surroundings(enrollment, now, Dns::Ask).await?;
         let becomes = match wish.merge {
             Some(target) => self.merge_target(target, wish, now).await?,
             None => {
@@ -151,7 +151,7 @@ impl App {
             let (denied, changes) = enrollment.deny(request.reason.as_deref(), earlier, &cause)?;
             match self.store.commit(&changes).await {
                 Ok(_) => {
-                    let preview = self.preview(&denied).await?;
+                    let preview = self.preview(&denied, Dns::Known).await?;
                     self.settled(&denied, &cause.principal).await;
                     return Ok(preview);
                 }
@@ -242,13 +242,18 @@ impl App {
     }
 
     /// What an operator sees of an enrollment.
-    pub(super) async fn preview(&self, enrollment: &Enrollment) -> Result<EnrollmentPreview, AppError> {
+    async fn preview(&self, enrollment: &Enrollment, dns: Dns) -> Result<EnrollmentPreview, AppError> {
         let now = self.clock.now();
-        let around = self.surroundings(enrollment, now).await?;
+        let around = self.surroundings(enrollment, now, dns).await?;
         Ok(preview(enrollment, &around, now))
     }
 
-    async fn surroundings(&self, enrollment: &Enrollment, now: Timestamp) -> Result<Surroundings, AppError> {
+    async fn surroundings(
+        &self,
+        enrollment: &Enrollment,
+        now: Timestamp,
+        dns: Dns,
+    ) -> Result<Surroundings, AppError> {
         let hints = hints(&enrollment.inventory);
         let lookalikes = self.store.lookalikes(&hints).await?;
         let others = lookalikes.into_iter().filter(|machine| machine.key != Some(enrollment.key));
@@ -258,7 +263,10 @@ impl App {
             (found, presence)
         });
         let named = enrollment.inventory.host_name.contains('.');
-        let reverse_dns = if named { None } else { self.reverse_dns.name_of(enrollment.source).await };
+        let reverse_dns = match dns {
+            Dns::Ask if !named => self.reverse_dns.name_of(enrollment.source).await,
+            Dns::Ask | Dns::Known => self.reverse_dns.known(enrollment.source),
+        };
         Ok(Surroundings {
             last_poll: self.liveness.last_poll(enrollment.id).unwrap_or(enrollment.created_at),
             matches: matches.collect(),
@@ -272,7 +280,7 @@ impl App {
         if self.hub.subscribers() == 0 {
             return;
         }
-        match self.preview(enrollment).await {
+        match self.preview(enrollment, Dns::Known).await {
             Ok(preview) => {
                 let key = enrollment.id.to_string();
                 self.publish("enrollments", action, key, principal, &preview);
@@ -289,6 +297,14 @@ impl App {
         }
         self.publish_machine(if existed { "update" } else { "create" }, machine, principal);
     }
+}
+
+/// Whether a name is worth a question to the name server. A list of thousands, or an event on
+/// the way of a machine's call, makes do with what is known.
+#[derive(Clone, Copy)]
+enum Dns {
+    Ask,
+    Known,
 }
 
 /// An approval as the operator asked for it, with every text parsed.

@@ -223,7 +223,7 @@ async fn heartbeats_touch_no_revision(store: Store) {
     assert_eq!(store.last_seen().await.unwrap(), [(one.id, Some(after(4)))]);
 }
 
-async fn relatives_wait_or_were_denied_lately(store: Store) {
+async fn relatives_are_live_or_ended_lately(store: Store) {
     for (number, text) in [(1, "BBBBBB"), (2, "CCCCCC"), (3, "DDDDDD")] {
         let (enrollment, _) = open(number, text, START);
         let mut twin = enrollment.clone();
@@ -240,7 +240,8 @@ async fn relatives_wait_or_were_denied_lately(store: Store) {
     store.commit(&cancelled.cancel(&Cause::system(after(10))).unwrap().1).await.unwrap();
     let ids = |found: Vec<Enrollment>| found.iter().map(|one| one.id.0.as_u128()).collect::<Vec<_>>();
     let hints = hints(&inventory(1));
-    assert_eq!(ids(store.relatives(&hints, after(9)).await.unwrap()), [1, 2]);
+    assert_eq!(ids(store.relatives(&hints, after(9)).await.unwrap()), [1, 2, 3]);
+    assert!(store.relatives(&engine::identity::hints(&inventory(4)), START).await.unwrap().is_empty());
     assert_eq!(ids(store.relatives(&hints, after(10)).await.unwrap()), [1]);
 }
 
@@ -421,7 +422,7 @@ contract! {
     new_hardware_replaces_the_old_hints,
     deleted_machine_is_gone_with_key_name_and_hints,
     heartbeats_touch_no_revision,
-    relatives_wait_or_were_denied_lately,
+    relatives_are_live_or_ended_lately,
     overdue_are_the_old_and_the_uncollected,
     token_registers_no_more_than_it_may,
     record_is_swapped_by_whom_read_it_last,
