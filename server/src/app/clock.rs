@@ -7,9 +7,7 @@
 
 use engine::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-#[cfg(test)]
-use std::time::Duration;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time. Clones share it.
 #[derive(Debug, Clone)]
@@ -55,10 +53,12 @@ impl Clock {
         hand.time = hand.time.plus(by);
     }
 
-    /// Tells no time before `floor` from now on.
-    pub(crate) fn not_before(&self, floor: Timestamp) {
+    /// Tells no time before `floor` from now on. Answers how far behind the clock was.
+    pub(crate) fn not_before(&self, floor: Timestamp) -> Duration {
         let mut hand = self.hand();
+        let behind = floor.since(hand.time);
         hand.time = hand.time.max(floor);
+        behind
     }
 
     fn hand(&self) -> MutexGuard<'_, Hand> {
@@ -80,7 +80,8 @@ mod tests {
     fn clock_never_runs_behind_its_floor_and_keeps_going() {
         let clock = Clock::system();
         let ten_years_on = clock.now().plus(Duration::from_secs(315_360_000));
-        clock.not_before(ten_years_on);
+        assert!(clock.not_before(ten_years_on) > Duration::from_secs(315_000_000));
+        assert_eq!(clock.not_before(Timestamp::EPOCH), Duration::ZERO);
         let first = clock.now();
         assert!(first >= ten_years_on);
         assert!(clock.now() >= first);

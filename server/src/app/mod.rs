@@ -14,6 +14,7 @@ use protocol::event::Event;
 use protocol::rest;
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod actor;
 mod agents;
@@ -43,6 +44,9 @@ pub(crate) use events::Watch;
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
+
+/// A system clock this far behind the last commit is worth a warning.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 
 /// What an operator chose when the server was started.
 #[derive(Debug, Clone)]
@@ -80,7 +84,14 @@ impl App {
         settings: Settings,
         reverse_dns: ReverseDns,
     ) -> Result<Self, StoreError> {
-        clock.not_before(store.time_floor().await?);
+        let behind = clock.not_before(store.time_floor().await?);
+        if behind > CLOCK_TOLERANCE {
+            let seconds = behind.as_secs();
+            tracing::warn!(
+                seconds,
+                "the system's clock is behind the last commit: set it; time goes on from there"
+            );
+        }
         let app = Self {
             store,
             keys,
