@@ -32,6 +32,8 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Lines of a log that a failure shows.
 const SHOWN_LINES: usize = 30;
+/// Debian's libfaketime for programs with threads (package `faketime`).
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 /// Tries to find a port that stays free until the server binds it.
 const PORT_TRIES: usize = 5;
 
@@ -44,6 +46,7 @@ pub struct ServerBuilder {
     database: Option<String>,
     advertise: Vec<String>,
     extra: Vec<String>,
+    movable_clock: bool,
 }
 
 impl ServerBuilder {
@@ -73,6 +76,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn advertise(mut self, url: &str) -> Self {
         self.advertise.push(url.to_owned());
+        self
+    }
+
+    /// Lets [`Server::move_clock`] move the time this server sees.
+    #[must_use]
+    pub fn movable_clock(mut self) -> Self {
+        self.movable_clock = true;
         self
     }
 
@@ -134,6 +144,7 @@ impl Server {
             database: None,
             advertise: Vec::new(),
             extra: Vec::new(),
+            movable_clock: false,
         }
     }
 
@@ -213,6 +224,25 @@ impl Server {
         Operator::login(&self.url(), &self.ca_pem()?, "admin", &self.admin_password()?)
     }
 
+    /// Moves the time this server sees to `seconds` from the real one, forward or back. Its
+    /// monotonic clock, and so its timers, go on as they were.
+    ///
+    /// # Errors
+    /// When it was not built with [`ServerBuilder::movable_clock`].
+    pub fn move_clock(&self, seconds: i64) -> Result<()> {
+        if !self.settings.movable_clock {
+            bail!("this server's clock is the system's");
+        }
+        // Written whole: the server reads it at any moment.
+        let (path, new) = (self.clock_file(), self.folder.join("clock.new"));
+        std::fs::write(&new, format!("{seconds:+}\n")).context("cannot write the server's clock")?;
+        std::fs::rename(&new, &path).context("cannot write the server's clock")
+    }
+
+    fn clock_file(&self) -> PathBuf {
+        self.folder.join("clock")
+    }
+
     /// Its process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
@@ -250,7 +280,11 @@ impl Server {
         }
         let out = self.folder.join("serve.out");
         let seen = std::fs::read(&out).map_or(0, |bytes| bytes.len());
-        let mut process = Spec::new(&self.binary, &self.folder, "serve").args(self.args()).start()?;
+        let mut spec = Spec::new(&self.binary, &self.folder, "serve").args(self.args());
+        if self.settings.movable_clock {
+            spec = self.with_movable_clock(spec)?;
+        }
+        let mut process = spec.start()?;
         let port = wait::until("the server's ready line", READY_WITHIN, || {
             let bytes = std::fs::read(&out).context("cannot read the server's output")?;
             if let Some(port) = ready_port(&String::from_utf8_lossy(bytes.get(seen..).unwrap_or_default())) {
@@ -270,6 +304,20 @@ impl Server {
         }
         self.process = Some(process);
         Ok(())
+    }
+
+    fn with_movable_clock(&self, spec: Spec) -> Result<Spec> {
+        if !Path::new(FAKETIME).is_file() {
+            bail!("{FAKETIME} does not exist: install the package faketime");
+        }
+        if !self.clock_file().exists() {
+            self.move_clock(0)?;
+        }
+        Ok(spec
+            .env("LD_PRELOAD", FAKETIME)
+            .env("FAKETIME_TIMESTAMP_FILE", self.clock_file())
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
     }
 
     fn args(&self) -> Vec<OsString> {

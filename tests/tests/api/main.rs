@@ -1,6 +1,7 @@
 //! The protocol and the REST interface, black box: the real server binary on the loopback,
 //! simulated machines with real proofs, and clients that mean harm. No virtual machine.
 
+mod clock;
 mod codes;
 mod crash;
 mod fixtures;
@@ -27,7 +28,10 @@ struct Site {
 
 impl Site {
     fn start(name: &str) -> Self {
-        let server = Server::builder(name).start().unwrap();
+        Self::of(Server::builder(name).start().unwrap())
+    }
+
+    fn of(server: Server) -> Self {
         let operator = server.operator().unwrap();
         let target = Target::of(&server).unwrap();
         Self { server, operator, target, machines: 0 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use protocol::rest::EnrollmentPreview;
 use tests::media::{Media, Profile};
-use tests::muster::Server;
+use tests::muster::{Server, ServerBuilder};
 use tests::operator::Operator;
 use tests::qemu::Vm;
 
@@ -33,8 +33,12 @@ struct Site {
 
 impl Site {
     fn start(name: &str, profile: Profile) -> Self {
+        Self::of(Server::builder(name), profile)
+    }
+
+    fn of(server: ServerBuilder, profile: Profile) -> Self {
         let media = Media::of(profile).unwrap();
-        let server = Server::builder(name).media(media.folder()).start().unwrap();
+        let server = server.media(media.folder()).start().unwrap();
         let operator = server.operator().unwrap();
         Self { server, operator, media }
     }

@@ -2,6 +2,7 @@
 
 use protocol::agent_api::Origin;
 use tests::media::Profile;
+use tests::muster::Server;
 use tests::qemu::{Boot, Registered, Vm};
 
 use crate::{CODE_WITHIN, Site, code_on_both_consoles};
@@ -51,6 +52,15 @@ fn a_tampered_token_falls_back_to_a_code_and_says_why() {
     let forged = format!("{head}{flipped}{}", &tail[1..]);
     let mut vm = boot("token-tampered", &site, &token.kernel_args.replace(&token.token, &forged));
     shows_a_code_because(&mut vm, &site, "E42");
+}
+
+#[test]
+fn an_expired_token_falls_back_to_a_code_and_says_why() {
+    let site = Site::of(Server::builder("token-expired-server").movable_clock(), Profile::Cloud);
+    let token = site.operator.create_token(600).unwrap();
+    site.server.move_clock(601).unwrap();
+    let mut vm = boot("token-expired", &site, &token.kernel_args);
+    shows_a_code_because(&mut vm, &site, "E40");
 }
 
 #[test]
