@@ -28,6 +28,7 @@ mod info;
 mod machines;
 mod media;
 mod names;
+mod password;
 mod register;
 mod sweep;
 mod tokens;
@@ -68,7 +69,7 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) reverse_dns: ReverseDns,
-    pub(crate) auth: auth::AuthState,
+    pub(crate) passwords: password::Passwords,
 }
 
 impl App {
@@ -101,7 +102,7 @@ impl App {
             clock,
             settings,
             reverse_dns,
-            auth: auth::AuthState::new(),
+            passwords: password::Passwords::new(),
         };
         let now = app.clock.now();
         for enrollment in app.store.live_enrollments().await? {

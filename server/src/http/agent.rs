@@ -21,6 +21,5 @@ pub(crate) async fn heartbeat(
     Wait(wait): Wait,
     call: AgentCall<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, HttpError> {
-    let beat = |wait| http.app.heartbeat(&call.actor, call.body.clone(), wait);
-    Ok(Json(http.hold(wait, beat).await?))
+    Ok(Json(http.hold(http.app.heartbeat(&call.actor, call.body, wait)).await?))
 }

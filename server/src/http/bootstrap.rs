@@ -36,7 +36,7 @@ pub(crate) async fn poll(
     Wait(wait): Wait,
     proven: Proven<Nothing>,
 ) -> AnswerWith<EnrollmentAnswer> {
-    let answer = http.hold(wait, |wait| http.app.poll(&proven.caller, id, wait)).await?;
+    let answer = http.hold(http.app.poll(&proven.caller, id, wait)).await?;
     let status = match answer {
         EnrollmentAnswer::AuthorizationPending(_) => StatusCode::ACCEPTED,
         EnrollmentAnswer::Approved(_) => StatusCode::OK,

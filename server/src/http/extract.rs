@@ -89,12 +89,15 @@ impl FromRequestParts<Http> for Operator {
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
         let caller = Caller::of(&parts.extensions);
+        let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        if changes && is_foreign_page(parts) {
+            return Err(foreign_page());
+        }
         if let Some(login) = by_authorization(parts, http, &caller).await? {
             return Ok(Self { login, session: None });
         }
         let secret = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(|| unauthenticated("log in first"))?;
         let login = http.app.by_session(&secret, caller.origin()).await?;
-        let changes = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         if changes && !(is_same_origin(parts) && has_csrf_token(parts, &http.app.csrf_token(&secret))) {
             return Err(AppError::new(
                 AppErrorKind::Forbidden,
@@ -152,6 +155,11 @@ fn is_same_origin(parts: &Parts) -> bool {
     }
 }
 
+/// Whether a browser says that a page of another site asks.
+fn is_foreign_page(parts: &Parts) -> bool {
+    parts.headers.contains_key(header::ORIGIN) && !is_same_origin(parts)
+}
+
 /// Host and port a request was sent to: HTTP/2's `:authority`, else the `Host` header.
 pub(crate) fn authority(parts: &Parts) -> Option<String> {
     match parts.uri.authority() {
@@ -198,8 +206,7 @@ impl FromRequestParts<Http> for NoForeignPage {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, _http: &Http) -> Result<Self, HttpError> {
-        let foreign = parts.headers.contains_key(header::ORIGIN) && !is_same_origin(parts);
-        if foreign { Err(foreign_page()) } else { Ok(Self) }
+        if is_foreign_page(parts) { Err(foreign_page()) } else { Ok(Self) }
     }
 }
 

@@ -24,7 +24,6 @@ use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// What handlers share.
@@ -45,17 +44,13 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    /// Holds a call's answer for at most `wait`, and not while the server stops: then all that
-    /// wait are let go and answer at once.
-    pub(crate) async fn hold<T, Answer>(
+    /// Waits for a held call, and not while the server stops: then all that wait are let go
+    /// and answer at once.
+    pub(crate) async fn hold<T>(
         &self,
-        wait: Duration,
-        call: impl Fn(Duration) -> Answer,
-    ) -> Result<T, AppError>
-    where
-        Answer: Future<Output = Result<T, AppError>>,
-    {
-        let mut call = std::pin::pin!(call(wait));
+        call: impl Future<Output = Result<T, AppError>>,
+    ) -> Result<T, AppError> {
+        let mut call = std::pin::pin!(call);
         tokio::select! {
             answer = &mut call => answer,
             () = self.stopping.cancelled() => {

@@ -86,6 +86,18 @@ async fn ten_wrong_passwords_close_the_account_for_their_source_only() {
 }
 
 #[tokio::test]
+async fn source_that_tries_many_names_is_held_back_too() {
+    let fixture = start().await;
+    let mut refused = 0;
+    for number in 0..52 {
+        let body = json!({"Username": format!("user{number}"), "Password": "guess"}).to_string();
+        let answer = fixture.call(Fixture::request("POST", "/api/v3/session", &body)).await;
+        refused += u32::from(answer.status == StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert!((1..=2).contains(&refused), "{refused}");
+}
+
+#[tokio::test]
 async fn unknown_name_and_wrong_password_are_answered_alike() {
     let fixture = start().await;
     let mut answers = Vec::new();
@@ -101,10 +113,14 @@ async fn unknown_name_and_wrong_password_are_answered_alike() {
 }
 
 #[tokio::test]
-async fn another_sites_page_cannot_log_anybody_in() {
+async fn another_sites_page_cannot_log_in_or_change_anything() {
     let fixture = start().await;
     let body = json!({"Username": "admin", "Password": fixture.password}).to_string();
     let mut request = Fixture::request("POST", "/api/v3/session", &body);
+    request.headers_mut().insert(header::ORIGIN, "https://evil.test".parse().unwrap());
+    assert_eq!(fixture.call(request).await.status, StatusCode::FORBIDDEN);
+    // Nor use a name and password that a browser remembers.
+    let mut request = fixture.admin("POST", "/api/v3/bootstrap/tokens", r#"{"Lifetime":600}"#);
     request.headers_mut().insert(header::ORIGIN, "https://evil.test".parse().unwrap());
     assert_eq!(fixture.call(request).await.status, StatusCode::FORBIDDEN);
 }
