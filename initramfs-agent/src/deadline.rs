@@ -53,7 +53,7 @@ impl Phase {
 /// A phase that took longer than it may.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("phase {} is not done after {} s, the boot goes on without it", .0.name, .0.limit.as_secs())]
-pub(crate) struct Overdue(Phase);
+pub(crate) struct Overdue(pub(crate) Phase);
 
 #[cfg(test)]
 mod tests {

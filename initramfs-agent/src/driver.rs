@@ -219,8 +219,12 @@ impl Driver {
     fn learn(&mut self, observed: &Observation) {
         match observed {
             Observation::Connected(Ok(peer)) => {
-                self.around.check = Some(self.brief.luggage.identity.fingerprint(&peer.server_id));
-                self.around.server_name = Some(peer.server_id.clone());
+                let check = Some(self.brief.luggage.identity.fingerprint(&peer.server_id));
+                // The same server again keeps the name it gave itself.
+                if check != self.around.check {
+                    self.around.check = check;
+                    self.around.server_name = Some(peer.server_id.clone());
+                }
             }
             Observation::Answered(Ok(Answer::Enrollment(EnrollmentAnswer::AuthorizationPending(
                 pending,

@@ -8,7 +8,7 @@ use crate::api::http::Client;
 use crate::clock::{self, Verdict};
 use crate::console::Console;
 use crate::console::screen::{Facts, Headline, Screen};
-use crate::deadline::{Phase, Uptime};
+use crate::deadline::{Overdue, Phase, Uptime};
 use crate::driver::{Driver, Luggage, News, chain};
 use crate::efivar::KeyStore;
 use crate::identity::Identity;
@@ -20,6 +20,7 @@ use crate::net::{NetEvent, Network, Status};
 use crate::power::{self, Power, Requests};
 use crate::reap::Reaper;
 use crate::uevents::Listener;
+use crate::view::told;
 use protocol::agent_api::Origin;
 use protocol::cmdline::{ConsoleMode, KernelArgs};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 const fn phase(name: &'static str, seconds: u64) -> Phase {
     Phase { name, limit: Duration::from_secs(seconds) }
@@ -265,16 +267,27 @@ impl Boot {
     async fn network(&mut self, settings: &Settings) -> (watch::Receiver<Status>, mpsc::Receiver<NetEvent>) {
         self.enter("network");
         let started = Network::start(settings.net.clone(), None);
-        let Some((network, events)) = self.note(started) else {
+        let Some((network, mut events)) = self.note(started) else {
             // Closed channels: the status stays as it is, no link, and E10 says so.
             return (watch::channel(Status::default()).1, mpsc::channel(1).1);
         };
         let mut status = network.status();
-        let ready =
-            self.phase().bound(async { status.wait_for(|status| status.primary().is_some()).await.is_ok() });
-        if let Err(overdue) = ready.await {
-            // Not a problem to keep in sight: E10 or E12 follow with more to say.
-            self.console.say(self.uptime.now(), &overdue.to_string());
+        let limit = sleep(self.phase().limit);
+        tokio::pin!(limit);
+        loop {
+            tokio::select! {
+                ready = status.wait_for(|status| status.primary().is_some()) => {
+                    // An error is a network task that ended, which the status shows from now on.
+                    drop(ready);
+                    break;
+                }
+                Some(event) = events.recv() => self.console.say(self.uptime.now(), &told(&event)),
+                // Not a problem to keep in sight: E10 or E12 follow with more to say.
+                () = &mut limit => {
+                    self.console.say(self.uptime.now(), &Overdue(self.phase()).to_string());
+                    break;
+                }
+            }
         }
         (network.status(), events)
     }

@@ -153,46 +153,60 @@ impl Client {
 
     /// The server's id on a live connection, made again when the server closed it meanwhile.
     async fn live(&mut self) -> Result<String, ConnectError> {
-        let (server, clock, known) = match &self.open {
-            None => return Err(ConnectError::Unreachable("not connected".to_owned())),
-            Some(open) if !open.requests.is_closed() => return Ok(open.peer.server_id.clone()),
-            Some(open) => (open.server.clone(), open.clock, open.peer.server_id.clone()),
+        match &self.open {
+            None => Err(ConnectError::Unreachable("not connected".to_owned())),
+            Some(open) if !open.requests.is_closed() => Ok(open.peer.server_id.clone()),
+            Some(_) => self.reopen().await,
+        }
+    }
+
+    /// Connects to the same server again. Its id must be the same too.
+    async fn reopen(&mut self) -> Result<String, ConnectError> {
+        let Some(Open { server, clock, peer, .. }) = self.open.take() else {
+            return Err(ConnectError::Unreachable("not connected".to_owned()));
         };
-        let peer = self.open(&server, clock).await?;
-        if peer.server_id != known {
+        let again = self.open(&server, clock).await?;
+        if again.server_id != peer.server_id {
             // Another server of the same CA: the fingerprint differs, so the flow must see it.
             self.open = None;
-            return Err(ConnectError::Unreachable(format!(
-                "{server} is now {}, was {known}",
-                peer.server_id
-            )));
+            let (now, before) = (again.server_id, peer.server_id);
+            return Err(ConnectError::Unreachable(format!("{server} is now {now}, was {before}")));
         }
-        Ok(known)
+        Ok(again.server_id)
     }
 
     /// One exchange. A connection that broke before it carried an answer is tried once more:
     /// every call is idempotent for the machine's key.
     async fn exchange(&mut self, question: &Question, nonce: &str) -> Result<Reply, CallError> {
-        let mut again = true;
-        loop {
-            let server_id = self.live().await?;
-            let request = self.request(&server_id, question, nonce)?;
-            let Some(open) = &mut self.open else { continue };
-            let sent = timeout(CALL_LIMIT + question.wait, open.requests.send_request(request)).await;
-            let lost = |what: String| CallError::Connection(ConnectError::Unreachable(what));
-            let response = match sent {
-                Err(_) => {
-                    self.open = None;
-                    return Err(lost(format!("{server_id} does not answer")));
-                }
-                Ok(Err(error)) if again && (error.is_canceled() || error.is_incomplete_message()) => {
-                    again = false;
-                    continue;
-                }
-                Ok(Err(error)) => return Err(lost(format!("{server_id} broke off: {error}"))),
-                Ok(Ok(response)) => response,
-            };
-            return self.read(response).await;
+        let server_id = self.live().await?;
+        let response = match self.send_once(&server_id, question, nonce).await? {
+            Some(response) => response,
+            None => {
+                self.reopen().await?;
+                let again = self.send_once(&server_id, question, nonce).await?;
+                again.ok_or_else(|| lost(format!("{server_id} closes every connection")))?
+            }
+        };
+        self.read(response).await
+    }
+
+    /// Sends and waits for the head of the answer; `None` when the connection was gone.
+    async fn send_once(
+        &mut self,
+        server_id: &str,
+        question: &Question,
+        nonce: &str,
+    ) -> Result<Option<Response<Incoming>>, CallError> {
+        let request = self.request(server_id, question, nonce)?;
+        let Some(open) = &mut self.open else { return Ok(None) };
+        match timeout(CALL_LIMIT + question.wait, open.requests.send_request(request)).await {
+            Err(_) => {
+                self.open = None;
+                Err(lost(format!("{server_id} does not answer")))
+            }
+            Ok(Err(error)) if error.is_canceled() || error.is_incomplete_message() => Ok(None),
+            Ok(Err(error)) => Err(lost(format!("{server_id} broke off: {error}"))),
+            Ok(Ok(response)) => Ok(Some(response)),
         }
     }
 
@@ -236,7 +250,7 @@ impl Client {
             }
             Err(_) => {
                 self.open = None;
-                Err(CallError::Connection(ConnectError::Unreachable("the answer stopped halfway".to_owned())))
+                Err(lost("the answer stopped halfway".to_owned()))
             }
         }
     }
@@ -318,6 +332,10 @@ impl Client {
         }
         Ok(Answer::Enrollment(answer))
     }
+}
+
+fn lost(what: String) -> CallError {
+    CallError::Connection(ConnectError::Unreachable(what))
 }
 
 fn question(path: &str, body: &impl Serialize) -> Result<Question, CallError> {

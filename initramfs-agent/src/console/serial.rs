@@ -68,12 +68,12 @@ impl Announcer {
             lines.extend(milestone(now, "network", &text));
             self.addresses.clone_from(&facts.addresses);
         }
-        let server = facts.server_name.clone().filter(|_| facts.trusted);
-        if server.is_some() && server != self.server {
-            let name = server.as_deref().unwrap_or_default();
+        // Once for each address: a connection that is made again is no news.
+        if facts.trusted && facts.server_url != self.server {
+            let name = facts.server_name.as_deref().unwrap_or_default();
             let url = facts.server_url.as_deref().unwrap_or_default();
             lines.extend(milestone(now, "server", &format!("{name} (pin OK) {url}")));
-            self.server = server;
+            self.server.clone_from(&facts.server_url);
         }
     }
 

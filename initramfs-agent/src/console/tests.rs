@@ -99,6 +99,7 @@ fn troubles() -> Vec<(&'static str, Screen)> {
             in_trouble(Fault::Protocol { message: "this server speaks 2 to 3".to_owned() }, Some(60)),
         ),
         ("e24-refused", in_trouble(Fault::NotUnderstood { message: message() }, Some(5))),
+        ("e25-forgotten", in_trouble(Fault::Forgotten { message: message() }, Some(1))),
         ("e31-busy", in_trouble(Fault::Busy { message: message() }, Some(40))),
     ]
 }

@@ -52,6 +52,11 @@ pub(crate) enum Fault {
         /// The server's sentence, or what was wrong with its answer.
         message: String,
     },
+    /// E25: the server does not know this machine any more.
+    Forgotten {
+        /// The server's sentence.
+        message: String,
+    },
     /// E30: an operator said no.
     Denied {
         /// The server's sentence.
@@ -86,6 +91,7 @@ impl Fault {
             Self::CertificateTime { .. } => "E22",
             Self::Protocol { .. } => "E23",
             Self::NotUnderstood { .. } => "E24",
+            Self::Forgotten { .. } => "E25",
             Self::Denied { .. } => "E30",
             Self::Busy { .. } => "E31",
             Self::TokenExpired => "E40",
@@ -126,6 +132,7 @@ impl Fault {
             }
             Self::Protocol { .. } => "Download a medium that matches the server's version.",
             Self::NotUnderstood { .. } => "Look into the server's log. Trying again by itself.",
+            Self::Forgotten { .. } => "Nothing to do: the machine asks anew by itself.",
             Self::Denied { .. } => "Press R to ask again once the wait is over.",
             Self::Busy { .. } => "Nothing to do: the machine asks again by itself.",
             Self::TokenExpired | Self::TokenRefused { .. } => {
@@ -138,6 +145,28 @@ impl Fault {
         }
     }
 
+    /// Whether a connection that stands shows that it is over.
+    pub(crate) fn is_of_connecting(&self) -> bool {
+        match self {
+            Self::NameNotResolved { .. }
+            | Self::Unreachable { .. }
+            | Self::PinMismatch { .. }
+            | Self::CertificateTime { .. } => true,
+            Self::NoLink
+            | Self::NotPersonalised
+            | Self::NoAddress
+            | Self::NoPins
+            | Self::Protocol { .. }
+            | Self::NotUnderstood { .. }
+            | Self::Forgotten { .. }
+            | Self::Denied { .. }
+            | Self::Busy { .. }
+            | Self::TokenExpired
+            | Self::TokenCut
+            | Self::TokenRefused { .. } => false,
+        }
+    }
+
     /// How much a fault tells, when several servers failed in different ways: an impostor
     /// is worth more attention than a timeout.
     pub(crate) fn gravity(&self) -> u8 {
@@ -146,7 +175,7 @@ impl Fault {
             Self::Protocol { .. } => 5,
             Self::CertificateTime { .. } => 4,
             Self::Busy { .. } | Self::Denied { .. } => 3,
-            Self::NotUnderstood { .. } => 2,
+            Self::NotUnderstood { .. } | Self::Forgotten { .. } => 2,
             Self::NameNotResolved { .. } => 1,
             Self::Unreachable { .. }
             | Self::NoLink
@@ -183,6 +212,7 @@ impl fmt::Display for Fault {
                 protocol::ProtocolVersion::CURRENT
             ),
             Self::NotUnderstood { message } => write!(f, "the server refused: {message}"),
+            Self::Forgotten { message } => write!(f, "not registered any more: {message}"),
             Self::Denied { message } => write!(f, "denied: {message}"),
             Self::Busy { message } => write!(f, "the server takes no more machines now: {message}"),
             Self::TokenExpired => f.write_str("the bootstrap token expired, showing a code instead"),
@@ -222,6 +252,7 @@ mod tests {
             Fault::CertificateTime { cause: text() },
             Fault::Protocol { message: text() },
             Fault::NotUnderstood { message: text() },
+            Fault::Forgotten { message: text() },
             Fault::Denied { message: text() },
             Fault::Busy { message: text() },
             Fault::TokenExpired,
@@ -241,7 +272,7 @@ mod tests {
     #[test]
     fn codes_are_stable() {
         let codes: Vec<&str> = each().iter().map(Fault::code).collect();
-        assert_eq!(codes.join(" "), "E10 E11 E12 E13 E20 E21 E21 E22 E23 E24 E30 E31 E40 E41 E42");
+        assert_eq!(codes.join(" "), "E10 E11 E12 E13 E20 E21 E21 E22 E23 E24 E25 E30 E31 E40 E41 E42");
     }
 
     #[test]

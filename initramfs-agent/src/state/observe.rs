@@ -58,6 +58,7 @@ impl Flow {
                 if let Some(cause) = &peer.time_problem {
                     self.note(Fault::CertificateTime { cause: cause.clone() });
                 }
+                self.trouble.take_if(|fault| fault.is_of_connecting());
                 self.link = Link::Up { server, peer };
             }
             Err(error) => {
@@ -309,7 +310,7 @@ impl Flow {
 
     /// Back to asking, after a pause that grows while nothing succeeds.
     fn start_over(&mut self, now: Duration, random: u64, message: String) {
-        self.trouble = Some(Fault::NotUnderstood { message });
+        self.trouble = Some(Fault::Forgotten { message });
         let pause = retry::pause(self.attempt, random);
         self.attempt = self.attempt.saturating_add(1);
         self.stage = Stage::Ask { at: now + pause };

@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
@@ -26,6 +27,7 @@ struct Seen {
     proof: ReceivedProof,
 }
 
+/// What a request is answered; an answer of status 204 is held for ever.
 type Script = fn(&Seen) -> Response<Full<Bytes>>;
 
 /// A server on a loopback port: what it saw, and how many connections got past TLS.
@@ -37,6 +39,8 @@ struct Server {
     names: Arc<Mutex<Vec<Option<String>>>>,
     /// Requests after which a connection is closed.
     per_connection: Arc<AtomicUsize>,
+    /// Told of each request.
+    arrived: Arc<Notify>,
 }
 
 fn reply(status: u16, body: &str) -> Response<Full<Bytes>> {
@@ -64,9 +68,11 @@ impl Server {
             failed: Arc::default(),
             names: Arc::default(),
             per_connection: Arc::new(AtomicUsize::new(usize::MAX)),
+            arrived: Arc::default(),
         };
         let (seen, shaken, failed) = (this.seen.clone(), this.shaken.clone(), this.failed.clone());
         let (names, per_connection) = (this.names.clone(), this.per_connection.clone());
+        let arrived = this.arrived.clone();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             loop {
@@ -81,11 +87,11 @@ impl Server {
                 shaken.fetch_add(1, Ordering::SeqCst);
                 names.lock().unwrap().push(stream.get_ref().1.server_name().map(str::to_owned));
                 let (seen, served) = (seen.clone(), AtomicUsize::new(0));
-                let per_connection = per_connection.clone();
+                let (per_connection, arrived) = (per_connection.clone(), arrived.clone());
                 let service = service_fn(move |request: Request<Incoming>| {
                     let last =
                         served.fetch_add(1, Ordering::SeqCst) + 1 >= per_connection.load(Ordering::SeqCst);
-                    let seen = seen.clone();
+                    let (seen, arrived) = (seen.clone(), arrived.clone());
                     async move {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await.unwrap().to_bytes();
@@ -95,6 +101,10 @@ impl Server {
                             Seen { path: head.uri.path().to_owned(), headers: head.headers, body, proof };
                         let mut response = script(&entry);
                         seen.lock().unwrap().push(entry);
+                        arrived.notify_one();
+                        if response.status() == StatusCode::NO_CONTENT {
+                            std::future::pending::<()>().await;
+                        }
                         if last {
                             response.headers_mut().insert("connection", "close".parse().unwrap());
                         }
@@ -210,6 +220,21 @@ async fn a_connection_closed_while_idle_is_made_again() {
     client.send(enroll()).await.unwrap();
     assert_eq!(server.seen().len(), 3);
     assert_eq!(server.shaken.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_held_call_that_is_given_up_does_not_hold_the_next() {
+    let ca = Authority::new();
+    let script: Script = |seen| if seen.path.ends_with("/poll") { reply(204, "") } else { reply(200, "{}") };
+    let server = Server::start(&ca, 2020..=2090, script).await;
+    let mut client = client(vec![ca.pin()]);
+    client.connect(&server.url, ClockTrust::Set).await.unwrap();
+    let id = "4c4c4544-0058-4b10-8032-b7c04f4d3333".parse().unwrap();
+    tokio::select! {
+        answer = client.send(Call::Poll { id, wait: Duration::from_secs(25) }) => panic!("{answer:?}"),
+        () = server.arrived.notified() => {}
+    }
+    assert_eq!(client.send(Call::Cancel(id)).await, Ok(Answer::Cancelled));
 }
 
 #[tokio::test]
