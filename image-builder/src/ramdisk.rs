@@ -23,8 +23,9 @@ const DIRECTORIES: &[(&str, u32)] = &[
     ("sys", 0o555),
     ("tmp", 0o1777),
 ];
-/// Major and minor number of `/dev/console`.
-const CONSOLE: (u32, u32) = (5, 1);
+/// Devices that must be there before the agent mounts `/dev`: path, mode, major and minor number. The kernel
+/// opens the console for init; without a console, Rust's runtime opens `/dev/null` in its place or aborts.
+const DEVICES: &[(&str, u32, u32, u32)] = &[("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)];
 const PROGRAM: u32 = 0o755;
 
 /// Why the ramdisk cannot be made.
@@ -44,8 +45,9 @@ pub(crate) fn build(agent: &[u8], busybox: &[u8], kernel: &Kernel) -> Result<Vec
     for (path, permissions) in DIRECTORIES {
         base.directory(path, *permissions)?;
     }
-    let (major, minor) = CONSOLE;
-    base.char_device("dev/console", 0o600, major, minor)?;
+    for (path, permissions, major, minor) in DEVICES {
+        base.char_device(path, *permissions, *major, *minor)?;
+    }
     base.file("init", PROGRAM, agent)?;
     base.file("bin/busybox", PROGRAM, busybox)?;
     base.symlink("bin/sh", "busybox")?;
