@@ -108,6 +108,11 @@ pub(crate) async fn for_operators(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let Some(refused) = response.extensions_mut().remove::<HttpError>() else { return response };
     tell_log(&refused.error, &request_id);
+    tell_operator(&refused, method)
+}
+
+/// A refusal as `ErrorBody`.
+pub(crate) fn tell_operator(refused: &HttpError, method: String) -> Response {
     let status = refused.operator_status();
     let kind = if refused.status.is_some() { method } else { refused.error.kind.word().to_owned() };
     let (model, key) = refused.error.object.clone().unwrap_or_default();

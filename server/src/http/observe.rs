@@ -3,9 +3,10 @@
 //! those may hold secrets.
 
 use super::Http;
+use super::error::{HttpError, tell_operator};
 use crate::listener::Peer;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use protocol::token::redact;
@@ -19,6 +20,8 @@ const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 const LOG: &str = "muster::access";
 /// Longest path of no route that the log shows, in characters.
 const MAX_LOGGED_PATH: usize = 120;
+/// Longest path and query, in bytes (`spec/security.md` 6).
+const MAX_URI: usize = 4_096;
 /// For everything that is no page: nothing may be loaded or framed.
 pub(crate) const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'";
 
@@ -47,7 +50,13 @@ pub(crate) async fn observe(State(http): State<Http>, mut request: Request, next
     let source = request.extensions().get::<Peer>().map(|peer| peer.address);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let shown = route.clone().unwrap_or_else(|| shown_path(request.uri().path()));
-    let mut response = next.run(request).await;
+    let too_long = request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI);
+    let mut response = if too_long {
+        let refused = HttpError::of_http(StatusCode::URI_TOO_LONG, "the address has more than 4,096 bytes");
+        tell_operator(&refused, method.to_string())
+    } else {
+        next.run(request).await
+    };
     let took = began.elapsed();
     let status = response.status().as_u16();
     http.metrics.count(route.as_deref().unwrap_or("none"), method.as_str(), status, took);

@@ -136,6 +136,7 @@ async fn public_routes_answer_everybody_and_none_shows_a_secret() {
 #[tokio::test]
 async fn what_is_no_route_is_told_in_json_with_every_header() {
     let fixture = start().await;
+    let long = format!("/healthz?{}", "a".repeat(4_096));
     let cases = [
         ("GET", "/api/v3/nothing", 404),
         ("POST", "/", 405),
@@ -143,6 +144,7 @@ async fn what_is_no_route_is_told_in_json_with_every_header() {
         ("GET", "/media/", 404),
         ("GET", "/assets/missing.js", 404),
         ("POST", "/somewhere", 404),
+        ("GET", long.as_str(), 414),
     ];
     for (method, path, code) in cases {
         let answer = fixture.call(Fixture::request(method, path, "")).await;
