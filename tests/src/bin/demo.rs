@@ -6,6 +6,7 @@
 //! (`demo --attended`), it shows the machine's console and leaves the rest to the person at the
 //! dashboard, until Ctrl-C.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -18,6 +19,7 @@ use protocol::rest::{Machine, ProvisionState};
 use tests::media::{Media, Profile};
 use tests::muster::Server;
 use tests::output;
+use tests::process::{Process, Spec};
 use tests::qemu::{Accel, Boot, Firmware, Vm, accel};
 
 /// Longest way from power-on to a code: translated instructions on a busy computer.
@@ -26,6 +28,9 @@ const CODE_WITHIN: Duration = Duration::from_secs(300);
 const REGISTERED_WITHIN: Duration = Duration::from_secs(60);
 /// Pause between two looks at the console.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Milestones of the agent that the timeline shows, and what it calls them.
+const MILESTONES: [(&str, &str); 4] =
+    [("init", "/init"), ("modules", "drivers"), ("network", "network"), ("code", "code")];
 const OVMF: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 
 fn main() -> ExitCode {
@@ -80,9 +85,10 @@ fn demo() -> Result<()> {
     let mut timeline = Timeline::new(vm.started());
 
     let code = vm.wait_for_code(CODE_WITHIN)?;
-    timeline.mark("code on the console", &code.to_string());
     timeline.read_console(vm.lines()?);
+    tell(&format!("the console shows the code {code}"))?;
     let operator = server.operator()?;
+    let heard = listen(&server)?;
     let fingerprint = operator.lookup(&code.to_string())?.fingerprint.to_string();
     let approved = approve(&server, &code.to_string(), &fingerprint)?;
     timeline.mark("approved", "muster bootstrap approve");
@@ -106,6 +112,11 @@ fn demo() -> Result<()> {
         Ok(machine.online.then_some(()))
     })?;
     timeline.mark("online", "Discovery mode");
+    let event = format!("\"{}\"", approved.uuid);
+    tests::wait::until("the registration among the events", REGISTERED_WITHIN, || {
+        let events = std::fs::read_to_string(heard.stdout()).context("cannot read the events")?;
+        Ok(events.contains(&event).then_some(()))
+    })?;
     tell(&timeline.draw())?;
     tell(&format!("\nscreenshot: {}", vm.save_screenshot("registered")?.display()))?;
     tell("The demo ends in Discovery mode: provisioning comes with a later version.")?;
@@ -113,14 +124,30 @@ fn demo() -> Result<()> {
     server.stop()
 }
 
+/// `muster events` in the background, once it hears.
+fn listen(server: &Server) -> Result<Process> {
+    let spec =
+        Spec::new(&output::muster_binary()?, server.folder(), "events").args(["events", "machines.*.*"]);
+    let process =
+        as_admin(server)?.into_iter().fold(spec, |spec, (key, value)| spec.env(key, value)).start()?;
+    Ok(process)
+}
+
+/// The environment by which `muster` speaks to this server.
+fn as_admin(server: &Server) -> Result<[(&'static str, OsString); 4]> {
+    Ok([
+        ("MUSTER_ENDPOINT", server.url().into()),
+        ("MUSTER_CA", server.ca_file().into()),
+        ("MUSTER_USERNAME", "admin".into()),
+        ("MUSTER_PASSWORD", server.admin_password()?.into()),
+    ])
+}
+
 /// Approves with the command line, as a person at a terminal would.
 fn approve(server: &Server, code: &str, fingerprint: &str) -> Result<Machine> {
     let output = Command::new(output::muster_binary()?)
         .args(["bootstrap", "approve", code, "--fingerprint", fingerprint, "-o", "json"])
-        .env("MUSTER_ENDPOINT", server.url())
-        .env("MUSTER_CA", server.ca_file())
-        .env("MUSTER_USERNAME", "admin")
-        .env("MUSTER_PASSWORD", server.admin_password()?)
+        .envs(as_admin(server)?)
         .output()
         .context("muster did not start")?;
     if !output.status.success() {
@@ -213,23 +240,24 @@ impl Timeline {
     }
 
     /// Places the agent's milestones, `[  3.41] network: ...` in seconds since the kernel began,
-    /// on the wall clock: the code was printed last, so its two times give the difference.
+    /// on the wall clock: that of the code gives the difference.
     fn read_console(&mut self, lines: &[String]) {
-        let stamped: Vec<(Duration, &str)> = lines.iter().filter_map(|line| milestone(line)).collect();
-        let (Some(code), Some((last, _))) = (self.marks.last().map(|mark| mark.at), stamped.last()) else {
-            return;
-        };
-        let kernel = code.saturating_sub(*last);
-        let mut marks = vec![Mark {
-            at: kernel,
-            what: "kernel".to_owned(),
-            detail: "firmware and boot loader are done".to_owned(),
-        }];
-        marks.extend(stamped.iter().map(|(at, text)| {
-            let (what, detail) = text.split_once(": ").unwrap_or((text, ""));
-            Mark { at: kernel + *at, what: what.to_owned(), detail: detail.to_owned() }
-        }));
-        self.marks.splice(0..0, marks);
+        let found: Vec<(Duration, &str, &str)> = lines.iter().filter_map(|line| milestone(line)).collect();
+        let Some((code, _, _)) = found.iter().find(|(_, name, _)| *name == "code") else { return };
+        let kernel = self.begun.elapsed().saturating_sub(*code);
+        let firmware =
+            Mark { at: Duration::ZERO, what: "firmware".to_owned(), detail: "power on".to_owned() };
+        let detail = "firmware and boot loader are done".to_owned();
+        self.marks.extend([firmware, Mark { at: kernel, what: "kernel".to_owned(), detail }]);
+        for (name, what) in MILESTONES {
+            if let Some((at, _, detail)) = found.iter().find(|(_, known, _)| *known == name) {
+                self.marks.push(Mark {
+                    at: kernel + *at,
+                    what: what.to_owned(),
+                    detail: (*detail).to_owned(),
+                });
+            }
+        }
     }
 
     fn draw(&self) -> String {
@@ -244,12 +272,13 @@ impl Timeline {
     }
 }
 
-/// Reads `[  3.41] network: eth0 10.0.2.15/24`.
-fn milestone(line: &str) -> Option<(Duration, &str)> {
+/// Reads `[  3.41] network: 10.0.2.15/24 (eth0)`; other lines of the console are no milestones.
+fn milestone(line: &str) -> Option<(Duration, &str, &str)> {
     let (seconds, text) = line.strip_prefix('[')?.split_once("] ")?;
+    let (name, detail) = text.trim_end().split_once(": ")?;
     let seconds: f64 = seconds.trim().parse().ok()?;
-    (seconds.is_finite() && seconds >= 0.0)
-        .then(|| (Duration::from_secs_f64(seconds.min(1e6)), text.trim_end()))
+    let at = Duration::try_from_secs_f64(seconds).ok()?;
+    Some((at, name, detail))
 }
 
 #[cfg(test)]
@@ -259,26 +288,24 @@ mod tests_of_the_timeline {
     #[test]
     fn milestones_are_read_off_the_console() {
         assert_eq!(
-            milestone("[  3.41] network: eth0 10.0.2.15/24"),
-            Some((Duration::from_millis(3_410), "network: eth0 10.0.2.15/24"))
+            milestone("[  3.41] network: 10.0.2.15/24 (eth0)"),
+            Some((Duration::from_millis(3_410), "network", "10.0.2.15/24 (eth0)"))
         );
-        for line in ["", "[x] a", "[3.41]", "Bootstrap code: K7P-3XB", "[-1] a"] {
+        for line in
+            ["", "[x] a: b", "[3.41]", "[  3.41] phase network (6/7)", "Bootstrap code: K7P-3XB", "[-1] a: b"]
+        {
             assert_eq!(milestone(line), None, "{line}");
         }
     }
 
     #[test]
     fn the_agents_clock_is_laid_on_the_wall_clock() {
-        let mut timeline = Timeline::new(Instant::now());
-        timeline.marks.push(Mark {
-            at: Duration::from_secs(12),
-            what: "code on the console".into(),
-            detail: String::new(),
-        });
+        let begun = Instant::now().checked_sub(Duration::from_secs(12)).unwrap();
+        let mut timeline = Timeline::new(begun);
         timeline.read_console(&["[  2.00] init: 0.1.0".to_owned(), "[  5.00] code: shown".to_owned()]);
         let told: Vec<_> =
             timeline.marks.iter().map(|mark| (mark.at.as_secs(), mark.what.as_str())).collect();
-        assert_eq!(told, [(7, "kernel"), (9, "init"), (12, "code"), (12, "code on the console")]);
-        assert!(timeline.draw().contains("    12.0       0.0  code on the console"), "{}", timeline.draw());
+        assert_eq!(told, [(0, "firmware"), (7, "kernel"), (9, "/init"), (12, "code")]);
+        assert!(timeline.draw().contains("    12.0       3.0  code"), "{}", timeline.draw());
     }
 }

@@ -1,0 +1,184 @@
+//! The commands against the real server: `muster serve` on a free loopback port.
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
+
+/// A server with a data directory of its own; stopped when dropped.
+struct Server {
+    process: Child,
+    folder: TempDir,
+    url: String,
+}
+
+/// How a command ended and what it wrote.
+struct Told {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new(MUSTER)
+            .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--data-dir"])
+            .arg(folder.path().join("data"))
+            .env("MUSTER_LOG", "error")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let url = line.trim().strip_prefix("ready ").expect("the ready line").to_owned();
+        Self { process, folder, url }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn password(&self) -> String {
+        std::fs::read_to_string(self.file("data/admin-password")).unwrap().trim().to_owned()
+    }
+
+    /// Runs a command with a home of this server's own; `input` is its standard input.
+    fn run(&self, args: &[&str], env: &[(&str, &str)], input: &str) -> Told {
+        let mut child = Command::new(MUSTER)
+            .args(args)
+            .env_clear()
+            .env("HOME", self.file("home"))
+            .envs(env.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Told { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+    }
+
+    fn log_in(&self) -> Told {
+        let ca = self.file("data/ca.pem");
+        let args = ["login", "--endpoint", &self.url, "--ca", ca.to_str().unwrap()];
+        self.run(&args, &[], &format!("{}\n", self.password()))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_login_carries_address_ca_and_token_to_later_commands() {
+    let server = Server::start();
+    let told = server.log_in();
+    assert_eq!(told.code, Some(0), "{}", told.error);
+    assert!(!told.error.contains(&server.password()) && told.out.is_empty(), "{}", told.error);
+    let kept = server.file("home/.config/muster/credentials.json");
+    assert_eq!(std::fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let list = server.run(&["machine", "list", "-o", "json"], &[], "");
+    assert_eq!((list.code, list.out.trim()), (Some(0), "[]"), "{}", list.error);
+    let table = server.run(&["machine", "list"], &[], "");
+    assert!(table.out.starts_with("no machines yet"), "{}", table.out);
+    let yaml = server.run(&["bootstrap", "list", "-o", "yaml"], &[], "");
+    assert_eq!(yaml.out.trim(), "[]");
+}
+
+#[test]
+fn a_token_is_the_rest_object_and_three_menus_to_paste() {
+    let server = Server::start();
+    let ca = server.file("data/ca.pem");
+    let env = [
+        ("MUSTER_ENDPOINT", server.url.as_str()),
+        ("MUSTER_CA", ca.to_str().unwrap()),
+        ("MUSTER_USERNAME", "admin"),
+        ("MUSTER_PASSWORD", &server.password()),
+    ];
+    let told = server.run(&["token", "create", "--lifetime", "1d", "-o", "json"], &env, "");
+    assert_eq!(told.code, Some(0), "{}", told.error);
+    let token: Value = serde_json::from_str(&told.out).unwrap();
+    for key in ["Token", "Id", "ExpiresAt", "KernelArgs"] {
+        assert!(token.get(key).is_some_and(Value::is_string), "{key}: {}", told.out);
+    }
+    let secret = token.get("Token").and_then(Value::as_str).unwrap();
+    let menus = token.get("Menus").and_then(Value::as_object).unwrap();
+    let names: BTreeSet<&str> = menus.keys().map(String::as_str).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["Grub", "Ipxe", "Pxelinux"]);
+    assert!(menus.values().all(|menu| menu.as_str().unwrap().contains(secret)));
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let server = Server::start();
+    let stranger =
+        server.run(&["machine", "list", "--endpoint", &server.url], &[("MUSTER_API_TOKEN", "x")], "");
+    assert_eq!(stranger.code, Some(1));
+    assert!(stranger.error.contains("pass MUSTER_CA=DATA_DIR/ca.pem"), "{}", stranger.error);
+
+    let ca = server.file("data/ca.pem");
+    let args = ["login", "--endpoint", &server.url, "--ca", ca.to_str().unwrap()];
+    let wrong = server.run(&args, &[], "not the password\n");
+    assert_eq!(wrong.code, Some(1));
+    assert!(!server.file("home/.config/muster/credentials.json").exists());
+
+    assert_eq!(server.log_in().code, Some(0));
+    for (args, expected) in [
+        (vec!["bootstrap", "lookup", "K7P-3XB"], "read the code on its console again"),
+        (vec!["bootstrap", "approve", "K7P-3XB", "--yes"], "read the code on its console again"),
+        (vec!["machine", "show", "nobody"], "nobody"),
+        (vec!["machine", "delete", "--yes", "nobody"], "nobody"),
+        (vec!["media", "download", "muster.iso"], "muster:"),
+    ] {
+        let told = server.run(&args, &[], "");
+        assert_eq!(told.code, Some(1), "{args:?}: {}", told.out);
+        assert!(told.error.contains(expected), "{args:?}: {}", told.error);
+        assert_eq!(told.out, "", "{args:?}");
+    }
+}
+
+#[test]
+fn events_are_listened_to_until_the_server_stops() {
+    let mut server = Server::start();
+    assert_eq!(server.log_in().code, Some(0));
+    let mut events = Command::new(MUSTER)
+        .arg("events")
+        .env_clear()
+        .env("HOME", server.file("home"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(events.stderr.take().unwrap()).lines();
+    let listening = told.next().unwrap().unwrap();
+    assert_eq!(listening, format!("listening at {} for machines.*.* enrollments.*.*", server.url));
+    server.process.kill().unwrap();
+    assert_eq!(events.wait().unwrap().code(), Some(1));
+    let last = told.next().unwrap().unwrap();
+    assert!(
+        last.starts_with("muster: the connection broke") || last.contains("ended the connection"),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_second_server_on_the_same_data_is_refused() {
+    let server = Server::start();
+    let data = server.file("data");
+    let told =
+        server.run(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()], &[], "");
+    assert_eq!(told.code, Some(1));
+    assert!(told.error.contains("is in use by another server (process "), "{}", told.error);
+}
