@@ -14,8 +14,8 @@ use protocol::rest::Info;
 
 /// What the dashboard may do: its own files and this server, no script but its own. Styles may
 /// be inline because component libraries position things with them.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const NOT_BUILT: &str = "<!doctype html><title>Muster</title><h1>Muster</h1>\
