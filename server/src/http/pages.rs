@@ -12,14 +12,13 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::rest::Info;
 
-/// What the dashboard may do: its own files and this server, no script but its own. Styles may
-/// be inline because component libraries position things with them.
+/// What the dashboard may do: its own files and this server, nothing inline.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const NOT_BUILT: &str = "<!doctype html><title>Muster</title><h1>Muster</h1>\
-    <p>This server was built without its dashboard. Run <code>make</code> in the source tree, \
+    <p>This server was built without its dashboard. Run <code>make media</code> in the source tree, \
     which builds both. The API, the agents and <code>muster</code> work without it.</p>";
 
 /// A page or file of the dashboard; everything else is nothing.
