@@ -15,6 +15,8 @@ await run(
     const dialog = page.getByRole("alertdialog", { name: `Delete ${env.NAME}?` });
     await shot(page, "delete-1-confirm");
     await dialog.getByRole("button", { name: "Delete machine" }).click();
+    // Rows have no role while a dialog is open, so their absence means nothing before it closes.
+    await or(dialog.waitFor({ state: "detached" }), async () => `the deletion was not answered: ${await alerts(page)}`);
     await or(found.waitFor({ state: "detached" }), async () => `the row of ${env.NAME} is still there: ${await alerts(page)}`);
     await page.reload();
     await page.getByRole("heading", { name: "Machines", exact: true }).waitFor();
