@@ -27,6 +27,10 @@ use vga::{Row, Tint};
 /// Most lines that are kept while no terminal is open yet.
 const MAX_BACKLOG: usize = 64;
 
+/// What stands above the rescue shell: a clean screen with a cursor, and the way to the code.
+const RESCUE: &str = "\u{1b}[2J\u{1b}[H\u{1b}[?25hRescue shell. The bootstrap code is on the second \
+    console: Alt-F2 goes there, Alt-F1 comes back.\r\n";
+
 /// All terminals.
 #[derive(Debug, Default)]
 pub(crate) struct Console {
@@ -53,6 +57,9 @@ impl Console {
         };
         // The rescue shell has tty1 and ttyS0 to itself, as far as keys go.
         let screen = open(if mode.rescue { "tty2" } else { "tty0" }, true);
+        if mode.rescue {
+            open("tty1", false).iter_mut().for_each(|terminal| terminal.draw(RESCUE));
+        }
         self.lines = open("ttyS0", !mode.rescue);
         for name in &mode.terminals {
             self.lines.extend(open(name, true));
