@@ -20,7 +20,7 @@ use tests::media::{Media, Profile};
 use tests::muster::Server;
 use tests::output;
 use tests::process::{Process, Spec};
-use tests::qemu::{Accel, Boot, Firmware, Vm, accel};
+use tests::qemu::{Accel, Boot, Firmware, Vm, VmBuilder, accel};
 
 /// Longest way from power-on to a code: translated instructions on a busy computer.
 const CODE_WITHIN: Duration = Duration::from_secs(300);
@@ -60,7 +60,7 @@ fn tell(line: &str) -> Result<()> {
 }
 
 /// Downloads the server's personalised ISO and powers a machine on with it.
-fn boot(name: &str, server: &Server) -> Result<Vm> {
+fn boot(machine: VmBuilder, server: &Server) -> Result<Vm> {
     let iso = server.folder().join("muster.iso");
     let length = server.operator()?.download("muster.iso", &iso)?;
     tell(&format!("downloaded muster.iso, personalised for {}: {length} bytes", server.guest_url()))?;
@@ -73,7 +73,7 @@ fn boot(name: &str, server: &Server) -> Result<Vm> {
         Accel::Tcg => "without KVM, so slower than iron",
     };
     tell(&format!("power on: one virtual machine, {word}, 1 GiB, {how}"))?;
-    Vm::builder(name).firmware(firmware).boot(Boot::Cd(iso)).start()
+    machine.firmware(firmware).boot(Boot::Cd(iso)).start()
 }
 
 /// Everything, unattended.
@@ -81,7 +81,7 @@ fn demo() -> Result<()> {
     let media = Media::of(Profile::Generic)?;
     let mut server = Server::builder("demo").media(media.folder()).start()?;
     tell(&format!("server ready at {} on embedded SQLite", server.url()))?;
-    let mut vm = boot("demo-machine", &server)?;
+    let mut vm = boot(Vm::builder("demo-machine"), &server)?;
     let mut timeline = Timeline::new(vm.started());
 
     let code = vm.wait_for_code(CODE_WITHIN)?;
@@ -160,9 +160,12 @@ fn approve(server: &Server, code: &str, fingerprint: &str) -> Result<Machine> {
 fn attended() -> Result<()> {
     let interrupted = interrupts()?;
     let media = Media::of(Profile::Generic)?;
-    let data = output::target_dir().join("run/data");
+    let kept = output::target_dir().join("run");
+    let data = kept.join("data");
     let mut server = Server::builder("run").media(media.folder()).data_dir(&data).start()?;
-    let mut vm = boot("run-machine", &server)?;
+    // The machine keeps its key in a firmware variable: at the next run it is the same machine.
+    let machine = Vm::builder("run-machine").variables(&kept.join("firmware-variables.fd"));
+    let mut vm = boot(machine, &server)?;
     tell(&what_next(&server)?)?;
     show_console(&mut vm, &interrupted)?;
     tell("\nstopping the machine and the server")?;
@@ -177,25 +180,24 @@ fn what_next(server: &Server) -> Result<String> {
     Ok(format!(
         "\n  Dashboard   {url}\n  User        admin\n  Password    {password}   (kept in {data}/admin-password)\n\n\
          \u{20} The browser does not know this server's CA yet: import {data}/ca.pem, or accept the warning.\n\
-         \u{20} In a minute the machine shows a bootstrap code below. Log in, press Bootstrap, choose ISO Image and\n\
+         \u{20} In half a minute the machine shows a bootstrap code below. Log in, press Bootstrap, choose ISO Image and\n\
          \u{20} type the code; or run\n\n\
          \u{20}   MUSTER_ENDPOINT={url} MUSTER_CA={data}/ca.pem MUSTER_USERNAME=admin \\\n\
          \u{20}   MUSTER_PASSWORD=$(cat {data}/admin-password) target/release/muster bootstrap approve CODE\n\n\
+         \u{20} A machine approved in an earlier run is known and shows no code.\n\
          \u{20} Ctrl-C ends the machine and the server. What the machine says:\n",
         url = server.url(),
         password = server.admin_password()?,
     ))
 }
 
-/// Copies the serial console to the terminal until somebody presses Ctrl-C or the machine ends.
+/// Copies the serial console's lines to the terminal, without what would clear it, until somebody presses Ctrl-C or the machine ends.
 fn show_console(vm: &mut Vm, interrupted: &Receiver<()>) -> Result<()> {
     let mut serial = vm.serial_reader();
     loop {
-        let bytes = serial.new_bytes()?;
-        let mut out = std::io::stdout().lock();
-        out.write_all(&bytes)?;
-        out.flush()?;
-        drop(out);
+        for line in serial.new_lines()? {
+            tell(&line)?;
+        }
         match interrupted.recv_timeout(PAUSE) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return Ok(()),

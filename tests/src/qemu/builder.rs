@@ -65,6 +65,7 @@ pub struct Disk {
 pub struct VmBuilder {
     name: String,
     firmware: Firmware,
+    variables: Option<PathBuf>,
     boot: Option<Boot>,
     memory_mib: u32,
     cpus: u32,
@@ -80,6 +81,7 @@ impl VmBuilder {
         Self {
             name: name.to_owned(),
             firmware: Firmware::Bios,
+            variables: None,
             boot: None,
             memory_mib: 1_024,
             cpus: 1,
@@ -95,6 +97,14 @@ impl VmBuilder {
     #[must_use]
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
+        self
+    }
+
+    /// File that keeps the UEFI firmware's variables when the machine is gone, made when missing;
+    /// a fresh set unless given.
+    #[must_use]
+    pub fn variables(mut self, file: &Path) -> Self {
+        self.variables = Some(file.to_path_buf());
         self
     }
 
@@ -214,17 +224,18 @@ impl VmBuilder {
         args.extend(words(&accel().args()));
         args.extend(words(&["-name", &self.name, "-m", &self.memory_mib.to_string()]));
         args.extend(words(&["-smp", &self.cpus.to_string()]));
+        let variables = self.variables.clone().unwrap_or_else(|| private.join("variables.fd"));
         match self.firmware {
             Firmware::Bios => args.extend(words(&["-machine", "pc"])),
             Firmware::Uefi => {
                 args.extend(words(&["-machine", "q35"]));
-                args.extend(flash("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", private)?);
+                args.extend(flash("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd", &variables)?);
             }
             Firmware::SecureBoot => {
                 args.extend(words(&["-machine", "q35,smm=on"]));
                 args.extend(words(&["-global", "driver=cfi.pflash01,property=secure,value=on"]));
                 args.extend(words(&["-global", "ICH9-LPC.disable_s3=1"]));
-                args.extend(flash("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd", private)?);
+                args.extend(flash("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd", &variables)?);
             }
         }
         if let Some(serial) = &self.serial_number {
@@ -314,17 +325,18 @@ fn still_runs(process: &mut Process) -> Result<()> {
 }
 
 /// Firmware code, and a copy of its variables that this machine may write.
-fn flash(code: &str, variables: &str, private: &Path) -> Result<Vec<OsString>> {
-    let copy = private.join("variables.fd");
+fn flash(code: &str, variables: &str, copy: &Path) -> Result<Vec<OsString>> {
     let from = Path::new(OVMF).join(variables);
-    std::fs::copy(&from, &copy)
-        .with_context(|| format!("cannot copy {}: install the package ovmf", from.display()))?;
+    if !copy.exists() {
+        std::fs::copy(&from, copy)
+            .with_context(|| format!("cannot copy {}: install the package ovmf", from.display()))?;
+    }
     let code = Path::new(OVMF).join(code);
     Ok(vec![
         "-drive".into(),
         joined("if=pflash,unit=0,format=raw,readonly=on,file=", &code),
         "-drive".into(),
-        joined("if=pflash,unit=1,format=raw,file=", &copy),
+        joined("if=pflash,unit=1,format=raw,file=", copy),
     ])
 }
 
