@@ -129,6 +129,7 @@ struct Inner {
     registers: Buckets<Host>,
     tokens: Buckets<String>,
     guesses: Buckets<String>,
+    failed_proofs: Buckets<Host>,
     misses: VecDeque<(Timestamp, String)>,
     step_up: HashSet<String>,
 }
@@ -145,6 +146,7 @@ impl Limits {
             registers: Buckets::new(100, Duration::from_millis(200)),
             tokens: Buckets::new(200, Duration::from_millis(100)),
             guesses: Buckets::new(10, Duration::from_secs(360)),
+            failed_proofs: Buckets::new(5, Duration::from_secs(60)),
             misses: VecDeque::new(),
             step_up: HashSet::new(),
         }))
@@ -163,6 +165,11 @@ impl Limits {
     /// One more registration by this token.
     pub(crate) fn token(&self, jti: &str, now: Timestamp) -> Result<(), Limited> {
         self.lock().tokens.take(jti.to_owned(), now)
+    }
+
+    /// One more proof from this address that did not hold: whether the audit log takes a row.
+    pub(crate) fn failed_proof(&self, source: IpAddr, now: Timestamp) -> Result<(), Limited> {
+        self.lock().failed_proofs.take(Host::of(source), now)
     }
 
     /// One more code typed by this account. Charged before anything is looked up, so that
@@ -208,6 +215,7 @@ impl Limits {
         inner.registers.prune(now);
         inner.tokens.prune(now);
         inner.guesses.prune(now);
+        inner.failed_proofs.prune(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -29,6 +29,7 @@ mod machines;
 mod media;
 mod names;
 mod password;
+mod prove;
 mod register;
 mod sweep;
 mod tokens;

@@ -264,7 +264,7 @@ async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), 
         source: caller.source,
         request_id: &caller.request_id,
     };
-    let caller = http.app.keys.verify(&call, http.app.now()).map_err(refused)?;
+    let caller = http.app.prove(&call).await?;
     Ok((caller, bytes))
 }
 
@@ -282,22 +282,15 @@ impl<T: DeserializeOwned> FromRequest<Http> for AgentCall<T> {
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, HttpError> {
         let (caller, bytes) = prove(request, http).await?;
-        let id = caller.machine.ok_or_else(|| refused(ProofRefusal::AccessToken))?;
+        let without_token =
+            || AppError::refused(RefusalKind::InvalidAccessToken, ProofRefusal::AccessToken.to_string());
+        let id = caller.machine.ok_or_else(without_token)?;
         let MachineCaller { key, source, request_id, machine: _ } = caller;
         Ok(Self {
             actor: Actor::Machine(MachineActor { id, key, source, request_id }),
             body: body::parse(&bytes)?,
         })
     }
-}
-
-fn refused(refusal: ProofRefusal) -> HttpError {
-    let kind = match refusal {
-        ProofRefusal::Invalid => RefusalKind::InvalidProof,
-        ProofRefusal::UseNonce => RefusalKind::UseNonce,
-        ProofRefusal::AccessToken => RefusalKind::InvalidAccessToken,
-    };
-    AppError::refused(kind, refusal.to_string()).into()
 }
 
 /// Refuses a protocol version that this server does not speak. A caller that names none

@@ -101,3 +101,24 @@ async fn one_address_has_64_places() {
     let refused = app.enroll(&last.caller(), last.request()).await;
     assert_eq!(refusal(refused), refused_as(RefusalKind::SlowDown));
 }
+
+#[tokio::test]
+async fn failed_proofs_leave_a_trace_that_cannot_be_flooded() {
+    let app = TestApp::start().await;
+    let call = |request_id| crate::keys::Call {
+        proof: "eyJ.not.a-proof",
+        method: "POST",
+        path: "/api/v3/agent/heartbeat",
+        body: b"{}",
+        access_token: None,
+        source: IpAddr::from([10, 20, 4, 7]),
+        request_id,
+    };
+    for _ in 0..50 {
+        assert_eq!(app.prove(&call("r1")).await.unwrap_err().kind.refusal(), RefusalKind::InvalidProof);
+    }
+    assert_eq!(app.count(AuditKind::ProofFailed).await, 5);
+    app.pass(60);
+    assert!(app.prove(&call("r2")).await.is_err());
+    assert_eq!(app.count(AuditKind::ProofFailed).await, 6);
+}
