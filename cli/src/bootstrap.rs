@@ -112,14 +112,13 @@ fn draw_list(waiting: &[EnrollmentPreview]) -> String {
         vec![
             preview.suggested_name.clone(),
             format!("{:?}", preview.state),
-            format!("{} {}", preview.vendor, preview.product),
-            preview.serial.clone(),
+            print::hardware(&preview.vendor, &preview.product, &preview.serial),
             preview.source_ip.clone(),
             preview.fingerprint.to_string(),
             preview.warnings.iter().map(|warning| warning.kind.as_str()).collect::<Vec<_>>().join(","),
         ]
     });
-    let header = ["NAME", "STATE", "HARDWARE", "SERIAL", "FROM", "CHECK", "WARNINGS"];
+    let header = ["NAME", "STATE", "HARDWARE", "FROM", "CHECK", "WARNINGS"];
     print::table(&header, rows.collect(), "no machine waits for approval")
 }
 
@@ -142,12 +141,12 @@ fn draw(preview: &EnrollmentPreview) -> String {
         .map(|disk| format!("{} {}", disk.name, print::bytes(disk.size_bytes)))
         .collect();
     let mut fields = vec![
-        ("Hardware", format!("{} {}, S/N {}", preview.vendor, preview.product, preview.serial)),
+        ("Hardware", print::hardware(&preview.vendor, &preview.product, &preview.serial)),
         (
             "",
             format!(
-                "{} processors, {} memory, {}",
-                inventory.cpu.threads,
+                "{}, {} memory, {}",
+                print::count(inventory.cpu.threads, "processor"),
                 print::bytes(inventory.memory_bytes),
                 if disks.is_empty() { "no disks".to_owned() } else { disks.join(", ") }
             ),
@@ -235,7 +234,8 @@ async fn deny(args: Deny) -> Result<()> {
     let body = DenyRequest { reason: args.reason };
     let answer = client.post(&format!("{ENROLLMENTS}/{}/deny", preview.id), &body).await?;
     args.output.show(&answer, || {
-        Ok(format!("denied {} ({} {}, S/N {})", args.code, preview.vendor, preview.product, preview.serial))
+        let hardware = print::hardware(&preview.vendor, &preview.product, &preview.serial);
+        Ok(format!("denied {} ({hardware})", args.code))
     })
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn draw(machine: &Machine) -> String {
         ("Mesh network", machine.mesh_network.clone()),
         ("Roles", machine.roles.join(", ")),
         ("Address", machine.address.clone()),
-        ("Hardware", format!("{} {}, S/N {}", inventory.vendor, inventory.product, inventory.serial)),
+        ("Hardware", print::hardware(&inventory.vendor, &inventory.product, &inventory.serial)),
         ("Processors", format!("{} x {}", inventory.cpu.threads, inventory.cpu.model)),
         ("Memory", print::bytes(inventory.memory_bytes)),
         ("Disks", disks.join("; ")),

@@ -82,6 +82,21 @@ pub(crate) fn fields(pairs: &[(&str, String)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A machine's make in one line; boards without a serial number are common.
+pub(crate) fn hardware(vendor: &str, product: &str, serial: &str) -> String {
+    let make = format!("{vendor} {product}");
+    match (make.trim(), serial) {
+        ("", "") => "unknown".to_owned(),
+        (make, "") => format!("{make}, no serial number"),
+        (make, serial) => format!("{make}, S/N {serial}"),
+    }
+}
+
+/// A number of things: `1 processor`, `2 processors`.
+pub(crate) fn count(number: u32, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 /// Outside text with control characters replaced, so that no firmware string moves the cursor.
 pub(crate) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
@@ -114,6 +129,20 @@ mod tests {
             vec![vec!["a".to_owned(), "x\u{1b}[2J".to_owned()], vec!["bbbb".to_owned(), "y".to_owned()]];
         assert_eq!(table(&["NAME", "SERIAL"], rows, "none"), "NAME  SERIAL\na     x?[2J\nbbbb  y");
         assert_eq!(table(&["NAME"], Vec::new(), "no machines yet"), "no machines yet");
+    }
+
+    #[test]
+    fn what_a_board_does_not_tell_is_said_so() {
+        assert_eq!(
+            hardware("Dell Inc.", "PowerEdge R650", "7XK21M3"),
+            "Dell Inc. PowerEdge R650, S/N 7XK21M3"
+        );
+        assert_eq!(hardware("QEMU", "", ""), "QEMU, no serial number");
+        assert_eq!(hardware("", "", ""), "unknown");
+        assert_eq!(
+            (count(1, "processor"), count(0, "disk")),
+            ("1 processor".to_owned(), "0 disks".to_owned())
+        );
     }
 
     #[test]
