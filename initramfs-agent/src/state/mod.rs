@@ -231,8 +231,10 @@ pub(crate) struct Flow {
     clock: ClockTrust,
     /// Rounds without success, for the pauses between them.
     attempt: u32,
-    /// The gravest fault of this round of servers, or of the last call.
+    /// What is told: the gravest fault of the last round of servers, or the last call's.
     trouble: Option<Fault>,
+    /// The gravest fault of the round under way.
+    round: Option<Fault>,
     /// Faults that were overcome and are still worth reading beside the code.
     notes: Vec<Fault>,
     wake: Duration,
@@ -251,6 +253,7 @@ impl Flow {
             clock: ClockTrust::Doubtful,
             attempt: 0,
             trouble: None,
+            round: None,
             notes: cut.into_iter().collect(),
             wake: now,
         }

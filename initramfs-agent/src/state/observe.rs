@@ -102,6 +102,7 @@ impl Flow {
         actions: &mut Vec<Action>,
     ) {
         self.trouble = None;
+        self.round = None;
         match (answer, ask) {
             (Answer::Enrollment(answer), Ask::Enroll | Ask::Register | Ask::Poll { .. }) => {
                 let server_time = match answer {
@@ -343,15 +344,21 @@ impl Flow {
     /// what the console shows.
     fn leave_server(&mut self, now: Duration, random: u64, fault: Fault, asked: Option<u64>) {
         let next = self.server().saturating_add(1);
-        let graver = self.trouble.as_ref().is_none_or(|known| fault.gravity() >= known.gravity());
-        if graver || self.server() == 0 {
-            self.trouble = Some(fault);
+        let graver = self.round.as_ref().is_none_or(|known| fault.gravity() >= known.gravity());
+        if graver {
+            self.round = Some(fault);
+        }
+        // A later round is told when it is over, so that servers that fail in different ways
+        // do not take turns on the console.
+        if self.trouble.is_none() || next >= self.plan.servers {
+            self.trouble.clone_from(&self.round);
         }
         if next < self.plan.servers {
             self.link = Link::Down { next, at: now };
         } else {
             let pause = retry::asked_pause(self.attempt, random, asked);
             self.attempt = self.attempt.saturating_add(1);
+            self.round = None;
             self.link = Link::Down { next: 0, at: now + pause };
         }
     }

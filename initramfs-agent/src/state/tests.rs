@@ -244,6 +244,22 @@ fn an_impostor_outweighs_a_server_that_is_away() {
 }
 
 #[test]
+fn servers_that_fail_differently_do_not_take_turns_on_the_console() {
+    let mut flow = ready(TokenPlan::Absent);
+    let mut now = START;
+    for _ in 0..3 {
+        let away = ConnectError::Unreachable("refused".to_owned());
+        flow.step(now, 0, Observation::Connected(Err(away)));
+        let unknown = ConnectError::Name { host: "h".to_owned(), cause: "no such name".to_owned() };
+        flow.step(now, 0, Observation::Connected(Err(unknown)));
+        assert_eq!(flow.trouble().map(Fault::code), Some("E13"));
+        now = flow.wake();
+        flow.step(now, 0, Observation::Tick);
+        assert_eq!(flow.trouble().map(Fault::code), Some("E13"));
+    }
+}
+
+#[test]
 fn r_ends_a_pause() {
     let mut flow = ready(TokenPlan::Absent);
     for _ in 0..2 {
