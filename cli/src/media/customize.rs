@@ -74,11 +74,15 @@ fn read_config(path: &Path) -> Result<Vec<u8>> {
     if path == Path::new("-") {
         std::io::stdin().take(limit).read_to_end(&mut bytes).with_context(told)?;
     } else {
-        std::fs::File::open(path)
-            .with_context(told)?
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .with_context(told)?;
+        let file = std::fs::File::open(path).with_context(told)?;
+        let length = file.metadata().with_context(told)?.len();
+        if length >= limit {
+            bail!(
+                "the configuration {} has {length} bytes, at most {MAX_CONFIG_LEN} are read; shorten it",
+                path.display()
+            );
+        }
+        file.take(limit).read_to_end(&mut bytes).with_context(told)?;
     }
     if bytes.is_empty() {
         bail!("the configuration {} is empty", path.display());
