@@ -49,8 +49,8 @@ pub struct Media {
 }
 
 impl Media {
-    /// The media of a profile, built by `muster media build` when they are missing or older
-    /// than the agent they carry.
+    /// The media of a profile, built by `muster media build` when they are missing, or older
+    /// than the agent they carry or than the generic media that `make media` keeps current.
     ///
     /// # Errors
     /// When they cannot be built; with what the builder said.
@@ -109,13 +109,10 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
 
-/// Whether media exist and are not older than the agent.
 fn is_fresh(folder: &Path) -> bool {
-    match (modified(&folder.join("manifest.json")), modified(&agent())) {
-        (Some(media), Some(agent)) => media >= agent,
-        (Some(_), None) => true,
-        (None, _) => false,
-    }
+    let Some(built) = modified(&folder.join("manifest.json")) else { return false };
+    let generic = Profile::Generic.folder().join("manifest.json");
+    [agent(), generic].iter().filter_map(|path| modified(path)).all(|newest| built >= newest)
 }
 
 fn build(profile: Profile, folder: &Path) -> Result<()> {

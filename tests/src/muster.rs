@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use crate::operator::Operator;
 use crate::process::{Process, Spec};
@@ -34,6 +35,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 const SHOWN_LINES: usize = 30;
 /// Debian's libfaketime for programs with threads (package `faketime`).
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// Ports that servers under test listen on.
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u16 = 12_000;
 /// Tries to find a port that stays free until the server binds it.
 const PORT_TRIES: usize = 5;
 
@@ -117,9 +121,18 @@ impl ServerBuilder {
     }
 }
 
+/// A port that nobody listens on, below those the kernel gives to clients (32,768 and up): a
+/// server that was killed finds its port free when it starts again.
 fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on the loopback")?;
-    Ok(listener.local_addr().context("a listener without an address")?.port())
+    let mut random = [0; 2];
+    for _ in 0..PORT_TRIES * 10 {
+        SystemRandom::new().fill(&mut random).ok().context("no randomness")?;
+        let port = FIRST_PORT + u16::from_ne_bytes(random) % PORTS;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no free port on the loopback address")
 }
 
 /// A server; ended with SIGKILL when dropped.

@@ -72,6 +72,7 @@ pub struct VmBuilder {
     nic: Option<Nic>,
     mac: String,
     serial_number: Option<String>,
+    clock: Option<String>,
     disks: Vec<Disk>,
     capture: bool,
 }
@@ -88,6 +89,7 @@ impl VmBuilder {
             nic: Some(Nic::Virtio),
             mac: "52:54:00:12:34:56".to_owned(),
             serial_number: None,
+            clock: None,
             disks: Vec::new(),
             capture: false,
         }
@@ -154,6 +156,13 @@ impl VmBuilder {
     #[must_use]
     pub fn serial_number(mut self, serial: &str) -> Self {
         self.serial_number = Some(serial.to_owned());
+        self
+    }
+
+    /// What its real-time clock says at power-on, such as `1970-01-01T00:00:00`.
+    #[must_use]
+    pub fn clock(mut self, utc: &str) -> Self {
+        self.clock = Some(utc.to_owned());
         self
     }
 
@@ -237,6 +246,9 @@ impl VmBuilder {
                 args.extend(words(&["-global", "ICH9-LPC.disable_s3=1"]));
                 args.extend(flash("OVMF_CODE_4M.secboot.fd", "OVMF_VARS_4M.ms.fd", &variables)?);
             }
+        }
+        if let Some(utc) = &self.clock {
+            args.extend(words(&["-rtc", &format!("base={utc}")]));
         }
         if let Some(serial) = &self.serial_number {
             args.push("-smbios".into());

@@ -3,6 +3,7 @@
 //! a boot is what costs time. Run with two threads on two cores.
 
 mod boots;
+mod conditions;
 mod media;
 mod strangers;
 mod tokens;
@@ -54,10 +55,10 @@ impl Site {
 /// Waits for the code on both consoles, and looks it up as an operator would.
 fn code_on_both_consoles(vm: &mut Vm, operator: &Operator) -> (String, EnrollmentPreview) {
     let code = vm.wait_for_code(CODE_WITHIN).unwrap();
+    let seconds = vm.started().elapsed().as_secs_f64();
+    std::fs::write(vm.folder().join("time-to-code"), format!("{seconds:.1} s after power-on\n")).unwrap();
     assert_eq!(vm.wait_for_code_on_screen(SCREEN_WITHIN).unwrap(), code, "serial and screen must agree");
     let preview = operator.lookup(&code.to_string()).map_err(|error| vm.failed(&error)).unwrap();
-    let fingerprint = preview.fingerprint.to_string();
-    let shown = vm.lines().unwrap().iter().any(|line| line.contains(&fingerprint));
-    assert!(shown, "the console does not show the fingerprint {fingerprint}");
+    vm.wait_for_text(&preview.fingerprint.to_string(), SCREEN_WITHIN).unwrap();
     (code.to_string(), preview)
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use iso::region::CONFIG_REGION;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use protocol::config::AgentConfig;
+use protocol::config::{AgentConfig, MAX_CONFIG_LEN};
 use reqwest::Method;
 use tests::media::Profile;
 use tests::operator::Answer;
@@ -136,6 +136,24 @@ fn a_configuration_that_does_not_fit_is_refused_with_both_numbers() {
     assert_eq!(answer.status.code(), Some(1));
     let said = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert!(said.contains("1500") && said.contains("1024"), "{said}");
+    assert!(!refused.exists(), "a refused image was written");
+
+    // Larger than what an agent reads, as a file.
+    let config = folder.join("large.json");
+    let large = serde_json::json!({ "version": 1, "proxy": "x".repeat(70_000) }).to_string();
+    std::fs::write(&config, &large).unwrap();
+    let mut command = Command::new(output::muster_binary().unwrap());
+    command
+        .args(["media", "customize"])
+        .arg(media.iso())
+        .arg("-o")
+        .arg(&refused)
+        .arg("--config")
+        .arg(&config);
+    let answer = command.output().unwrap();
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert_eq!(answer.status.code(), Some(1), "{said}");
+    assert!(said.contains(&large.len().to_string()) && said.contains(&MAX_CONFIG_LEN.to_string()), "{said}");
     assert!(!refused.exists(), "a refused image was written");
 
     let accepted = folder.join("accepted.iso");

@@ -33,7 +33,9 @@ fn a_token_registers_without_a_person_and_stays_off_the_console() {
     let token = site.operator.create_token(600).unwrap();
     let mut vm = boot("token-valid", &site, &token.kernel_args);
     let Registered { uuid, name } = vm.wait_for_registration(CODE_WITHIN).unwrap();
-    let machine = site.operator.machine(&uuid.to_string()).unwrap();
+    let shown = site.operator.get(&format!("/api/v3/machines/{uuid}")).unwrap();
+    assert!(!shown.text().contains(&token.token[..40]), "the machine's object shows the token");
+    let machine: protocol::rest::Machine = shown.expect(200).unwrap();
     assert_eq!((machine.name, machine.origin), (name, Origin::Pxe));
     assert!(site.operator.enrollments().unwrap().is_empty());
     let secret = &token.token[..40];
