@@ -232,8 +232,9 @@ impl Boot {
             Err(error) => self.note(Err(error)),
         };
         let Some(modules) = loader.and_then(|loader| self.note(Modules::start(loader))) else { return };
-        self.coldplug(&modules).await;
+        // Opened first: a device that appears while the walk is under way is not missed.
         let listener = Listener::open();
+        self.coldplug(&modules).await;
         if let Some(listener) = self.note(listener) {
             tokio::spawn(async move { modules.follow(listener).await });
         }

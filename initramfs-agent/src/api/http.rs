@@ -172,6 +172,12 @@ impl Client {
             let (now, before) = (again.server_id, peer.server_id);
             return Err(ConnectError::Unreachable(format!("{server} is now {now}, was {before}")));
         }
+        // The clock may have been set since: what the first connection did not need to be forgiven,
+        // no later one is. The flow sees the fault and connects by its own rule.
+        if let (Some(cause), None) = (again.time_problem, peer.time_problem) {
+            self.open = None;
+            return Err(ConnectError::CertificateTime(cause));
+        }
         Ok(again.server_id)
     }
 

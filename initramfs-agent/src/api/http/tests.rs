@@ -250,6 +250,21 @@ async fn a_certificate_outside_its_time_is_accepted_only_under_a_doubtful_clock(
 }
 
 #[tokio::test]
+async fn a_connection_made_again_is_forgiven_nothing_new() {
+    let ca = Authority::new();
+    let server = Server::start(&ca, 2020..=2021, strict_about_nonces).await;
+    let mut client = client(vec![ca.pin()]);
+    client.connect(&server.url, ClockTrust::Doubtful).await.unwrap();
+    client.send(enroll()).await.unwrap();
+    // As if the certificate had been in its time when the connection was first made.
+    client.open.as_mut().unwrap().peer.time_problem = None;
+    server.per_connection.store(0, Ordering::SeqCst);
+    client.send(heartbeat()).await.unwrap();
+    let error = client.send(heartbeat()).await.unwrap_err();
+    assert!(matches!(error, CallError::Connection(ConnectError::CertificateTime(_))), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_name_is_not_needed_and_nobody_home_is_said_plainly() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
