@@ -24,6 +24,8 @@ AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static' CARGO_PROFILE_RELEASE_O
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
 MEDIA_SOURCES := $(shell find image-builder iso initrd -type f -not -name '*.md')
 
+# cargo and the media builder use every core by themselves, and one needs what the other made.
+.NOTPARALLEL:
 .PHONY: help setup run demo test check media dashboard docs e2e bench fuzz release FORCE
 FORCE:
 
@@ -44,7 +46,7 @@ demo: setup media ## the same unattended: approve, watch, print a timeline
 
 test: ## everything CI runs, with the time of each stage
 	@begun=$$SECONDS; \
-	for stage in setup dashboard check media 'e2e SUITE=first-light'; do \
+	for stage in setup dashboard check media 'e2e SUITE=first-light' demo; do \
 		since=$$SECONDS; echo "=== $$stage"; \
 		$(MAKE) $$stage || { echo "=== $$stage: failed after $$((SECONDS - since)) s"; exit 1; }; \
 		echo "=== $$stage: $$((SECONDS - since)) s"; \

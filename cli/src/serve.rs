@@ -84,7 +84,7 @@ fn announce(server: &Server) -> Result<()> {
                 file.display()
             ))?;
         } else {
-            print::note(&format!("user admin, password in {}", file.display()))?;
+            tracing::info!(file = %file.display(), "first start: the password of the user admin is in this file");
         }
     }
     print::line(&format!("ready {}", server.url()))
