@@ -170,6 +170,12 @@ pub enum DecisionError {
     /// No poll for too long: the console is dead.
     #[error("the machine has not been heard for {} s (at most {} s): is it still showing its code?", .0.as_secs(), LIVE_FOR.as_secs())]
     Gone(Duration),
+    /// The machine to merge with resembles the waiting one in nothing, and nobody says that the
+    /// fingerprint was compared.
+    #[error(
+        "machine {0} has no hardware in common with the one waiting here: choose another one, or compare the fingerprint with the console and confirm it"
+    )]
+    Unlike(Name),
     /// The machine to merge with still heartbeats.
     #[error("machine {0} is online, so it is not the one waiting here; approve without merge")]
     MergeOnline(Name),
@@ -227,6 +233,8 @@ pub enum Becomes {
         machine: Box<Machine>,
         /// Whether it still heartbeats.
         online: bool,
+        /// Whether it has hardware in common with the one waiting.
+        alike: bool,
         /// A new name, when the operator gave one.
         name: Option<Name>,
     },
@@ -368,7 +376,8 @@ impl Enrollment {
         if approval.has_warnings && !approval.fingerprint_confirmed {
             return Err(DecisionError::Unconfirmed);
         }
-        let (machine, changes) = self.become_machine(approval.becomes, cause)?;
+        let (machine, changes) =
+            self.become_machine(approval.becomes, approval.fingerprint_confirmed, cause)?;
         let state = State::Approved { machine: machine.id, by: cause.principal.clone(), at: cause.at };
         let row = self.row(AuditKind::EnrollmentApproved, cause).machine(machine.id).retired_code(live.code);
         let changes = changes.and(Change::RetireCode { code: live.code, at: cause.at }).audit(row);
@@ -376,7 +385,12 @@ impl Enrollment {
         Ok((enrollment, machine, changes))
     }
 
-    fn become_machine(&self, becomes: Becomes, cause: &Cause) -> Result<(Machine, Changes), DecisionError> {
+    fn become_machine(
+        &self,
+        becomes: Becomes,
+        confirmed: bool,
+        cause: &Cause,
+    ) -> Result<(Machine, Changes), DecisionError> {
         let changes = Changes::new(cause.at);
         match becomes {
             Becomes::New { id, name } => {
@@ -386,7 +400,10 @@ impl Enrollment {
                 Ok((machine.clone(), changes.and(Change::InsertMachine(Box::new(machine)))))
             }
             Becomes::Merged { machine, online: true, .. } => Err(DecisionError::MergeOnline(machine.name)),
-            Becomes::Merged { machine, online: false, name } => {
+            Becomes::Merged { machine, alike: false, .. } if !confirmed => {
+                Err(DecisionError::Unlike(machine.name))
+            }
+            Becomes::Merged { machine, online: false, name, .. } => {
                 let mut merged = machine.rekeyed(self.key, self.inventory.clone());
                 merged.name = name.unwrap_or(merged.name);
                 let row = self.row(AuditKind::MachineRekeyed, cause).machine(merged.id);

@@ -16,6 +16,10 @@ use std::time::Duration;
 pub const ONLINE_FOR: Duration = Duration::from_secs(60);
 /// Longest machine name, in characters: a DNS name's limit.
 pub const MAX_NAME: usize = 253;
+/// Numbers tried behind a default name that is taken, from 2 on.
+const NUMBERED: u32 = 14;
+/// Tries after which a default name is free: the numbered ones, the hardware address, and ids.
+pub const NAME_TRIES: u32 = NUMBERED + 6;
 /// Why a machine whose credential nobody collected is not available.
 pub const UNCLAIMED: &str = "approved, but the machine never collected its credential: boot it again and \
                              approve with merge, or delete it";
@@ -56,21 +60,40 @@ impl Name {
             let name = text.trim_end_matches('.').to_ascii_lowercase();
             if name.contains('.') { name.parse::<Self>().ok() } else { None }
         };
-        let by_mac = || inventory.macs().next().map(|mac| Self(format!("m-{}", mac.compact())));
         fqdn(&inventory.host_name)
             .or_else(|| reverse_dns.and_then(fqdn))
-            .or_else(by_mac)
-            .unwrap_or_else(|| Self(format!("m-{}", id.0.simple().to_string().get(..8).unwrap_or("0"))))
+            .or_else(|| Self::of_hardware(inventory))
+            .unwrap_or_else(|| Self(format!("m-{}", beginning(id))))
     }
 
-    /// The same name with `-2`, `-3` and so on for when it is taken; cut where it would grow
-    /// too long.
+    /// The name to try after this one was `taken` so many times: `-2`, `-3` and so on, then
+    /// `m-` and the first hardware address, then this name and the beginning of the machine's
+    /// id, so that any number of machines may be given the same name by DHCP.
     #[must_use]
-    pub fn with_suffix(&self, number: u32) -> Self {
-        let suffix = format!("-{number}");
+    pub fn instead(&self, taken: u32, inventory: &Inventory, id: &MachineId) -> Self {
+        match taken {
+            0 => self.clone(),
+            1..=NUMBERED => self.with_suffix(&format!("-{}", taken + 1)),
+            _ => Self::of_hardware(inventory)
+                .filter(|_| taken == NUMBERED + 1)
+                .unwrap_or_else(|| self.with_suffix(&format!("-{}", beginning(id)))),
+        }
+    }
+
+    fn of_hardware(inventory: &Inventory) -> Option<Self> {
+        inventory.macs().next().map(|mac| Self(format!("m-{}", mac.compact())))
+    }
+
+    /// Cut where it would grow too long.
+    fn with_suffix(&self, suffix: &str) -> Self {
         let room = MAX_NAME.saturating_sub(suffix.len());
         Self(format!("{}{suffix}", self.0.get(..room).unwrap_or(&self.0)))
     }
+}
+
+/// The first eight digits of an id.
+fn beginning(id: &MachineId) -> String {
+    id.0.simple().to_string().chars().take(8).collect()
 }
 
 impl FromStr for Name {
@@ -294,9 +317,25 @@ mod tests {
     #[test]
     fn suffix_keeps_a_long_name_within_its_limit() {
         let long: Name = "a".repeat(253).parse().unwrap();
-        let next = long.with_suffix(10);
+        let next = long.instead(9, &Inventory::default(), &id());
         assert_eq!(next.as_str().len(), 253);
         assert!(next.as_str().ends_with("a-10"));
+    }
+
+    #[test]
+    fn name_that_is_taken_often_ends_in_hardware_address_and_id() {
+        let name: Name = "localhost.localdomain".parse().unwrap();
+        let mac = "52:54:00:12:34:56".parse().unwrap();
+        let link = Link { name: "eth0".into(), mac, driver: String::new(), carrier: true, addresses: vec![] };
+        let inventory = Inventory { links: vec![link], ..Inventory::default() };
+        let instead = |taken| name.instead(taken, &inventory, &id()).to_string();
+        assert_eq!(instead(0), "localhost.localdomain");
+        assert_eq!(instead(1), "localhost.localdomain-2");
+        assert_eq!(instead(NUMBERED), format!("localhost.localdomain-{}", NUMBERED + 1));
+        assert_eq!(instead(NUMBERED + 1), "m-525400123456");
+        assert_eq!(instead(NUMBERED + 2), "localhost.localdomain-12345678");
+        let without = name.instead(NUMBERED + 1, &Inventory::default(), &id());
+        assert_eq!(without.as_str(), "localhost.localdomain-12345678");
     }
 
     #[test]

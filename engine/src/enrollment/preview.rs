@@ -20,6 +20,13 @@ pub struct Surroundings {
     pub reverse_dns: Option<String>,
 }
 
+impl Surroundings {
+    /// Whether the enrollment has hardware in common with this registered machine.
+    pub fn resembles(&self, machine: MachineId) -> bool {
+        self.matches.iter().any(|(found, _)| found.machine.id == machine)
+    }
+}
+
 /// Reasons to look twice before approving. With any, the fingerprint must be confirmed.
 pub fn warnings(enrollment: &Enrollment, around: &Surroundings, now: Timestamp) -> Vec<Warning> {
     let warning = |kind: &str, message: String| Warning { kind: kind.to_owned(), message };

@@ -107,7 +107,7 @@ fn each_guard_of_an_approval_has_its_own_answer() {
     );
     assert_eq!(decide(Approval { has_warnings: true, ..approval(at) }), DecisionError::Unconfirmed);
     let (_, machine) = approved();
-    let online = Becomes::Merged { machine: Box::new(machine), online: true, name: None };
+    let online = Becomes::Merged { machine: Box::new(machine), online: true, alike: true, name: None };
     assert_eq!(
         decide(Approval { becomes: online, ..approval(at) }).to_string(),
         "machine db-07 is online, so it is not the one waiting here; approve without merge"
@@ -197,7 +197,7 @@ fn merge_keeps_id_name_and_birthday_and_takes_key_and_hardware() {
     old.key = Some(KeyThumbprint([1; 32]));
     old.inventory = Inventory::default();
     old.errors = vec![UNCLAIMED.to_owned()];
-    let becomes = Becomes::Merged { machine: Box::new(old.clone()), online: false, name: None };
+    let becomes = Becomes::Merged { machine: Box::new(old.clone()), online: false, alike: true, name: None };
     let at = after(20);
     let (enrollment, merged, changes) =
         opened().approve(Approval { becomes, ..approval(at) }, &cause(at)).unwrap();

@@ -16,7 +16,7 @@ use engine::enrollment::{
     Approval, Becomes, CODE_REST, DecisionError, Enrollment, State, Surroundings, preview, warnings,
 };
 use engine::identity::{hints, rank};
-use engine::machine::{Machine, Name};
+use engine::machine::{Machine, NAME_TRIES, Name};
 use engine::time::Timestamp;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, MachineId};
@@ -26,8 +26,8 @@ use uuid::Uuid;
 
 /// How often a decision is taken again because somebody else's commit came between.
 const RETRIES: usize = 4;
-/// Suffixes tried for a default name that is taken, before the machine's id is used.
-const SUFFIXES: u32 = 50;
+/// How often an approval is tried: taken default names, and a few for commits that come between.
+const ATTEMPTS: u32 = NAME_TRIES + 4;
 
 impl App {
     /// The waiting machine that a code selects.
@@ -74,9 +74,10 @@ impl App {
         if let Some(code) = wish.code {
             self.guess(actor, code, Some(id)).await?;
         }
-        for attempt in 0..SUFFIXES {
+        let mut taken = 0;
+        for _ in 0..ATTEMPTS {
             let enrollment = self.enrollment(id).await?;
-            let approval = self.approval(&enrollment, &wish, attempt).await?;
+            let approval = self.approval(&enrollment, &wish, taken).await?;
             let cause = actor.cause(self.clock.now());
             let (approved, machine, changes) = enrollment.approve(approval, &cause)?;
             match self.store.commit(&changes).await {
@@ -87,7 +88,7 @@ impl App {
                     return Ok(self.view(&machine));
                 }
                 Err(StoreError::Conflict(Conflict::NameTaken)) if wish.may_be_renamed() => {
-                    tracing::debug!(attempt, "a machine's default name is taken");
+                    taken += 1;
                 }
                 Err(error) if error.is_stale() => {}
                 Err(error) => return Err(error.into()),
@@ -96,22 +97,17 @@ impl App {
         Err(busy())
     }
 
-    /// What is approved. After `attempt` taken names the next suffix is tried.
-    async fn approval(
-        &self,
-        enrollment: &Enrollment,
-        wish: &Wish,
-        attempt: u32,
-    ) -> Result<Approval, AppError> {
+    /// What is approved, under the next name after this many were taken.
+    async fn approval(&self, enrollment: &Enrollment, wish: &Wish, taken: u32) -> Result<Approval, AppError> {
         let now = self.clock.now();
         let around = self.surroundings(enrollment, now, Dns::Ask).await?;
         let becomes = match wish.merge {
-            Some(target) => self.merge_target(target, wish, now).await?,
+            Some(target) => self.merge_target(target, wish, &around, now).await?,
             None => {
                 let id = MachineId(Uuid::new_v4());
                 let suggested = || Name::suggest(&enrollment.inventory, around.reverse_dns.as_deref(), &id);
                 let name = wish.name.clone().unwrap_or_else(suggested);
-                let name = if attempt == 0 { name } else { name.with_suffix(attempt + 1) };
+                let name = name.instead(taken, &enrollment.inventory, &id);
                 Becomes::New { id, name }
             }
         };
@@ -125,12 +121,19 @@ impl App {
         })
     }
 
-    async fn merge_target(&self, id: MachineId, wish: &Wish, now: Timestamp) -> Result<Becomes, AppError> {
+    async fn merge_target(
+        &self,
+        id: MachineId,
+        wish: &Wish,
+        around: &Surroundings,
+        now: Timestamp,
+    ) -> Result<Becomes, AppError> {
         let machine = self.store.machine(id).await?.ok_or_else(|| {
             AppError::new(AppErrorKind::Invalid, format!("merge: there is no machine {id}"))
         })?;
         let online = self.presence(&machine, now).online;
-        Ok(Becomes::Merged { machine: Box::new(machine), online, name: wish.name.clone() })
+        let alike = around.resembles(id);
+        Ok(Becomes::Merged { machine: Box::new(machine), online, alike, name: wish.name.clone() })
     }
 
     /// Denies a waiting machine. Its key pauses, ten minutes at first.

@@ -424,7 +424,8 @@ pub(super) fn check_inventory(inventory: &protocol::inventory::Inventory) -> Res
     Ok(())
 }
 
-fn refuse_while_denied(earlier: &[Enrollment], now: Timestamp) -> Result<(), AppError> {
+/// Refuses a key that pauses after a denial; `earlier` are its enrollments.
+pub(super) fn refuse_while_denied(earlier: &[Enrollment], now: Timestamp) -> Result<(), AppError> {
     let pause = earlier.iter().find_map(|one| match &one.state {
         State::Denied { until, reason, .. } if *until > now => Some((reason.as_deref(), until.since(now))),
         State::Denied { .. }

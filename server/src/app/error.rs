@@ -168,12 +168,16 @@ impl From<StoreError> for AppError {
             StoreError::Conflict(Conflict::NameTaken) => {
                 Self::new(AppErrorKind::Conflict, "another machine has this name; choose a different one")
             }
+            StoreError::Conflict(Conflict::KeyTaken) => Self::new(
+                AppErrorKind::Conflict,
+                "this machine's key is registered already; look for it in the list",
+            ),
             StoreError::Conflict(
                 Conflict::Stale
                 | Conflict::CodeTaken
-                | Conflict::KeyTaken
                 | Conflict::Exists
-                | Conflict::UsedUp,
+                | Conflict::UsedUp
+                | Conflict::Revoked,
             ) => Self::new(AppErrorKind::Conflict, "it was changed meanwhile; look again").because(error),
             StoreError::Full(_) => {
                 Self::new(AppErrorKind::StorageFull, "the server's disk is full; free some space")
@@ -193,7 +197,7 @@ impl From<DecisionError> for AppError {
             DecisionError::AlreadyDecided { .. } => AppErrorKind::AlreadyDecided,
             DecisionError::CodeNotFound => AppErrorKind::CodeNotFound,
             DecisionError::FingerprintMismatch => AppErrorKind::FingerprintMismatch,
-            DecisionError::Unconfirmed => AppErrorKind::Invalid,
+            DecisionError::Unconfirmed | DecisionError::Unlike(_) => AppErrorKind::Invalid,
             DecisionError::Gone(_) => AppErrorKind::MachineGone,
             DecisionError::MergeOnline(_) => AppErrorKind::Conflict,
         };

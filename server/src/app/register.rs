@@ -6,26 +6,28 @@
 
 use super::App;
 use super::actor::cause_of;
-use super::enroll::{busy, check_inventory, slow_down};
+use super::enroll::{busy, check_inventory, refuse_while_denied, slow_down};
 use super::error::AppError;
 use crate::keys::MachineCaller;
 use crate::store::{Conflict, StoreError};
 use engine::admission::{self, Admission, BootstrapClaims, admit};
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes};
+use engine::enrollment::Enrollment;
 use engine::identity::{hints, rank};
-use engine::machine::{Machine, Name};
+use engine::machine::{Machine, NAME_TRIES, Name};
 use protocol::agent_api::{Approved, RefusalKind, RegisterRequest};
 use protocol::ids::MachineId;
 use uuid::Uuid;
 
-/// How often a commit is tried: taken default names and other commits that come between.
-const ATTEMPTS: u32 = 50;
+/// How often a commit is tried: taken default names, and a few for commits that come between.
+const ATTEMPTS: u32 = NAME_TRIES + 4;
 
 impl App {
     /// A machine registers by token.
     ///
     /// # Errors
-    /// `invalid_token`, `token_expired`, `token_revoked`, `constraint_failed`, `slow_down`:
+    /// `invalid_token`, `token_expired`, `token_revoked`, `constraint_failed`, `slow_down`, and
+    /// `access_denied` while the key pauses after a denial:
     /// after each the agent asks for a code instead.
     pub(crate) async fn register(
         &self,
@@ -43,26 +45,34 @@ impl App {
         })?;
         let admission = self.admit(caller, &claims, &request).await?;
         self.limits.token(&claims.jti, self.clock.now()).map_err(slow_down)?;
-        for attempt in 0..ATTEMPTS {
+        let mut taken = 0;
+        for _ in 0..ATTEMPTS {
             if let Some(machine) = self.store.machine_of_key(caller.key).await? {
                 return Ok(self.welcome(&machine));
             }
+            let waiting = self.undenied(caller, &claims).await?;
             self.refuse_lookalike(caller, &claims, &request).await?;
             let cause = cause_of(caller, self.clock.now());
-            let machine = self.new_machine(caller, &claims, &request, attempt, &cause).await;
-            match self.store.commit(&registration(&machine, &claims, admission, &cause)).await {
+            let machine = self.new_machine(caller, &claims, &request, taken, &cause).await;
+            let changes = registration(&machine, &claims, admission, &cause);
+            let (taken_back, changes) = take_back(waiting, changes, &cause)?;
+            match self.store.commit(&changes).await {
                 Ok(revision) => {
                     let machine = Machine { revision, ..machine };
                     self.registered(&machine, false, &cause.principal);
+                    if let Some(enrollment) = taken_back {
+                        self.settled(&enrollment, &cause.principal).await;
+                    }
                     return Ok(self.welcome(&machine));
                 }
                 Err(StoreError::Conflict(Conflict::UsedUp)) => {
                     let reason = admission::Refused::Constraint("any more machines");
                     return Err(self.note_refusal(caller, &claims, reason).await?);
                 }
-                // Taken name, or the same key twice at once: look again.
-                Err(StoreError::Conflict(Conflict::NameTaken | Conflict::KeyTaken)) => {}
-                Err(StoreError::Conflict(Conflict::Stale)) => {
+                Err(StoreError::Conflict(Conflict::NameTaken)) => taken += 1,
+                // The same key twice at once, or an operator decided meanwhile: look again.
+                Err(StoreError::Conflict(Conflict::KeyTaken | Conflict::Stale)) => {}
+                Err(StoreError::Conflict(Conflict::Revoked)) => {
                     return Err(self.note_refusal(caller, &claims, admission::Refused::Revoked).await?);
                 }
                 Err(error) => return Err(error.into()),
@@ -98,10 +108,29 @@ impl App {
         claims: &BootstrapClaims,
         refused: admission::Refused,
     ) -> Result<AppError, AppError> {
-        let cause = cause_of(caller, self.clock.now());
-        let row = AuditRow::new(AuditKind::TokenRefused, &cause).key(caller.key);
+        let row = self.refusal_row(caller);
         self.audit(row.reason(format!("token {}: {refused}", claims.jti))).await?;
         Ok(refused.into())
+    }
+
+    fn refusal_row(&self, caller: &MachineCaller) -> AuditRow {
+        AuditRow::new(AuditKind::TokenRefused, &cause_of(caller, self.clock.now())).key(caller.key)
+    }
+
+    /// A key that an operator denied pauses, token or not. Answers the request with which the
+    /// key waits for an operator, if it does.
+    async fn undenied(
+        &self,
+        caller: &MachineCaller,
+        claims: &BootstrapClaims,
+    ) -> Result<Option<Enrollment>, AppError> {
+        let earlier = self.store.enrollments_of_key(caller.key).await?;
+        if let Err(denied) = refuse_while_denied(&earlier, self.clock.now()) {
+            let row = self.refusal_row(caller);
+            self.audit(row.reason(format!("token {}: {denied}", claims.jti))).await?;
+            return Err(denied);
+        }
+        Ok(earlier.into_iter().find(|one| one.live_code().is_some()))
     }
 
     /// A token never registers over a machine that exists, and never beside its likeness.
@@ -115,8 +144,7 @@ impl App {
         let best = rank(&request.inventory, lookalikes).into_iter().next();
         let Some(found) = best.filter(engine::identity::Match::is_strong) else { return Ok(()) };
         let name = &found.machine.name;
-        let cause = cause_of(caller, self.clock.now());
-        let row = AuditRow::new(AuditKind::TokenRefused, &cause).key(caller.key).machine(found.machine.id);
+        let row = self.refusal_row(caller).machine(found.machine.id);
         self.audit(row.reason(format!("token {}: looks like {name}", claims.jti))).await?;
         let message = format!("this machine looks like {name}, so an operator must approve it");
         Err(AppError::refused(RefusalKind::ConstraintFailed, message))
@@ -127,14 +155,14 @@ impl App {
         caller: &MachineCaller,
         claims: &BootstrapClaims,
         request: &RegisterRequest,
-        attempt: u32,
+        taken: u32,
         cause: &Cause,
     ) -> Machine {
         let id = MachineId(Uuid::new_v4());
         let named = request.inventory.host_name.contains('.');
         let reverse_dns = if named { None } else { self.reverse_dns.name_of(caller.source).await };
         let name = Name::suggest(&request.inventory, reverse_dns.as_deref(), &id);
-        let name = if attempt == 0 { name } else { name.with_suffix(attempt + 1) };
+        let name = name.instead(taken, &request.inventory, &id);
         let by = format!("token:{}", claims.jti);
         Machine::register(id, name, caller.key, request.origin, request.inventory.clone(), &by, cause.at)
     }
@@ -148,4 +176,17 @@ fn registration(machine: &Machine, claims: &BootstrapClaims, admission: Admissio
         .and(Change::UseToken { jti: claims.jti.clone(), max: admission.max })
         .and(Change::InsertMachine(Box::new(machine.clone())))
         .audit(row.reason(format!("token {} by {}", claims.jti, claims.by)))
+}
+
+/// Registered by token, a machine waits for no operator: its request and code end in the same
+/// commit, and a decision that comes between makes it stale.
+fn take_back(
+    waiting: Option<Enrollment>,
+    changes: Changes,
+    cause: &Cause,
+) -> Result<(Option<Enrollment>, Changes), AppError> {
+    let Some(enrollment) = waiting else { return Ok((None, changes)) };
+    let (taken_back, mut all) = enrollment.cancel(cause)?;
+    all.list.extend(changes.list);
+    Ok((Some(taken_back), all))
 }

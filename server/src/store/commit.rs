@@ -35,6 +35,9 @@ pub enum Conflict {
     /// The token registered as many machines as it may.
     #[error("a bootstrap token registered as many machines as it may")]
     UsedUp,
+    /// The token was revoked.
+    #[error("a bootstrap token was revoked")]
+    Revoked,
 }
 
 impl From<Conflict> for StoreError {
@@ -310,7 +313,7 @@ impl Writing {
             .bind(jti.to_owned())
             .fetch_optional(&mut *self.transaction)
             .await?;
-        if row.is_some() { Err(Conflict::Stale.into()) } else { Ok(()) }
+        if row.is_some() { Err(Conflict::Revoked.into()) } else { Ok(()) }
     }
 
     async fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {

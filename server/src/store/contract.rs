@@ -276,7 +276,7 @@ async fn token_registers_no_more_than_it_may(store: Store) {
     assert_eq!(conflict(store.commit(&used("j", Some(2))).await), Some(Conflict::UsedUp));
     store.commit(&used("j", None)).await.unwrap();
     assert_eq!(store.token("j").await.unwrap().unwrap().uses, 3);
-    assert_eq!(conflict(store.commit(&used("revoked", None)).await), Some(Conflict::Stale));
+    assert_eq!(conflict(store.commit(&used("revoked", None)).await), Some(Conflict::Revoked));
     store.commit(&used("row was lost", None)).await.unwrap();
     assert_eq!(conflict(store.commit(&used("row was lost", Some(9))).await), Some(Conflict::UsedUp));
     assert_eq!(store.token("revoked").await.unwrap(), Some(issued("revoked", Some(after(1)))));

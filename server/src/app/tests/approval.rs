@@ -166,6 +166,19 @@ async fn default_name_that_is_taken_gets_a_suffix() {
 }
 
 #[tokio::test]
+async fn any_number_of_machines_with_one_default_name_is_approved() {
+    let app = TestApp::start().await;
+    let mut names = BTreeSet::new();
+    for number in 1..=60 {
+        let mut machine = Bare::number(number);
+        machine.inventory.host_name = "localhost.localdomain".into();
+        names.insert(app.registered(&machine).await.name);
+    }
+    assert_eq!(names.len(), 60);
+    assert!(names.contains("m-52540000003c"), "{names:?}");
+}
+
+#[tokio::test]
 async fn known_hardware_under_a_new_key_warns_and_merge_keeps_its_uuid() {
     let app = TestApp::start().await;
     let machine = Bare::number(1);
@@ -190,6 +203,24 @@ async fn known_hardware_under_a_new_key_warns_and_merge_keeps_its_uuid() {
     assert_eq!(refusal(app.access_token(&machine.caller()).await), refused_as(RefusalKind::AccessDenied));
     let stale = app.heartbeat(&machine.actor(&old), heartbeat(AgentState::Discovery), NO_WAIT).await;
     assert_eq!(refusal(stale), refused_as(RefusalKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn merge_with_unlike_hardware_needs_the_fingerprint_compared() {
+    let app = TestApp::start().await;
+    let old = app.registered(&Bare::number(1)).await;
+    app.pass(240);
+    let pending = app.wait_with_code(&Bare::number(2)).await;
+    let preview = app.look_up(&pending).await;
+    assert_eq!((preview.warnings.len(), preview.matches.len()), (0, 0));
+    let mut request = approval(&pending, &preview);
+    request.merge = Some(old.uuid);
+    let refused = app.approve(&admin(), pending.id, request.clone()).await.unwrap_err();
+    assert_eq!(refused.kind, AppErrorKind::Invalid);
+    let opening = format!("machine {} has no hardware in common", old.name);
+    assert!(refused.message.starts_with(&opening), "{refused}");
+    request.fingerprint_confirmed = true;
+    assert_eq!(app.approve(&admin(), pending.id, request).await.unwrap().uuid, old.uuid);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::*;
 use engine::admission::BootstrapClaims;
 use engine::change::{Change, Changes, IssuedToken};
-use protocol::rest::{TOKEN_LIFETIMES, TokenCreate, TokenCreated};
+use protocol::rest::{DenyRequest, TOKEN_LIFETIMES, TokenCreate, TokenCreated};
 
 impl TestApp {
     async fn token(&self) -> TokenCreated {
@@ -176,4 +176,54 @@ async fn one_address_registers_a_hundred_at_once() {
     }
     assert_eq!(refusal(app.try_register(&machine, "x").await), refused_as(RefusalKind::SlowDown));
     assert_eq!(refusal(app.try_register(&Bare::number(2), "x").await), refused_as(RefusalKind::InvalidToken));
+}
+
+#[tokio::test]
+async fn any_number_of_machines_with_one_default_name_registers() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let mut names = std::collections::BTreeSet::new();
+    for number in 1..=60 {
+        let mut machine = Bare::number(number);
+        machine.inventory.host_name = "localhost.localdomain".into();
+        // Without any link, only the id tells the later ones apart.
+        machine.inventory.links.clear();
+        names.insert(app.try_register(&machine, &token).await.unwrap().machine.name);
+    }
+    assert_eq!(names.len(), 60);
+}
+
+#[tokio::test]
+async fn denied_key_does_not_register_by_token_until_its_pause_is_over() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let machine = Bare::number(1);
+    let pending = app.wait_with_code(&machine).await;
+    app.deny(&admin(), pending.id, DenyRequest::default()).await.unwrap();
+    app.pass(599);
+    let refused = app.try_register(&machine, &token).await.unwrap_err();
+    assert_eq!((refused.kind, refused.retry_after), (refused_as(RefusalKind::AccessDenied), Some(1)));
+    assert_eq!(app.count(AuditKind::TokenRefused).await, 1);
+    assert!(app.machines(&admin()).await.unwrap().is_empty());
+    app.pass(1);
+    let token = app.token().await.token;
+    app.try_register(&machine, &token).await.unwrap();
+}
+
+#[tokio::test]
+async fn machine_that_registers_by_token_waits_no_longer_with_its_code() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let machine = Bare::number(1);
+    let pending = app.wait_with_code(&machine).await;
+    let request = approval(&pending, &app.look_up(&pending).await);
+    app.try_register(&machine, &token).await.unwrap();
+    let code = pending.code.unwrap().to_string();
+    assert_eq!(refusal(app.lookup(&admin(), &code).await), AppErrorKind::CodeNotFound);
+    assert!(app.enrollments(&admin()).await.unwrap().is_empty());
+    let approved = app.approve(&admin(), pending.id, request).await;
+    assert_eq!(refusal(approved), AppErrorKind::AlreadyDecided);
+    assert_eq!(app.count(AuditKind::EnrollmentCancelled).await, 1);
+    assert_eq!(app.liveness.waiting(), 0);
+    assert_eq!(app.machines(&admin()).await.unwrap().len(), 1);
 }
