@@ -3,7 +3,11 @@
 
 use std::path::{Path, PathBuf};
 
+use tests::operator::Operator;
+
 use crate::Site;
+
+const WRONG_PASSWORD: &str = "wrong-horse-battery";
 use protocol::agent_api::Approved;
 
 /// Every file of a folder, at most two levels deep.
@@ -40,6 +44,20 @@ fn no_file_holds(data_dir: &Path, secrets: &Secrets<'_>, machine_key: &[u8]) {
     assert!(looked_at > 16 * 1_024, "the database was not looked at");
 }
 
+/// Logs in as a browser does, after a wrong password, and gives back the session's secret.
+fn session_cookie(site: &Site, password: &str) -> String {
+    let anonymous = Operator::anonymous(&site.server.url(), &site.target.ca_pem).unwrap();
+    let login = |password: &str| {
+        anonymous
+            .post("/api/v3/session", &serde_json::json!({ "Username": "admin", "Password": password }))
+            .unwrap()
+    };
+    assert_eq!(login(WRONG_PASSWORD).status, 401);
+    let session = login(password);
+    let cookie = session.header("set-cookie").unwrap().split(';').next().unwrap();
+    cookie.split_once('=').unwrap().1.to_owned()
+}
+
 #[test]
 fn no_secret_is_found_in_logs_database_or_answers() {
     let mut site = Site::start("secrets");
@@ -55,20 +73,14 @@ fn no_secret_is_found_in_logs_database_or_answers() {
     let mut damaged = token.clone();
     damaged.pop();
     site.machine().try_register(&damaged).unwrap();
-    let anonymous = tests::operator::Operator::anonymous(&site.server.url(), &site.target.ca_pem).unwrap();
-    let wrong = serde_json::json!({ "Username": "admin", "Password": "wrong-horse-battery" });
-    assert_eq!(anonymous.post("/api/v3/session", &wrong).unwrap().status, 401);
-    let login = serde_json::json!({ "Username": "admin", "Password": password });
-    let session = anonymous.post("/api/v3/session", &login).unwrap();
-    let cookie = session.header("set-cookie").unwrap();
-    let cookie = cookie.split(';').next().unwrap().split_once('=').unwrap().1.to_owned();
+    let cookie = session_cookie(&site, &password);
     let mut waiting = site.machine();
     let code = waiting.enroll().unwrap().code.unwrap();
     site.server.stop().unwrap();
 
     let secrets = [
         ("the password", password.as_str()),
-        ("a wrong password", "wrong-horse-battery"),
+        ("a wrong password", WRONG_PASSWORD),
         ("an API token", &api_token),
         ("a bootstrap token", &token),
         ("a damaged bootstrap token", &damaged[..damaged.len() - 1]),
