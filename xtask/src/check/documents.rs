@@ -28,7 +28,12 @@ fn walkthroughs(tree: &Tree<'_>) -> Vec<Finding> {
             remedy: "write the map of the crates and flows",
         }];
     };
-    let known = |path: &str| tree.root.join(path).exists();
+    // What git knows, not what lies about: an empty folder is not in anybody's clone.
+    let known = |path: &str| {
+        tree.files
+            .iter()
+            .any(|file| file.path == path || (path.ends_with('/') && file.path.starts_with(path)))
+    };
     let mut findings = Vec::new();
     for (index, line) in map.text.lines().enumerate() {
         for path in quoted_paths(line).filter(|path| !known(path)) {
