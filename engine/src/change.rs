@@ -272,6 +272,8 @@ pub enum Change {
     ForgetCodes(Timestamp),
     /// Enrollments that ended before this are deleted; the audit log keeps their story.
     ForgetEnrollments(Timestamp),
+    /// The same for those that ended without an operator's answer.
+    ForgetUnanswered(Timestamp),
     /// Tokens that expired before this are forgotten.
     ForgetTokens(Timestamp),
     /// A row of the audit log.

@@ -30,7 +30,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 mod preview;
-pub use preview::{Surroundings, preview, warnings};
+pub use preview::{Relative, Standing, Surroundings, preview, warnings};
 
 /// A code is replaced by the first poll after this.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(600);
@@ -438,7 +438,7 @@ impl Enrollment {
         Ok(self.become_state(state, changes))
     }
 
-    /// The machine takes its request back.
+    /// The machine takes its request back. What it said about itself is forgotten.
     ///
     /// # Errors
     /// When it was decided already.
@@ -447,7 +447,7 @@ impl Enrollment {
         let changes = Changes::new(cause.at)
             .and(Change::RetireCode { code: live.code, at: cause.at })
             .audit(self.row(AuditKind::EnrollmentCancelled, cause).retired_code(live.code));
-        Ok(self.become_state(State::Cancelled { at: cause.at }, changes))
+        Ok(self.without_answer(State::Cancelled { at: cause.at }, changes))
     }
 
     /// Why a pending enrollment ends by itself now, if it does.
@@ -462,7 +462,7 @@ impl Enrollment {
         }
     }
 
-    /// Ends it unanswered.
+    /// Ends it unanswered. What the machine said about itself is forgotten.
     ///
     /// # Errors
     /// When it was decided already.
@@ -471,7 +471,7 @@ impl Enrollment {
         let row = self.row(AuditKind::EnrollmentExpired, cause).retired_code(live.code).reason(reason);
         let changes =
             Changes::new(cause.at).and(Change::RetireCode { code: live.code, at: cause.at }).audit(row);
-        Ok(self.become_state(State::Expired { at: cause.at }, changes))
+        Ok(self.without_answer(State::Expired { at: cause.at }, changes))
     }
 
     /// The machine asked for its first access token. `None` when there is nothing to note,
@@ -514,6 +514,17 @@ impl Enrollment {
         }
     }
 
+    /// Which operator decided, once one did.
+    pub fn decided_by(&self) -> Option<&str> {
+        match &self.state {
+            State::Pending { .. } | State::Cancelled { .. } | State::Expired { .. } => None,
+            State::Approved { by, .. }
+            | State::Enrolled { by, .. }
+            | State::Denied { by, .. }
+            | State::Unclaimed { by, .. } => Some(by),
+        }
+    }
+
     /// When a terminal state was reached.
     pub fn ended_at(&self) -> Option<Timestamp> {
         match &self.state {
@@ -547,6 +558,13 @@ impl Enrollment {
         let next = Self { state, ..self.clone() };
         changes.list.insert(0, Change::UpdateEnrollment(Box::new(next.clone())));
         (next, changes)
+    }
+
+    /// The end of a request that nobody answered. Anybody can make many of those, so they keep
+    /// no inventory: a few hundred bytes for a day, and nothing by which they are found again.
+    fn without_answer(&self, state: State, changes: Changes) -> (Self, Changes) {
+        let bare = Self { inventory: Inventory::default(), image_id: None, ..self.clone() };
+        bare.become_state(state, changes)
     }
 
     fn row(&self, kind: AuditKind, cause: &Cause) -> AuditRow {

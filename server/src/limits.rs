@@ -126,6 +126,8 @@ pub(crate) enum Miss {
 #[derive(Debug)]
 struct Inner {
     creates: Buckets<Host>,
+    unanswered: Buckets<Host>,
+    unanswered_nearby: Buckets<Prefix>,
     registers: Buckets<Host>,
     tokens: Buckets<String>,
     guesses: Buckets<String>,
@@ -143,6 +145,8 @@ impl Limits {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Inner {
             creates: Buckets::new(16, Duration::from_secs(2)),
+            unanswered: Buckets::new(256, Duration::from_secs(60)),
+            unanswered_nearby: Buckets::new(4_096, Duration::from_secs(4)),
             registers: Buckets::new(100, Duration::from_millis(200)),
             tokens: Buckets::new(200, Duration::from_millis(100)),
             guesses: Buckets::new(10, Duration::from_secs(360)),
@@ -155,6 +159,25 @@ impl Limits {
     /// One more enrollment from this address.
     pub(crate) fn create(&self, source: IpAddr, now: Timestamp) -> Result<(), Limited> {
         self.lock().creates.take(Host::of(source), now)
+    }
+
+    /// One more code for this address, and for its network. Until an operator answers it, it
+    /// counts as one of those that only use up codes, which rest for a day each: 256 at once,
+    /// then one a minute.
+    pub(crate) fn new_code(&self, source: IpAddr, now: Timestamp) -> Result<(), Limited> {
+        let mut inner = self.lock();
+        inner.unanswered.take(Host::of(source), now)?;
+        inner
+            .unanswered_nearby
+            .take(Prefix::of(source), now)
+            .inspect_err(|_| inner.unanswered.put_back(&Host::of(source)))
+    }
+
+    /// An operator answered an enrollment from this address.
+    pub(crate) fn answered(&self, source: IpAddr) {
+        let mut inner = self.lock();
+        inner.unanswered.put_back(&Host::of(source));
+        inner.unanswered_nearby.put_back(&Prefix::of(source));
     }
 
     /// One more registration by token from this address.
@@ -212,6 +235,8 @@ impl Limits {
     pub(crate) fn prune(&self, now: Timestamp) {
         let mut inner = self.lock();
         inner.creates.prune(now);
+        inner.unanswered.prune(now);
+        inner.unanswered_nearby.prune(now);
         inner.registers.prune(now);
         inner.tokens.prune(now);
         inner.guesses.prune(now);
@@ -246,6 +271,25 @@ mod tests {
         let later = START.plus(Duration::from_secs(2));
         assert_eq!(limits.create(source, later), Ok(()));
         assert!(limits.create(source, later).is_err());
+    }
+
+    #[test]
+    fn codes_nobody_answers_are_one_a_minute_after_256() {
+        let limits = Limits::new();
+        let source = address("10.0.0.5");
+        for _ in 0..256 {
+            assert_eq!(limits.new_code(source, START), Ok(()));
+        }
+        assert_eq!(limits.new_code(source, START), Err(Limited { retry_after: 60 }));
+        limits.answered(source);
+        assert_eq!(limits.new_code(source, START), Ok(()));
+        for host in 6..21 {
+            for _ in 0..256 {
+                limits.new_code(IpAddr::from([10, 0, 0, host]), START).unwrap();
+            }
+        }
+        assert_eq!(limits.new_code(address("10.0.0.99"), START), Err(Limited { retry_after: 4 }));
+        assert_eq!(limits.new_code(address("10.0.1.99"), START), Ok(()));
     }
 
     #[test]

@@ -1,11 +1,37 @@
 //! What an operator sees before approving, and the reasons to look twice.
 
-use super::{CODE_LIFETIME, Enrollment, State};
+use super::{CODE_LIFETIME, Enrollment};
 use crate::identity::Match;
 use crate::machine::{Name, Presence};
 use crate::time::Timestamp;
-use protocol::ids::MachineId;
+use protocol::code::Fingerprint;
+use protocol::ids::{EnrollmentId, MachineId};
 use protocol::rest::{EnrollmentPreview, MachineMatch, Warning};
+
+/// Another enrollment of the same hardware, as far as a warning about it tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relative {
+    /// Which.
+    pub id: EnrollmentId,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Where it stands.
+    pub standing: Standing,
+}
+
+/// Where a [`Relative`] stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits too.
+    Waiting,
+    /// It was denied.
+    Denied {
+        /// By whom.
+        by: String,
+        /// When.
+        at: Timestamp,
+    },
+}
 
 /// Everything around an enrollment that the preview tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,8 +40,8 @@ pub struct Surroundings {
     pub last_poll: Timestamp,
     /// Registered machines it resembles, best first, and whether each is online.
     pub matches: Vec<(Match, Presence)>,
-    /// Other enrollments of the same hardware: those that wait, and those denied lately.
-    pub relatives: Vec<Enrollment>,
+    /// Other enrollments of the same hardware that wait or were denied lately; of very many, some.
+    pub relatives: Vec<Relative>,
     /// Host name by reverse DNS.
     pub reverse_dns: Option<String>,
 }
@@ -44,20 +70,15 @@ pub fn warnings(enrollment: &Enrollment, around: &Surroundings, now: Timestamp) 
         }
     });
     let others = around.relatives.iter().filter(|other| other.id != enrollment.id);
-    let related = others.filter_map(|other| match &other.state {
-        State::Pending { .. } => Some(warning(
+    let related = others.map(|other| match &other.standing {
+        Standing::Waiting => warning(
             "same_hardware_waiting",
             format!("another request of the same hardware is waiting, fingerprint {}", other.fingerprint),
-        )),
-        State::Denied { by, at, .. } => Some(warning(
+        ),
+        Standing::Denied { by, at } => warning(
             "denied_before",
             format!("the same hardware was denied {} ago by {by}", age(now.since(*at))),
-        )),
-        State::Approved { .. }
-        | State::Enrolled { .. }
-        | State::Cancelled { .. }
-        | State::Expired { .. }
-        | State::Unclaimed { .. } => None,
+        ),
     });
     known.chain(related).collect()
 }

@@ -213,14 +213,17 @@ fn preview_names_reasons_to_look_twice_and_no_code() {
     twin.inventory.serial = "7XK21M3".into();
     let matches: Vec<Match> = rank(&opened().inventory, vec![twin]);
     let offline = Presence { online: false, last_seen: Some(START) };
-    let other = Enrollment { id: EnrollmentId(uuid::Uuid::from_u128(9)), ..opened() };
-    let (denied, _) = Enrollment { id: EnrollmentId(uuid::Uuid::from_u128(8)), ..opened() }
-        .deny(None, 0, &cause(after(60)))
-        .unwrap();
+    let relative = |id, standing| Relative { id, fingerprint: fingerprint(9), standing };
+    let denied = Standing::Denied { by: "user:admin".into(), at: after(60) };
+    let relatives = vec![
+        relative(opened().id, Standing::Waiting),
+        relative(EnrollmentId(uuid::Uuid::from_u128(9)), Standing::Waiting),
+        relative(EnrollmentId(uuid::Uuid::from_u128(8)), denied),
+    ];
     let around = Surroundings {
         last_poll: after(230),
         matches: matches.into_iter().map(|found| (found, offline)).collect(),
-        relatives: vec![opened(), other, denied],
+        relatives,
         reverse_dns: Some("db-07.example.org".into()),
     };
     let shown = preview(&opened(), &around, after(240));

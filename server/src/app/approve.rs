@@ -83,6 +83,7 @@ impl App {
             match self.store.commit(&changes).await {
                 Ok(revision) => {
                     let machine = Machine { revision, ..machine };
+                    self.limits.answered(approved.source);
                     self.registered(&machine, wish.merge.is_some(), &cause.principal);
                     self.settled(&approved, &cause.principal).await;
                     return Ok(self.view(&machine));
@@ -154,6 +155,7 @@ impl App {
             let (denied, changes) = enrollment.deny(request.reason.as_deref(), earlier, &cause)?;
             match self.store.commit(&changes).await {
                 Ok(_) => {
+                    self.limits.answered(denied.source);
                     let preview = self.preview(&denied, Dns::Known).await?;
                     self.settled(&denied, &cause.principal).await;
                     return Ok(preview);

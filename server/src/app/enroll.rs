@@ -100,14 +100,16 @@ impl App {
     /// Checks the limits on new enrollments, and makes room in a crowded pool.
     async fn make_room(&self, caller: &MachineCaller, now: Timestamp) -> Result<(), AppError> {
         self.limits.create(caller.source, now).map_err(slow_down)?;
-        match self.liveness.room(caller.source, now) {
-            Room::Free => Ok(()),
-            Room::Share(limited) => Err(slow_down(limited)),
-            Room::Full => Err(full("too many machines are waiting", caller)),
-            Room::Evict(id) => {
-                self.expire(id, "made room for others in a crowded pool").await?;
-                Ok(())
-            }
+        let outdated = match self.liveness.room(caller.source, now) {
+            Room::Free => None,
+            Room::Evict(id) => Some(id),
+            Room::Share(limited) => return Err(slow_down(limited)),
+            Room::Full => return Err(full("too many machines are waiting", caller)),
+        };
+        self.limits.new_code(caller.source, now).map_err(slow_down)?;
+        match outdated {
+            Some(id) => self.expire(id, "made room for others in a crowded pool").await,
+            None => Ok(()),
         }
     }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(5);
 /// How long enrollments that ended are kept; denials count within it, the audit log stays.
 const KEEP_ENROLLMENTS: Duration = Duration::from_secs(7 * 86_400);
+/// How long enrollments that nobody answered are kept: anybody can make many of those.
+const KEEP_UNANSWERED: Duration = Duration::from_secs(86_400);
 /// How long tokens that expired are kept for display.
 const KEEP_TOKENS: Duration = Duration::from_secs(7 * 86_400);
 /// Passes between two clean-ups: an hour.
@@ -143,11 +145,12 @@ impl App {
     ///
     /// # Errors
     /// When the store does not take it.
-    async fn clean_up(&self) -> Result<(), AppError> {
+    pub(super) async fn clean_up(&self) -> Result<(), AppError> {
         let now = self.clock.now();
         let changes = Changes::new(now)
             .and(Change::ForgetCodes(now.minus(CODE_REST)))
             .and(Change::ForgetEnrollments(now.minus(KEEP_ENROLLMENTS)))
+            .and(Change::ForgetUnanswered(now.minus(KEEP_UNANSWERED)))
             .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)));
         self.store.commit(&changes).await?;
         Ok(())

@@ -14,6 +14,11 @@ use protocol::inventory::Inventory;
 use protocol::rest::EnrollmentState;
 use sqlx::{Any, AssertSqlSafe, Row, Transaction};
 
+/// Whose an enrollment's hints are.
+const ENROLLMENT: &str = "enrollment";
+/// Whose a machine's hints are.
+const MACHINE: &str = "machine";
+
 /// How a commit does not fit what is stored. Nothing of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
@@ -103,6 +108,10 @@ impl Writing {
                 self.forget("DELETE FROM code WHERE retired_at < $1", *before).await
             }
             Change::ForgetEnrollments(before) => self.forget_enrollments(*before).await,
+            Change::ForgetUnanswered(before) => {
+                let sql = "DELETE FROM enrollment WHERE state IN ('Cancelled', 'Expired') AND ended_at < $1";
+                self.forget(sql, *before).await
+            }
             Change::ForgetTokens(before) => {
                 self.forget("DELETE FROM bootstrap_token WHERE expires_at < $1", *before).await
             }
@@ -122,33 +131,38 @@ impl Writing {
         if taken.is_some() {
             return Err(Conflict::Exists.into());
         }
-        let sql = "INSERT INTO enrollment (id, machine_key, state, created_at, body, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
+        let sql = "INSERT INTO enrollment (id, machine_key, state, created_at, fingerprint, body, revision) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
         sqlx::query(sql)
             .bind(id.clone())
             .bind(key)
             .bind(state_word(enrollment))
             .bind(enrollment.created_at.as_millis())
+            .bind(enrollment.fingerprint.to_string())
             .bind(to_json("enrollment", enrollment)?)
             .bind(self.revision)
             .execute(&mut *self.transaction)
             .await?;
-        self.put_hints(&id, &enrollment.inventory).await
+        self.put_hints(ENROLLMENT, &id, &enrollment.inventory).await
     }
 
     async fn update_enrollment(&mut self, enrollment: &Enrollment) -> Result<(), StoreError> {
-        let sql = "UPDATE enrollment SET state = $1, ended_at = $2, body = $3, revision = $4 \
-                   WHERE id = $5 AND revision = $6";
+        let sql = "UPDATE enrollment SET state = $1, ended_at = $2, decided_by = $3, body = $4, revision = $5 \
+                   WHERE id = $6 AND revision = $7";
+        let id = enrollment.id.to_string();
         let done = sqlx::query(sql)
             .bind(state_word(enrollment))
             .bind(enrollment.ended_at().map(Timestamp::as_millis))
+            .bind(enrollment.decided_by().map(str::to_owned))
             .bind(to_json("enrollment", enrollment)?)
             .bind(self.revision)
-            .bind(enrollment.id.to_string())
+            .bind(id.clone())
             .bind(enrollment.revision.0)
             .execute(&mut *self.transaction)
             .await?;
-        one_row(done.rows_affected())
+        one_row(done.rows_affected())?;
+        // The inventory never changes, except that a request without an answer loses it.
+        if hints(&enrollment.inventory).is_empty() { self.drop_hints(&id).await } else { Ok(()) }
     }
 
     async fn take_code(
@@ -215,7 +229,7 @@ impl Writing {
             .bind(self.revision)
             .execute(&mut *self.transaction)
             .await?;
-        self.put_hints(&id, &machine.inventory).await
+        self.put_hints(MACHINE, &id, &machine.inventory).await
     }
 
     async fn update_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
@@ -233,7 +247,7 @@ impl Writing {
             .execute(&mut *self.transaction)
             .await?;
         one_row(done.rows_affected())?;
-        self.put_hints(&id, &machine.inventory).await
+        self.put_hints(MACHINE, &id, &machine.inventory).await
     }
 
     async fn check_machine_is_unique(&mut self, machine: &Machine) -> Result<(), StoreError> {
@@ -375,17 +389,23 @@ impl Writing {
         self.forget("DELETE FROM enrollment WHERE ended_at < $1", before).await
     }
 
-    async fn put_hints(&mut self, owner: &str, inventory: &Inventory) -> Result<(), StoreError> {
+    async fn put_hints(
+        &mut self,
+        kind: &'static str,
+        owner: &str,
+        inventory: &Inventory,
+    ) -> Result<(), StoreError> {
         self.drop_hints(owner).await?;
         for hint in hints(inventory) {
-            self.put_hint(&hint, owner).await?;
+            self.put_hint(&hint, kind, owner).await?;
         }
         Ok(())
     }
 
-    async fn put_hint(&mut self, hint: &Hint, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO hint (value, owner) VALUES ($1, $2)")
+    async fn put_hint(&mut self, hint: &Hint, kind: &'static str, owner: &str) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO hint (value, kind, owner) VALUES ($1, $2, $3)")
             .bind(hint.to_string())
+            .bind(kind)
             .bind(owner.to_owned())
             .execute(&mut *self.transaction)
             .await?;

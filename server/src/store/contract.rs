@@ -4,7 +4,7 @@ use super::audit::AuditBreak;
 use super::postgres::Postgres;
 use super::{Conflict, Store, StoreError};
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken, Record, Revision};
-use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment};
+use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment, Relative, Standing};
 use engine::identity::hints;
 use engine::machine::Machine;
 use engine::time::Timestamp;
@@ -223,7 +223,7 @@ async fn heartbeats_touch_no_revision(store: Store) {
     assert_eq!(store.last_seen().await.unwrap(), [(one.id, Some(after(4)))]);
 }
 
-async fn relatives_are_live_or_ended_lately(store: Store) {
+async fn relatives_wait_or_were_denied_lately(store: Store) {
     for (number, text) in [(1, "BBBBBB"), (2, "CCCCCC"), (3, "DDDDDD")] {
         let (enrollment, _) = open(number, text, START);
         let mut twin = enrollment.clone();
@@ -238,11 +238,56 @@ async fn relatives_are_live_or_ended_lately(store: Store) {
     store.commit(&denied.deny(None, 0, &Cause::system(after(10))).unwrap().1).await.unwrap();
     let cancelled = read(3).await.unwrap().unwrap();
     store.commit(&cancelled.cancel(&Cause::system(after(10))).unwrap().1).await.unwrap();
-    let ids = |found: Vec<Enrollment>| found.iter().map(|one| one.id.0.as_u128()).collect::<Vec<_>>();
+    let ids = |mut found: Vec<Relative>| {
+        found.sort_by_key(|one| one.id);
+        found.into_iter().map(|one| (one.id.0.as_u128(), one.standing)).collect::<Vec<_>>()
+    };
     let hints = hints(&inventory(1));
-    assert_eq!(ids(store.relatives(&hints, after(9)).await.unwrap()), [1, 2, 3]);
+    let denied = Standing::Denied { by: "system".into(), at: after(10) };
+    let found = store.relatives(&hints, after(9)).await.unwrap();
+    assert!(found.iter().any(|one| one.fingerprint == Fingerprint::from_digest([2; 32])), "{found:?}");
+    assert_eq!(ids(found), [(1, Standing::Waiting), (2, denied)]);
     assert!(store.relatives(&engine::identity::hints(&inventory(4)), START).await.unwrap().is_empty());
-    assert_eq!(ids(store.relatives(&hints, after(10)).await.unwrap()), [1]);
+    assert_eq!(ids(store.relatives(&hints, after(10)).await.unwrap()), [(1, Standing::Waiting)]);
+}
+
+async fn relatives_are_few_however_many_there_are(store: Store) {
+    for number in 0..100 {
+        let mut twin = open(number, "BBBBBB", START).0;
+        twin.inventory = inventory(1);
+        store.commit(&Changes::new(START).and(Change::InsertEnrollment(Box::new(twin)))).await.unwrap();
+    }
+    assert_eq!(store.relatives(&hints(&inventory(1)), START).await.unwrap().len(), 16);
+    // Nor do they stand in the way to the machine they pretend to be.
+    store.commit(&insert(&machine(1))).await.unwrap();
+    assert_eq!(store.lookalikes(&hints(&inventory(1))).await.unwrap().len(), 1);
+}
+
+async fn request_without_an_answer_leaves_little_for_a_day(store: Store) {
+    let hint_rows = || async {
+        let row = sqlx::query("SELECT COUNT(*) AS many FROM hint").fetch_one(&store.writer).await.unwrap();
+        sqlx::Row::try_get::<i64, _>(&row, "many").unwrap()
+    };
+    for (number, text) in [(1, "BBBBBB"), (2, "CCCCCC"), (3, "DDDDDD")] {
+        store.commit(&open(number, text, START).1).await.unwrap();
+    }
+    assert_eq!(hint_rows().await, 3);
+    let read = |number: u128| store.enrollment(EnrollmentId(Uuid::from_u128(number)));
+    let [cancelled, expired, denied] =
+        [read(1).await, read(2).await, read(3).await].map(|one| one.unwrap().unwrap());
+    let cause = Cause::system(after(1));
+    store.commit(&cancelled.cancel(&cause).unwrap().1).await.unwrap();
+    store.commit(&expired.expire("silent", &cause).unwrap().1).await.unwrap();
+    store.commit(&denied.deny(None, 0, &cause).unwrap().1).await.unwrap();
+    assert_eq!(hint_rows().await, 1);
+    assert_eq!(read(1).await.unwrap().unwrap().inventory, Inventory::default());
+    assert_eq!(read(3).await.unwrap().unwrap().inventory, inventory(3));
+    store.commit(&Changes::new(after(2)).and(Change::ForgetUnanswered(after(2)))).await.unwrap();
+    let mut left = Vec::new();
+    for number in 1..=3 {
+        left.push(read(number).await.unwrap().is_some());
+    }
+    assert_eq!(left, [false, false, true]);
 }
 
 async fn overdue_are_the_old_and_the_uncollected(store: Store) {
@@ -422,7 +467,9 @@ contract! {
     new_hardware_replaces_the_old_hints,
     deleted_machine_is_gone_with_key_name_and_hints,
     heartbeats_touch_no_revision,
-    relatives_are_live_or_ended_lately,
+    relatives_wait_or_were_denied_lately,
+    relatives_are_few_however_many_there_are,
+    request_without_an_answer_leaves_little_for_a_day,
     overdue_are_the_old_and_the_uncollected,
     token_registers_no_more_than_it_may,
     record_is_swapped_by_whom_read_it_last,

@@ -103,6 +103,30 @@ async fn one_address_has_64_places() {
 }
 
 #[tokio::test]
+async fn address_that_takes_every_code_back_gets_one_a_minute() {
+    let app = TestApp::start().await;
+    let source = IpAddr::from([10, 0, 0, 1]);
+    let mut given = 0;
+    for number in 0..300_u16 {
+        app.pass(2);
+        let [high, low] = number.to_be_bytes();
+        let mut machine = Bare { source, ..Bare::number(low) };
+        machine.key.0[0] = high;
+        let Ok(enrolled) = app.enroll(&machine.caller(), machine.request()).await else { continue };
+        app.cancel(&machine.caller(), still_waiting(enrolled.answer).id).await.unwrap();
+        given += 1;
+    }
+    // 256 at once, and one for each minute between the first and the last, 598 seconds later.
+    assert_eq!(given, 256 + 9);
+    assert_eq!(app.liveness.waiting(), 0);
+    app.pass(86_401);
+    app.clean_up().await.unwrap();
+    let key = Bare::number(1).key;
+    assert!(app.store.enrollments_of_key(key).await.unwrap().is_empty());
+    app.wait_with_code(&Bare { source, ..Bare::number(1) }).await;
+}
+
+#[tokio::test]
 async fn failed_proofs_leave_a_trace_that_cannot_be_flooded() {
     let app = TestApp::start().await;
     let call = |request_id| crate::keys::Call {

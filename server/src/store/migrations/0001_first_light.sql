@@ -15,6 +15,8 @@ CREATE TABLE enrollment (
     state TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     ended_at BIGINT,
+    fingerprint TEXT NOT NULL,
+    decided_by TEXT,
     body TEXT NOT NULL,
     revision BIGINT NOT NULL
 );
@@ -37,11 +39,12 @@ CREATE TABLE machine (
     revision BIGINT NOT NULL
 );
 
--- By which identifiers a machine or an enrollment can be found again.
+-- By which identifiers a machine (kind 'machine') or an enrollment ('enrollment') is found again.
 CREATE TABLE hint (
     value TEXT NOT NULL,
+    kind TEXT NOT NULL,
     owner TEXT NOT NULL,
-    PRIMARY KEY (value, owner)
+    PRIMARY KEY (value, kind, owner)
 );
 CREATE INDEX hint_by_owner ON hint (owner);
 
