@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::rest::EnrollmentPreview;
+use tempfile::TempDir;
 use tests::media::{Media, Profile};
 use tests::muster::{Server, ServerBuilder};
 use tests::operator::Operator;
@@ -30,6 +31,8 @@ struct Site {
     server: Server,
     operator: Operator,
     media: Media,
+    /// Gone with the test: images are large and tell nothing afterwards.
+    downloads: TempDir,
 }
 
 impl Site {
@@ -41,12 +44,12 @@ impl Site {
         let media = Media::of(profile).unwrap();
         let server = server.media(media.folder()).start().unwrap();
         let operator = server.operator().unwrap();
-        Self { server, operator, media }
+        Self { server, operator, media, downloads: tempfile::tempdir().unwrap() }
     }
 
     /// The ISO as an operator downloads it from this server.
     fn iso(&self) -> PathBuf {
-        let path = self.server.folder().join("muster.iso");
+        let path = self.downloads.path().join("muster.iso");
         self.operator.download("muster.iso", &path).unwrap();
         path
     }

@@ -163,4 +163,5 @@ fn a_configuration_that_does_not_fit_is_refused_with_both_numbers() {
         media.manifest.regions.iter().map(|region| (region.offset, region.end().unwrap())).collect();
     windows.sort_unstable();
     differ_only_inside(&media.iso(), &accepted, &windows);
+    std::fs::remove_file(accepted).unwrap();
 }
