@@ -5,10 +5,13 @@
 //! 2. Handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
 //!    builder has no header timeout while it detects the version, and hyper silently has none
 //!    at all without a timer.
-//! 3. Serve until the peer leaves, idles too long, or the server stops. Stopping lets running
+//! 3. Serve until the peer leaves, idles or stalls too long, or the server stops. Stopping lets running
 //!    requests end within [`ConnectionLimits::drain`], then cuts.
 
+mod activity;
+
 use crate::places::{Place, Places};
+use activity::Activity;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
@@ -19,7 +22,6 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -42,6 +44,8 @@ pub struct ConnectionLimits {
     pub header: Duration,
     /// Longest silence between two requests of an HTTP/2 connection.
     pub idle: Duration,
+    /// Longest time without a peer taking the next part of an answer.
+    pub stalled: Duration,
     /// Longest time unacknowledged bytes may lie in a socket.
     pub unacknowledged: Duration,
     /// Longest wait for running requests when the server stops.
@@ -56,6 +60,7 @@ impl Default for ConnectionLimits {
             handshake: Duration::from_secs(10),
             header: Duration::from_secs(10),
             idle: Duration::from_secs(60),
+            stalled: Duration::from_secs(60),
             unacknowledged: Duration::from_secs(60),
             drain: Duration::from_secs(10),
         }
@@ -65,13 +70,17 @@ impl Default for ConnectionLimits {
 /// Longest request head, in bytes.
 const MAX_HEAD: usize = 16 * 1_024;
 /// Most header fields of a request.
-const MAX_HEADERS: usize = 64;
+pub(crate) const MAX_HEADERS: usize = 64;
 /// Most requests of one HTTP/2 connection at once.
-const MAX_STREAMS: u32 = 100;
+const MAX_STREAMS: u32 = 16;
+/// Bytes of bodies that an HTTP/2 peer may send before somebody reads them: of one request, and
+/// of all on the connection.
+const STREAM_WINDOW: u32 = 64 * 1_024;
+const CONNECTION_WINDOW: u32 = 256 * 1_024;
+/// Most bytes of one answer that wait for an HTTP/2 peer to take them.
+const SEND_BUFFER: usize = 128 * 1_024;
 /// Resets a peer may send ahead of us before its connection ends (CVE-2023-44487).
 const MAX_RESETS: usize = 20;
-/// How often a silent HTTP/2 peer is pinged, and how long it may take to answer.
-const PING: Duration = Duration::from_secs(20);
 /// Pause after a failed accept: file descriptors ran out, and come back when peers leave.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -184,32 +193,6 @@ fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
     setsockopt(stream, sockopt::TcpNoDelay, &true)
 }
 
-/// Whether a connection does anything, for the idle watch.
-#[derive(Debug, Default)]
-struct Activity {
-    running: AtomicUsize,
-    served: AtomicBool,
-    moved: AtomicBool,
-}
-
-struct Running(Arc<Activity>);
-
-impl Running {
-    fn new(activity: &Arc<Activity>) -> Self {
-        activity.running.fetch_add(1, Ordering::Relaxed);
-        activity.moved.store(true, Ordering::Relaxed);
-        Self(Arc::clone(activity))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::Relaxed);
-        self.0.served.store(true, Ordering::Relaxed);
-        self.0.moved.store(true, Ordering::Relaxed);
-    }
-}
-
 async fn serve_http(
     stream: TlsStream<TcpStream>,
     peer: Peer,
@@ -218,17 +201,16 @@ async fn serve_http(
     stopping: CancellationToken,
 ) {
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let activity = Arc::new(Activity::default());
+    let activity = Activity::new();
     let router = TowerToHyperService::new(router);
     let (address, watched) = (peer.address, Arc::clone(&activity));
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        let running = Running::new(&watched);
+        let running = watched.begin();
         request.extensions_mut().insert(peer.clone());
         let answer = hyper::service::Service::call(&router, request);
         async move {
             let answer: Result<hyper::Response<Body>, std::convert::Infallible> = answer.await;
-            drop(running);
-            answer
+            answer.map(|answer| answer.map(|body| running.watch(body)))
         }
     });
     let io = TokioIo::new(stream);
@@ -239,10 +221,19 @@ async fn serve_http(
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_RESETS)
             .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING);
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER);
+        // No pings: behind a slow download their answers come too late, and a peer that is gone
+        // is found by idling, stalling or TCP.
         let connection = pin!(builder.serve_connection(io, service));
-        until_stopped(connection, |c| c.graceful_shutdown(), idle(&activity, limits), stopping).await
+        let over = async {
+            tokio::select! {
+                () = activity.idle(limits) => {}
+                () = activity.stalled(limits) => {}
+            }
+        };
+        until_stopped(connection, |c| c.graceful_shutdown(), over, stopping).await
     } else {
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder
@@ -251,18 +242,18 @@ async fn serve_http(
             .max_headers(MAX_HEADERS)
             .max_header_size(MAX_HEAD);
         let connection = pin!(builder.serve_connection(io, service).with_upgrades());
-        until_stopped(connection, |c| c.graceful_shutdown(), std::future::pending(), stopping).await
+        until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await
     };
     if let Err(error) = ended {
         tracing::debug!(%address, %error, "connection ended");
     }
 }
 
-/// Drives a connection; asks it to end when it idles or the server stops.
+/// Drives a connection; cuts it when it is over, asks it to end when the server stops.
 async fn until_stopped<C>(
     mut connection: std::pin::Pin<&mut C>,
     end: impl Fn(std::pin::Pin<&mut C>),
-    idle: impl Future<Output = ()>,
+    over: impl Future<Output = ()>,
     stopping: CancellationToken,
 ) -> Result<(), hyper::Error>
 where
@@ -270,23 +261,9 @@ where
 {
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        // An idle HTTP/2 peer has no running request to wait for.
-        () = idle => return Ok(()),
+        // An idle peer has no running request to wait for, a stalled one takes nothing.
+        () = over => return Ok(()),
         () = stopping.cancelled() => end(connection.as_mut()),
     }
     connection.await
-}
-
-/// Ends when no request ran for a while: for the header's time before the first one, so that a
-/// peer that never sends its preface is not kept, for the idle time afterwards.
-async fn idle(activity: &Activity, limits: &ConnectionLimits) {
-    loop {
-        activity.moved.store(false, Ordering::Relaxed);
-        let served = activity.served.load(Ordering::Relaxed);
-        sleep(if served { limits.idle } else { limits.header }).await;
-        let moved = activity.moved.load(Ordering::Relaxed);
-        if !moved && activity.running.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-    }
 }

@@ -214,7 +214,7 @@ fn personalise(
 }
 
 fn is_loopback(host: &str) -> bool {
-    match host.parse::<IpAddr>() {
+    match host.parse::<IpAddr>().map(|address| address.to_canonical()) {
         Ok(address) => address.is_loopback() || address.is_unspecified(),
         Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
@@ -282,4 +282,19 @@ fn unreadable(name: &str, cause: io::Error) -> AppError {
 fn changing(name: &str) -> AppError {
     let message = format!("{name} is not the file its manifest describes; wait until the media are built");
     AppError::new(AppErrorKind::Unavailable, message).after(RETRY_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_known_in_every_spelling() {
+        for host in ["127.0.0.1", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0", "localhost", "a.localhost"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["10.0.0.1", "::ffff:10.0.0.1", "localhost.example"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
 }

@@ -16,8 +16,8 @@ use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Bytes read from disk at a time.
-const CHUNK: u64 = 256 * 1_024;
+/// Bytes read from disk at a time: small, so that the listener sees a slow download move.
+const CHUNK: u64 = 64 * 1_024;
 /// Slowest download that keeps its place, in bytes a second, beyond a first minute.
 const SLOWEST: u64 = 32 * 1_024;
 const FIRST_MINUTE: Duration = Duration::from_secs(60);

@@ -4,7 +4,7 @@
 
 use super::Http;
 use super::error::{HttpError, tell_operator};
-use crate::listener::Peer;
+use crate::listener::{MAX_HEADERS, Peer};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -50,12 +50,9 @@ pub(crate) async fn observe(State(http): State<Http>, mut request: Request, next
     let source = request.extensions().get::<Peer>().map(|peer| peer.address);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let shown = route.clone().unwrap_or_else(|| shown_path(request.uri().path()));
-    let too_long = request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI);
-    let mut response = if too_long {
-        let refused = HttpError::of_http(StatusCode::URI_TOO_LONG, "the address has more than 4,096 bytes");
-        tell_operator(&refused, method.to_string())
-    } else {
-        next.run(request).await
+    let mut response = match beyond_limits(&request) {
+        Some(refused) => tell_operator(&refused, method.to_string()),
+        None => next.run(request).await,
     };
     let took = began.elapsed();
     let status = response.status().as_u16();
@@ -64,6 +61,19 @@ pub(crate) async fn observe(State(http): State<Http>, mut request: Request, next
     line.tell();
     add_headers(&mut response, &id);
     response
+}
+
+/// What is wrong with a request's head. HTTP/1 counts its fields itself, HTTP/2 does not.
+fn beyond_limits(request: &Request) -> Option<HttpError> {
+    if request.uri().path_and_query().is_some_and(|uri| uri.as_str().len() > MAX_URI) {
+        let message = format!("the address has more than {MAX_URI} bytes");
+        return Some(HttpError::of_http(StatusCode::URI_TOO_LONG, message));
+    }
+    if request.headers().len() > MAX_HEADERS {
+        let message = format!("the request has more than {MAX_HEADERS} header fields");
+        return Some(HttpError::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+    }
+    None
 }
 
 /// A request in the log.

@@ -157,6 +157,18 @@ async fn what_is_no_route_is_told_in_json_with_every_header() {
 }
 
 #[tokio::test]
+async fn header_fields_are_counted_whatever_brought_them() {
+    let fixture = start().await;
+    for (count, status) in [(63, StatusCode::OK), (64, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)] {
+        let mut request = Fixture::request("GET", "/healthz", "");
+        for _ in 0..count {
+            request.headers_mut().append("x-many", "a".parse().unwrap());
+        }
+        assert_eq!(fixture.call(request).await.status, status, "{count} beside the host");
+    }
+}
+
+#[tokio::test]
 async fn head_is_get_without_a_body() {
     let fixture = start().await;
     let head = fixture.call(Fixture::request("HEAD", "/healthz", "")).await;

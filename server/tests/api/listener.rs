@@ -1,7 +1,11 @@
 //! The listener with real sockets: TLS, deadlines, stopping. Limits are shortened, so that the
 //! tests wait for them and not for a clock.
 
+use crate::media::media_of;
 use crate::support::{Fixture, start_with};
+use axum::body::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore};
 use server::ConnectionLimits;
@@ -31,7 +35,11 @@ struct Running {
 }
 
 async fn run(limits: ConnectionLimits) -> Running {
-    let Fixture { router, server, directory, .. } = start_with(|_, options| options.limits = limits).await;
+    running(start_with(|_, options| options.limits = limits).await)
+}
+
+fn running(fixture: Fixture) -> Running {
+    let Fixture { router, server, directory, .. } = fixture;
     drop(router);
     let (stop, stopped) = oneshot::channel::<()>();
     let address = server.address();
@@ -126,6 +134,88 @@ async fn head_of_absurd_size_is_refused() {
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(String::from_utf8(answer).unwrap(), "HTTP/1.1 431");
     }
+}
+
+/// Bytes of the download that outlasts the limits; more than sockets hold.
+const LARGE: usize = 24 * 1_024 * 1_024;
+
+async fn with_download() -> Running {
+    let change = |directory: &Path, options: &mut server::ServeOptions| {
+        options.media_dir = Some(media_of(directory, LARGE));
+        options.limits = ConnectionLimits { stalled: SHORT * 3, ..short() };
+    };
+    running(start_with(change).await)
+}
+
+type Sender = hyper::client::conn::http2::SendRequest<Empty<Bytes>>;
+
+/// The download over HTTP/2, begun: its body is read by the test.
+async fn begin_download(running: &Running) -> (Sender, hyper::body::Incoming) {
+    let io = TokioIo::new(running.tls(b"h2").await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "the client's connection ended");
+        }
+    });
+    let request = hyper::Request::get("https://localhost/media/vmlinuz").body(Empty::new()).unwrap();
+    let answer = sender.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    (sender, answer.into_body())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_download_that_moves_is_not_cut() {
+    let running = with_download().await;
+    let (_sender, mut body) = begin_download(&running).await;
+    let (began, mut read) = (Instant::now(), 0);
+    while let Some(frame) = body.frame().await {
+        read += frame.expect("the download goes on").data_ref().map_or(0, Bytes::len);
+        // As slow as to take several times every limit.
+        let due = SHORT * 6 * u32::try_from(read / 1_024).unwrap() / u32::try_from(LARGE / 1_024).unwrap();
+        tokio::time::sleep_until((began + due).into()).await;
+    }
+    assert_eq!(read, LARGE);
+    assert!(began.elapsed() > SHORT * 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn download_that_nobody_takes_is_cut() {
+    let running = with_download().await;
+    let (mut sender, mut body) = begin_download(&running).await;
+    // Nothing is read until the server has given up: then the connection has ended.
+    let ended = async {
+        while sender.ready().await.is_ok() {
+            tokio::time::sleep(SHORT / 4).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the server cuts the connection");
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+    }
+    assert!(read < LARGE, "{read}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn http1_download_that_nobody_takes_is_cut() {
+    let running = with_download().await;
+    let mut stream = running.tls(b"http/1.1").await;
+    stream.write_all(b"GET /media/vmlinuz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    let mut head = vec![0; 12];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head, b"HTTP/1.1 200");
+    // The server gives the download's place back without anything being read.
+    let metric = async {
+        while !running.get("/metrics").await.contains("muster_downloads 0") {
+            tokio::time::sleep(SHORT / 4).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, metric).await.expect("the server cuts the connection");
+    let mut read = Vec::new();
+    let cut = stream.read_to_end(&mut read).await.is_err() || read.len() < LARGE;
+    assert!(cut, "{}", read.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,11 +19,17 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A media directory with an image of noise and a small second file.
 fn media(directory: &Path) -> PathBuf {
+    media_of(directory, 8)
+}
+
+/// The same with a second file, `vmlinuz`, of this length.
+pub(crate) fn media_of(directory: &Path, kernel_len: usize) -> PathBuf {
+    let kernel: Vec<u8> = b"a kernel".iter().copied().cycle().take(kernel_len).collect();
     let media = directory.join("media");
     std::fs::create_dir(&media).unwrap();
     let iso: Vec<u8> = (0..ISO_LEN).map(|at| u8::try_from(at * 7 % 251).unwrap()).collect();
     let mut files = BTreeMap::new();
-    for (name, bytes) in [("muster.iso", iso.as_slice()), ("vmlinuz", b"a kernel")] {
+    for (name, bytes) in [("muster.iso", iso.as_slice()), ("vmlinuz", kernel.as_slice())] {
         std::fs::write(media.join(name), bytes).unwrap();
         let sha256 = hex(digest(&SHA256, bytes).as_ref());
         files.insert(name.to_owned(), FileDigest { size: bytes.len() as u64, sha256 });
