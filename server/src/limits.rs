@@ -5,6 +5,7 @@
 //! shared address, so that nobody can lock anybody else out.
 
 use engine::time::Timestamp;
+use protocol::ids::MachineId;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
@@ -132,6 +133,7 @@ struct Inner {
     tokens: Buckets<String>,
     guesses: Buckets<String>,
     failed_proofs: Buckets<Host>,
+    observations: Buckets<MachineId>,
     misses: VecDeque<(Timestamp, String)>,
     step_up: HashSet<String>,
 }
@@ -151,6 +153,7 @@ impl Limits {
             tokens: Buckets::new(200, Duration::from_millis(100)),
             guesses: Buckets::new(10, Duration::from_secs(360)),
             failed_proofs: Buckets::new(5, Duration::from_secs(60)),
+            observations: Buckets::new(3, Duration::from_secs(10)),
             misses: VecDeque::new(),
             step_up: HashSet::new(),
         }))
@@ -193,6 +196,11 @@ impl Limits {
     /// One more proof from this address that did not hold: whether the audit log takes a row.
     pub(crate) fn failed_proof(&self, source: IpAddr, now: Timestamp) -> Result<(), Limited> {
         self.lock().failed_proofs.take(Host::of(source), now)
+    }
+
+    /// One more inventory of this machine that differs from the stored one.
+    pub(crate) fn observation(&self, machine: MachineId, now: Timestamp) -> Result<(), Limited> {
+        self.lock().observations.take(machine, now)
     }
 
     /// One more code typed by this account. Charged before anything is looked up, so that
@@ -241,6 +249,7 @@ impl Limits {
         inner.tokens.prune(now);
         inner.guesses.prune(now);
         inner.failed_proofs.prune(now);
+        inner.observations.prune(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -41,8 +41,10 @@ impl App {
         }
         // Listen first, then look: a change in between is not missed.
         let mut waiter = self.hub.waiter(caller.id.0);
-        let machine = self.heard(actor, caller, &request).await?;
-        let send_inventory = !self.knows_inventory(&machine, &request.inventory_digest)?;
+        let (machine, observed) = self.heard(actor, caller, &request).await?;
+        // Put off, it is asked for with a later heartbeat: at once, it would come at once again.
+        let send_inventory = !matches!(observed, Some(Observed::PutOff))
+            && !self.knows_inventory(&machine, &request.inventory_digest)?;
         let goodbye = request.state == AgentState::Stopping;
         if send_inventory || goodbye || wait.is_zero() {
             return Ok(self.heartbeat_answer(&machine, send_inventory && !goodbye));
@@ -58,37 +60,48 @@ impl App {
         actor: &Actor,
         caller: &MachineActor,
         request: &HeartbeatRequest,
-    ) -> Result<Machine, AppError> {
+    ) -> Result<(Machine, Option<Observed>), AppError> {
         let machine = self.own_machine(caller).await?;
         let goodbye = request.state == AgentState::Stopping;
         let turned = self.liveness.heard(machine.id, goodbye, self.clock.now());
         let (machine, observed) = match &request.observed {
-            Some(inventory) => self.observe(caller, inventory.clone(), &request.inventory_digest).await?,
-            None => (machine, false),
+            Some(inventory) => {
+                let (machine, observed) =
+                    self.observe(caller, inventory.clone(), &request.inventory_digest).await?;
+                (machine, Some(observed))
+            }
+            None => (machine, None),
         };
-        if turned || observed {
+        if turned || matches!(observed, Some(Observed::Stored)) {
             self.publish_machine("update", &machine, &actor.principal());
         }
-        Ok(machine)
+        Ok((machine, observed))
     }
 
-    /// Stores an inventory under the digest its agent gave it, when that is new.
+    /// Stores an inventory under the digest its agent gave it, when that is new and the machine
+    /// does not bring new ones all the time: each is a commit, and one machine must not keep
+    /// the store from all others.
     async fn observe(
         &self,
         caller: &MachineActor,
         mut inventory: Inventory,
         digest: &str,
-    ) -> Result<(Machine, bool), AppError> {
+    ) -> Result<(Machine, Observed), AppError> {
         check_inventory(&inventory)?;
         inventory.clean();
+        let mut allowed = false;
         for _ in 0..RETRIES {
             let machine = self.own_machine(caller).await?;
             if machine.inventory_digest == digest && machine.inventory == inventory {
-                return Ok((machine, false));
+                return Ok((machine, Observed::Known));
             }
+            if !allowed && self.limits.observation(machine.id, self.clock.now()).is_err() {
+                return Ok((machine, Observed::PutOff));
+            }
+            allowed = true;
             let changes = machine.observe(inventory.clone(), digest, self.clock.now());
             match self.store.commit(&changes).await {
-                Ok(_) => return Ok((self.own_machine(caller).await?, true)),
+                Ok(_) => return Ok((self.own_machine(caller).await?, Observed::Stored)),
                 Err(error) if error.is_stale() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -122,4 +135,15 @@ impl App {
             nonce: self.keys.nonce(self.clock.now()),
         }
     }
+}
+
+/// What became of an inventory that an agent sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Observed {
+    /// It is the stored one.
+    Known,
+    /// It is stored now.
+    Stored,
+    /// The machine brings new ones too fast: it was not looked at.
+    PutOff,
 }

@@ -62,6 +62,35 @@ async fn inventory_is_asked_for_once_and_kept_under_the_agents_digest() {
 }
 
 #[tokio::test]
+async fn machine_that_changes_all_the_time_is_stored_thrice_and_then_every_ten_seconds() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let revision = || async { app.store.machine(registered.uuid).await.unwrap().unwrap().revision };
+    let mut revisions = std::collections::BTreeSet::from([revision().await]);
+    let mut request = heartbeat(AgentState::Discovery);
+    for number in 1..=50 {
+        request.inventory_digest = number.to_string();
+        request.observed = Some(Inventory { memory_bytes: number, ..machine.inventory.clone() });
+        let answer = app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap();
+        assert!(!answer.send_inventory, "asked for at once, it would come at once");
+        revisions.insert(revision().await);
+    }
+    assert_eq!(revisions.len(), 1 + 3);
+    // What is stored already costs nothing, and what was put off is asked for next time.
+    request.observed = None;
+    assert!(app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
+    app.pass(10);
+    request.observed = Some(Inventory { memory_bytes: 50, ..machine.inventory.clone() });
+    for _ in 0..5 {
+        assert!(!app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
+    }
+    let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
+    assert_eq!(shown.inventory.memory_bytes, 50);
+}
+
+#[tokio::test]
 async fn held_heartbeat_answers_at_once_when_the_machine_is_deleted() {
     let app = TestApp::start().await;
     let machine = Bare::number(1);
