@@ -212,8 +212,8 @@ pub struct Record {
     pub revision: Revision,
 }
 
-/// One thing to store. `Insert` is refused when the object exists, `Update` and `Delete` when
-/// its stored revision is not the one in hand.
+/// One thing to store. `Insert` is refused when the object exists, `Update` and
+/// `DeleteMachine` when its stored revision is not the one in hand.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A new enrollment.
@@ -261,7 +261,7 @@ pub enum Change {
     },
     /// A record is written; its revision is what it replaces, 0 for none.
     PutRecord(Record),
-    /// A record goes.
+    /// A record goes, if it is still there.
     DeleteRecord {
         /// As [`Record::kind`].
         kind: String,

@@ -164,9 +164,10 @@ impl Store {
         }
         // `|| ''` hides the state's index, which would tempt the planner away from the few hints.
         let sql = format!(
-            "SELECT id, fingerprint, ended_at, decided_by FROM enrollment \
-             WHERE id IN (SELECT owner FROM hint WHERE kind = 'enrollment' AND value IN ({})) \
-             AND (state || '' = 'Pending' OR (state || '' = 'Denied' AND ended_at > ${})) LIMIT {RELATIVES}",
+            "SELECT DISTINCT e.id AS id, e.fingerprint AS fingerprint, e.ended_at AS ended_at, \
+             e.decided_by AS decided_by FROM hint h JOIN enrollment e ON e.id = h.owner \
+             WHERE h.kind = 'enrollment' AND h.value IN ({}) \
+             AND (e.state || '' = 'Pending' OR (e.state || '' = 'Denied' AND e.ended_at > ${})) LIMIT {RELATIVES}",
             placeholders(hints.len()),
             hints.len() + 1
         );
