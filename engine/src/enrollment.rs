@@ -584,7 +584,25 @@ fn denial(earlier: u32) -> Duration {
 
 /// An operator's words as a console can show them.
 fn kept_reason(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect::<String>().trim().to_owned()
+    let shown = text.chars().filter(|c| !c.is_control() && !is_invisible(*c));
+    shown.take(MAX_REASON).collect::<String>().trim().to_owned()
+}
+
+/// Characters that show nothing themselves but change how others are read: they reorder text
+/// (bidirectional controls), end lines, join or hide.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 #[cfg(test)]

@@ -161,6 +161,19 @@ fn denied_key_pauses_ten_minutes_doubling_to_a_day() {
 }
 
 #[test]
+fn reason_keeps_its_letters_and_loses_what_turns_them_around() {
+    let reason = |text: &str| {
+        let (denied, _) = opened().deny(Some(text), 0, &cause(after(1))).unwrap();
+        let State::Denied { reason, .. } = denied.state else { panic!("not denied") };
+        reason
+    };
+    let hostile = " nicht\u{202e} unsere \u{2066}Größe\u{2069}:\u{200b} 机器\u{feff}\u{1b}[31m\n";
+    assert_eq!(reason(hostile).as_deref(), Some("nicht unsere Größe: 机器[31m"));
+    assert_eq!(reason("\u{200f}\u{2028}\u{e0041}"), None);
+    assert_eq!(reason(&"ä".repeat(300)).map(|kept| kept.chars().count()), Some(MAX_REASON));
+}
+
+#[test]
 fn request_outlives_fifteen_silent_minutes_or_a_day() {
     let enrollment = opened();
     assert_eq!(enrollment.outlived(START, after(899)), None);
