@@ -160,6 +160,7 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let [a, b, c, d] = crate::keys::random::<4>()?;
     let http = Http {
         app: Arc::new(app),
+        unproven: Http::unproven_bodies(),
         media: Arc::new(Media::new(options.media_dir, options.advertise.clone())),
         metrics: Arc::new(Metrics::new()),
         stopping: CancellationToken::new(),

@@ -1,22 +1,41 @@
 //! The door for machines' calls: a proof that holds, or a refusal that leaves a trace.
 
 use super::{App, AppError};
-use crate::keys::{Call, MachineCaller, ProofRefusal};
+use crate::keys::{Call, MachineCaller, ProofRefusal, ProvenHead};
 use crate::report::chain;
 use engine::change::{AuditKind, AuditRow, Cause};
 use protocol::agent_api::RefusalKind;
 
 impl App {
-    /// Verifies a machine's call and uses its proof up. A proof that does not hold is noted in
-    /// the audit log, for each source a few times a minute at most.
+    /// Verifies the head of a machine's call. A proof that does not hold is noted in the audit
+    /// log, for each source a few times a minute at most.
     ///
     /// # Errors
     /// [`AppError`] with the word the machine acts on; which check failed is never said.
-    pub(crate) async fn prove(&self, call: &Call<'_>) -> Result<MachineCaller, AppError> {
-        let refusal = match self.keys.verify(call, self.now()) {
-            Ok(caller) => return Ok(caller),
-            Err(refusal) => refusal,
-        };
+    pub(crate) async fn prove_head(&self, call: &Call<'_>) -> Result<ProvenHead, AppError> {
+        match self.keys.verify_head(call, self.now()) {
+            Ok(head) => Ok(head),
+            Err(refusal) => Err(self.refuse(call, refusal).await),
+        }
+    }
+
+    /// Verifies the body of a call whose head is proven, and uses the proof up.
+    ///
+    /// # Errors
+    /// As [`App::prove_head`].
+    pub(crate) async fn prove_body(
+        &self,
+        head: ProvenHead,
+        call: &Call<'_>,
+        body: &[u8],
+    ) -> Result<MachineCaller, AppError> {
+        match self.keys.verify_body(head, call, body, self.now()) {
+            Ok(caller) => Ok(caller),
+            Err(refusal) => Err(self.refuse(call, refusal).await),
+        }
+    }
+
+    async fn refuse(&self, call: &Call<'_>, refusal: ProofRefusal) -> AppError {
         if refusal == ProofRefusal::Invalid {
             self.note_failed_proof(call).await;
         }
@@ -25,7 +44,7 @@ impl App {
             ProofRefusal::UseNonce => RefusalKind::UseNonce,
             ProofRefusal::AccessToken => RefusalKind::InvalidAccessToken,
         };
-        Err(AppError::refused(kind, refusal.to_string()))
+        AppError::refused(kind, refusal.to_string())
     }
 
     /// The caller is refused whether or not the row can be stored.

@@ -3,9 +3,9 @@
 
 use super::error::HttpError;
 use crate::app::{AppError, AppErrorKind};
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -28,13 +28,30 @@ const MAX_MEMBERS: usize = 4_096;
 
 /// Reads a whole body.
 pub(crate) async fn read(request: Request, limit: usize) -> Result<Bytes, HttpError> {
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-    if announced.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > limit) {
-        return Err(too_large(limit));
-    }
-    let mut body = request.into_body();
-    let deadline = Instant::now() + TOTAL;
+    check_announced(request.headers(), limit)?;
     let mut bytes = Vec::new();
+    each_part(request.into_body(), limit, |part| bytes.extend_from_slice(part)).await?;
+    Ok(bytes.into())
+}
+
+/// Takes a body that is not wanted and keeps nothing of it: over HTTP/1 a peer whose body is left
+/// lying may never see the answer.
+pub(crate) async fn discard(body: Body, limit: usize) -> Result<(), HttpError> {
+    each_part(body, limit, |_| {}).await
+}
+
+/// Refuses a body that says itself that it is too long.
+pub(crate) fn check_announced(headers: &HeaderMap, limit: usize) -> Result<(), HttpError> {
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    match announced.and_then(|length| length.parse::<usize>().ok()) {
+        Some(length) if length > limit => Err(too_large(limit)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn each_part(mut body: Body, limit: usize, mut take: impl FnMut(&[u8])) -> Result<(), HttpError> {
+    let deadline = Instant::now() + TOTAL;
+    let mut len = 0_usize;
     loop {
         let frame = match timeout_at(deadline, timeout(IDLE, body.frame())).await {
             Ok(Ok(frame)) => frame,
@@ -42,13 +59,14 @@ pub(crate) async fn read(request: Request, limit: usize) -> Result<Bytes, HttpEr
                 return Err(HttpError::of_http(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"));
             }
         };
-        let Some(frame) = frame else { return Ok(bytes.into()) };
+        let Some(frame) = frame else { return Ok(()) };
         let frame = frame.map_err(|_| bad_request("the body ended early"))?;
         if let Some(data) = frame.data_ref() {
-            if bytes.len().saturating_add(data.len()) > limit {
+            len = len.saturating_add(data.len());
+            if len > limit {
                 return Err(too_large(limit));
             }
-            bytes.extend_from_slice(data);
+            take(data);
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) const SESSION_COOKIE: &str = "muster_session";
 pub(crate) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Longest `Authorization` and `Cookie` that are looked at, in characters.
 const MAX_CREDENTIAL: usize = 4_096;
+/// Seconds after which a machine that was refused for want of a place should come back.
+const RETRY_AFTER: u64 = 2;
 /// Longest wait that a machine may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -246,17 +248,16 @@ impl<T: DeserializeOwned> FromRequest<Http> for Proven<T> {
     }
 }
 
-/// Verifies a machine's call; its body is not looked at beyond its digest.
+/// Verifies a machine's call: its head before a byte of the body is kept, then the body.
 async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), HttpError> {
     check_protocol(request.headers())?;
+    body::check_announced(request.headers(), MACHINE_BODY)?;
     let caller = Caller::of(request.extensions());
     let (parts, body) = request.into_parts();
-    let bytes = body::read(Request::from_parts(parts.clone(), body), MACHINE_BODY).await?;
     let call = Call {
         proof: text(&parts.headers, PROOF_HEADER).unwrap_or_default(),
         method: parts.method.as_str(),
         path: parts.uri.path(),
-        body: &bytes,
         access_token: text(&parts.headers, header::AUTHORIZATION.as_str())
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("dpop"))
@@ -264,7 +265,21 @@ async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), 
         source: caller.source,
         request_id: &caller.request_id,
     };
-    let caller = http.app.prove(&call).await?;
+    let head = match http.app.prove_head(&call).await {
+        Ok(head) => head,
+        Err(refused) => {
+            body::discard(body, MACHINE_BODY).await?;
+            return Err(refused.into());
+        }
+    };
+    // Anybody can sign with a key of their own: until the body is proven too, it takes a place.
+    let Some(_place) = http.unproven.take(caller.source) else {
+        body::discard(body, MACHINE_BODY).await?;
+        let busy = AppError::new(AppErrorKind::Unavailable, "too many requests at once; try again");
+        return Err(busy.after(RETRY_AFTER).into());
+    };
+    let bytes = body::read(Request::new(body), MACHINE_BODY).await?;
+    let caller = http.app.prove_body(head, &call, &bytes).await?;
     Ok((caller, bytes))
 }
 

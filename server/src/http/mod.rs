@@ -20,17 +20,25 @@ pub use routes::{Door, RouteInfo, routes};
 
 use crate::app::{AppError, Media, SharedApp};
 use crate::metrics::Metrics;
+use crate::places::Places;
 use axum::Router;
 use axum::handler::Handler;
 use axum::middleware::{from_fn, from_fn_with_state};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
+/// Bodies that are read before their proof is complete, altogether and for one source: 64 KiB
+/// each, so 64 MiB and 16 MiB.
+const UNPROVEN_BODIES: usize = 1_024;
+const UNPROVEN_BODIES_PER_SOURCE: usize = 256;
+
 /// What handlers share.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     /// Use cases.
     pub(crate) app: SharedApp,
+    /// Places for bodies of machines that are not proven yet.
+    pub(crate) unproven: Arc<Places>,
     /// Downloads.
     pub(crate) media: Arc<Media>,
     /// Numbers.
@@ -44,6 +52,11 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    /// The places for unproven bodies.
+    pub(crate) fn unproven_bodies() -> Arc<Places> {
+        Places::new(UNPROVEN_BODIES, UNPROVEN_BODIES_PER_SOURCE)
+    }
+
     /// Waits for a held call, and not while the server stops: then all that wait are let go
     /// and answer at once.
     pub(crate) async fn hold<T>(

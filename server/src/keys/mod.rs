@@ -14,7 +14,7 @@ mod proof;
 
 pub(crate) use bootstrap_token::{OpenError, SealError};
 pub(crate) use proof::MachineCaller;
-pub(crate) use proof::{Call, ProofRefusal};
+pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
 
 use access::AccessTokens;
 use authority::Authority;

@@ -63,6 +63,12 @@ impl Nonces {
         base64url(&bytes)
     }
 
+    /// Whether a nonce is ours and fresh; uses nothing up.
+    pub(crate) fn check(&self, nonce: &str, now: Timestamp) -> Result<Fresh, Stale> {
+        let time = self.time_of(nonce).ok_or(Stale::Nonce)?;
+        self.lock().admit(time, now)
+    }
+
     /// Uses up one proof: its nonce must be ours and fresh, and the pair of key and `jti` new.
     pub(crate) fn redeem(
         &self,
@@ -76,9 +82,7 @@ impl Nonces {
         preimage.extend_from_slice(jti.as_bytes());
         let digest = ring::digest::digest(&ring::digest::SHA256, &preimage);
         let mut replays = self.lock();
-        if time < replays.floor || now.since(time) > NONCE_LIFETIME {
-            return Err(Stale::Nonce);
-        }
+        replays.admit(time, now)?;
         let id = digest.as_ref().first_chunk().copied().unwrap_or_default();
         if replays.insert(id, now) { Ok(Fresh) } else { Err(Stale::Replayed) }
     }
@@ -113,6 +117,11 @@ struct Replays {
 impl Replays {
     fn new(now: Timestamp) -> Self {
         Self { floor: now, began: now, current: HashSet::new(), previous: HashSet::new() }
+    }
+
+    /// Whether a nonce of this time is still good.
+    fn admit(&self, time: Timestamp, now: Timestamp) -> Result<Fresh, Stale> {
+        if time < self.floor || now.since(time) > NONCE_LIFETIME { Err(Stale::Nonce) } else { Ok(Fresh) }
     }
 
     /// Remembers a proof; false when it was used before.

@@ -1,5 +1,6 @@
 //! Verifies the proof that signs every machine call (RFC 9449 with `sid`, `body_sha256` and a
-//! mandatory nonce), in this order: form, signature, target, body, access token, nonce.
+//! mandatory nonce), in two steps: form, signature, target, access token and the nonce's age from
+//! the head alone, so that strangers' bodies are not kept; then the body, and the proof is used up.
 //!
 //! [`MachineCaller`] can only be made here, so whoever holds one holds a verified proof.
 
@@ -7,7 +8,7 @@ use super::Keys;
 use super::nonce::Stale;
 use engine::time::Timestamp;
 use protocol::ids::{KeyThumbprint, MachineId};
-use protocol::proof::{self, ReceivedProof};
+use protocol::proof::{self, ProofClaims, ReceivedProof};
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 use std::net::IpAddr;
@@ -24,14 +25,20 @@ pub(crate) struct Call<'a> {
     pub(crate) method: &'a str,
     /// Path without query.
     pub(crate) path: &'a str,
-    /// The whole body.
-    pub(crate) body: &'a [u8],
     /// What `Authorization: DPoP` carried.
     pub(crate) access_token: Option<&'a str>,
     /// Address of the peer.
     pub(crate) source: IpAddr,
     /// Id of this request in the log.
     pub(crate) request_id: &'a str,
+}
+
+/// A call whose head is proven; its body is still to be compared.
+#[derive(Debug)]
+pub(crate) struct ProvenHead {
+    claims: ProofClaims,
+    key: KeyThumbprint,
+    machine: Option<MachineId>,
 }
 
 /// A machine that proved possession of its key for this very call. It may not be registered.
@@ -62,35 +69,56 @@ pub(crate) enum ProofRefusal {
 }
 
 impl Keys {
-    /// Verifies a call's proof and uses it up.
+    /// Verifies what a proof says about a call's head. The proof is not used up.
     ///
     /// # Errors
     /// [`ProofRefusal`]; which check failed is for the log only.
-    pub(crate) fn verify(&self, call: &Call<'_>, now: Timestamp) -> Result<MachineCaller, ProofRefusal> {
+    pub(crate) fn verify_head(&self, call: &Call<'_>, now: Timestamp) -> Result<ProvenHead, ProofRefusal> {
         let received = proof::parse(call.proof).map_err(|_| ProofRefusal::Invalid)?;
         check_signature(&received)?;
-        let claims = &received.claims;
+        let claims = received.claims;
         let target = proof::target(self.server_id(), call.path);
-        let body_sha256 = base64url(digest(&SHA256, call.body).as_ref());
         let as_called = claims.htm == call.method
             && claims.htu == target
             && claims.sid == self.server_id()
-            && claims.body_sha256 == body_sha256
             && (1..=MAX_JTI).contains(&claims.jti.len());
         let ath = call.access_token.map(|token| base64url(digest(&SHA256, token.as_bytes()).as_ref()));
         if !as_called || claims.ath != ath {
             return Err(ProofRefusal::Invalid);
         }
+        self.nonces.check(&claims.nonce, now).map_err(refusal)?;
         let key = thumbprint(&received.public_key);
-        self.nonces.redeem(&claims.nonce, &key, &claims.jti, now).map_err(|stale| match stale {
-            Stale::Nonce => ProofRefusal::UseNonce,
-            Stale::Replayed => ProofRefusal::Invalid,
-        })?;
         let machine = match call.access_token {
             None => None,
             Some(token) => Some(self.access.verify(token, &key, now).ok_or(ProofRefusal::AccessToken)?),
         };
+        Ok(ProvenHead { claims, key, machine })
+    }
+
+    /// Verifies the body of a call whose head is proven, and uses the proof up.
+    ///
+    /// # Errors
+    /// As [`Keys::verify_head`].
+    pub(crate) fn verify_body(
+        &self,
+        head: ProvenHead,
+        call: &Call<'_>,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<MachineCaller, ProofRefusal> {
+        let ProvenHead { claims, key, machine } = head;
+        if claims.body_sha256 != base64url(digest(&SHA256, body).as_ref()) {
+            return Err(ProofRefusal::Invalid);
+        }
+        self.nonces.redeem(&claims.nonce, &key, &claims.jti, now).map_err(refusal)?;
         Ok(MachineCaller { key, source: call.source, request_id: call.request_id.to_owned(), machine })
+    }
+}
+
+fn refusal(stale: Stale) -> ProofRefusal {
+    match stale {
+        Stale::Nonce => ProofRefusal::UseNonce,
+        Stale::Replayed => ProofRefusal::Invalid,
     }
 }
 
@@ -111,7 +139,6 @@ pub(crate) fn thumbprint(public_key: &[u8; 32]) -> KeyThumbprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::proof::ProofClaims;
     use ring::signature::{Ed25519KeyPair, KeyPair};
     use std::net::Ipv4Addr;
 
@@ -156,12 +183,12 @@ mod tests {
                 proof,
                 method: "POST",
                 path: PATH,
-                body: BODY,
                 access_token,
                 source: Ipv4Addr::LOCALHOST.into(),
                 request_id: "r",
             };
-            self.keys.verify(&call, NOW)
+            let head = self.keys.verify_head(&call, NOW)?;
+            self.keys.verify_body(head, &call, BODY, NOW)
         }
     }
 

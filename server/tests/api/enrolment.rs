@@ -1,8 +1,11 @@
 //! The code exchange and bootstrap tokens over HTTP, and that no secret reaches the log.
 
 use crate::support::{Fixture, Machine, logged, start};
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{StatusCode, header};
+use futures_util::stream;
 use serde_json::{Value, json};
+use tower::ServiceExt;
 
 const ENROLLMENTS: &str = "/api/v3/bootstrap/enrollments";
 
@@ -54,6 +57,32 @@ async fn bootstrap_token_registers_and_a_damaged_one_is_not_ours() {
     }
     let answer = fixture.call(machine.request("/api/v3/bootstrap/register", &body(&token), None)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+}
+
+#[tokio::test]
+async fn bodies_that_are_not_proven_have_bounded_room() {
+    let fixture = start().await;
+    let mut machine = Machine::new(&fixture, 3).await;
+    let mut endless = Vec::new();
+    for _ in 0..256 {
+        let request = machine.request("/api/v3/agent/token", "{}", None);
+        let silent = Body::from_stream(stream::pending::<std::io::Result<Vec<u8>>>());
+        let mut call = Box::pin(fixture.router.clone().oneshot(request.map(|_| silent)));
+        tokio::select! {
+            biased;
+            answer = &mut call => panic!("answered before its body: {answer:?}"),
+            () = std::future::ready(()) => endless.push(call),
+        }
+    }
+    let refused = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
+    assert!(!refused.header(header::RETRY_AFTER).is_empty());
+    // What is refused by its head takes no room, its body is thrown away as it comes.
+    let unsigned = fixture.call(Fixture::request("POST", "/api/v3/agent/token", "{}")).await;
+    assert_eq!(unsigned.json()["error"], "invalid_proof");
+    endless.clear();
+    let known = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await;
+    assert_ne!(known.status, StatusCode::SERVICE_UNAVAILABLE, "{known:?}");
 }
 
 #[tokio::test]

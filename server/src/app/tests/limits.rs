@@ -133,16 +133,15 @@ async fn failed_proofs_leave_a_trace_that_cannot_be_flooded() {
         proof: "eyJ.not.a-proof",
         method: "POST",
         path: "/api/v3/agent/heartbeat",
-        body: b"{}",
         access_token: None,
         source: IpAddr::from([10, 20, 4, 7]),
         request_id,
     };
     for _ in 0..50 {
-        assert_eq!(app.prove(&call("r1")).await.unwrap_err().kind.refusal(), RefusalKind::InvalidProof);
+        assert_eq!(app.prove_head(&call("r1")).await.unwrap_err().kind.refusal(), RefusalKind::InvalidProof);
     }
     assert_eq!(app.count(AuditKind::ProofFailed).await, 5);
     app.pass(60);
-    assert!(app.prove(&call("r2")).await.is_err());
+    assert!(app.prove_head(&call("r2")).await.is_err());
     assert_eq!(app.count(AuditKind::ProofFailed).await, 6);
 }
