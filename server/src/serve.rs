@@ -141,11 +141,15 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let (listener, address) = bind(options.listen)?;
     let clock = Clock::system();
     let now = clock.now();
-    let keys = Keys::open(&options.data_dir.join("keys"), &leaf_names(&options.advertise), now)?;
-    let tls = tls_acceptor(&keys)?;
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
-    files::write(&options.data_dir.join("ca.pem"), keys.ca_pem().as_bytes(), 0o644)
-        .map_err(data_dir_error)?;
+    let (keys_dir, ca_pem) = (options.data_dir.join("keys"), options.data_dir.join("ca.pem"));
+    if ca_pem.try_exists().map_err(data_dir_error)? {
+        // Not the first start: all keys that went together are missed as well.
+        Keys::require(&keys_dir)?;
+    }
+    let keys = Keys::open(&keys_dir, &leaf_names(&options.advertise), now)?;
+    let tls = tls_acceptor(&keys)?;
+    files::write(&ca_pem, keys.ca_pem().as_bytes(), 0o644).map_err(data_dir_error)?;
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
         None => Store::sqlite(&database_file(&options.data_dir).map_err(data_dir_error)?).await?,
@@ -249,6 +253,9 @@ fn prepare_data_dir(path: &Path) -> Result<File, ServeError> {
         .write(true)
         .create(true)
         .truncate(false)
+        .mode(0o600)
+        // A link would have another file emptied below.
+        .custom_flags(nix::libc::O_NOFOLLOW)
         .open(path.join("lock"))
         .map_err(failed)?;
     match lock.try_lock() {
@@ -368,5 +375,15 @@ mod tests {
         assert_eq!(error, expected);
         drop(first);
         assert!(prepare_data_dir(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn lock_that_links_elsewhere_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let victim = directory.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join("lock")).unwrap();
+        assert!(prepare_data_dir(directory.path()).is_err());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Largest key file that is read, in bytes: the biggest we write is a few kilobytes.
@@ -13,13 +13,34 @@ pub(crate) fn private_dir(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Reads a whole file, or `None` when there is none.
+/// Removes a directory with all it holds, if it is there.
+pub(crate) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Moves a directory to a place where none or an empty one is, and syncs that.
+pub(crate) fn rename_dir(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    let parent = to.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    File::open(parent)?.sync_all()
+}
+
+/// Reads a whole secret file, or `None` when there is none. One that others than its owner may
+/// read is refused: it is no secret any more.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        let message =
+            format!("{0} may be read by others than its owner: run `chmod 600 {0}`", path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+    }
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE {
@@ -63,7 +84,6 @@ pub(crate) fn read_or_create<E: From<io::Error>>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn secret_is_made_once_and_is_its_owners_alone() {
@@ -88,7 +108,8 @@ mod tests {
     fn file_of_absurd_size_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("secret");
-        File::create(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
-        assert!(read(&path).is_err());
+        write(&path, b"", 0o600).unwrap();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(MAX_FILE + 1).unwrap();
+        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -1,8 +1,8 @@
 //! The certificate of the TLS listener, replaced while the server runs: a server that is never
 //! restarted must not outlive its leaf.
 
-use super::KeysError;
 use super::authority::Authority;
+use super::{Keys, KeysError};
 use engine::time::Timestamp;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -34,6 +34,7 @@ impl Leaf {
     /// # Errors
     /// When it cannot be made; the present one stays.
     pub(crate) fn refresh(&self, names: &[String], now: Timestamp) -> Result<(), KeysError> {
+        Keys::require(&self.directory)?;
         let authority = Authority::open(&self.directory, &self.server_id, names, now.as_seconds())?;
         let key = Arc::new(authority.certified_key()?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = key;
@@ -51,7 +52,6 @@ impl ResolvesServerCert for Leaf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::Keys;
     use std::time::Duration;
 
     #[test]

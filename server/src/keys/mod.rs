@@ -37,6 +37,10 @@ use std::sync::Arc;
 const SERVER_ID_LEN: usize = 10;
 const SERVER_ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
+/// What must be there once anything is. Certificates are made again from the keys.
+const KEY_FILES: [&str; 6] =
+    ["master.key", "server-id", "ca-a.key.pem", "ca-b.key.pem", "leaf.key.pem", "kids.json"];
+
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -46,6 +50,12 @@ pub enum KeysError {
     /// A file has other contents than this program writes.
     #[error("{0} under the data directory's keys/ is damaged: restore it from a backup")]
     Damaged(&'static str),
+    /// A file is gone while others are there.
+    #[error(
+        "{0} is missing under the data directory's keys/: restore it from a backup; \
+         new keys would lock out every boot medium and machine"
+    )]
+    Missing(&'static str),
     /// A certificate cannot be made.
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
@@ -100,9 +110,34 @@ impl Keys {
     /// and addresses the leaf shall carry.
     ///
     /// # Errors
-    /// [`KeysError`] names the file.
+    /// [`KeysError`] names the file. A lost one is never replaced: pins and tokens would change.
     pub(crate) fn open(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
-        files::private_dir(directory)?;
+        if is_first_start(directory)? {
+            // Made beside and moved whole, so that a start that was cut leaves no half of them.
+            let fresh = directory.with_extension("new");
+            files::remove_dir(&fresh)?;
+            files::private_dir(&fresh)?;
+            Self::read_or_make(&fresh, names, now)?;
+            files::rename_dir(&fresh, directory)?;
+        }
+        Self::require(directory)?;
+        Self::read_or_make(directory, names, now)
+    }
+
+    /// Refuses to go on without a key that once was.
+    ///
+    /// # Errors
+    /// [`KeysError::Missing`] names the first file that is not there.
+    pub(crate) fn require(directory: &Path) -> Result<(), KeysError> {
+        for file in KEY_FILES {
+            if !directory.join(file).try_exists()? {
+                return Err(KeysError::Missing(file));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_or_make(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
         let seconds = now.as_seconds();
         let master =
             files::read_or_create(&directory.join("master.key"), || random::<32>().map(|key| key.to_vec()))?;
@@ -200,6 +235,14 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], KeysError> {
     Ok(bytes)
 }
 
+fn is_first_start(directory: &Path) -> Result<bool, KeysError> {
+    match std::fs::read_dir(directory) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn server_id(directory: &Path) -> Result<String, KeysError> {
     let bytes = files::read_or_create(&directory.join("server-id"), || {
         let random = random::<SERVER_ID_LEN>()?;
@@ -247,5 +290,53 @@ mod tests {
             error.to_string(),
             "server-id under the data directory's keys/ is damaged: restore it from a backup"
         );
+    }
+
+    #[test]
+    fn lost_key_file_is_named_and_never_replaced() {
+        for file in KEY_FILES {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("keys");
+            let keys = Keys::open(&path, &[], NOW).unwrap();
+            std::fs::remove_file(path.join(file)).unwrap();
+            let error = Keys::open(&path, &[], NOW).unwrap_err();
+            assert!(matches!(error, KeysError::Missing(name) if name == file), "{error}");
+            assert!(keys.leaf().refresh(&[], NOW).is_err(), "{file}");
+            assert!(!path.join(file).exists());
+        }
+    }
+
+    #[test]
+    fn lost_certificates_are_made_again_with_the_same_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        let first = Keys::open(&path, &[], NOW).unwrap();
+        for file in ["ca-a.pem", "leaf.json"] {
+            std::fs::remove_file(path.join(file)).unwrap();
+        }
+        assert_eq!(Keys::open(&path, &[], NOW).unwrap().pins(), first.pins());
+    }
+
+    #[test]
+    fn first_start_that_was_cut_is_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        std::fs::create_dir(directory.path().join("keys.new")).unwrap();
+        std::fs::write(directory.path().join("keys.new/master.key"), "half").unwrap();
+        assert!(Keys::open(&path, &[], NOW).is_ok());
+        assert!(!directory.path().join("keys.new").exists());
+    }
+
+    #[test]
+    fn secret_that_others_may_read_is_refused_with_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("keys");
+        Keys::open(&path, &[], NOW).unwrap();
+        let master = path.join("master.key");
+        std::fs::set_permissions(&master, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = Keys::open(&path, &[], NOW).unwrap_err();
+        let expected =
+            format!("{0} may be read by others than its owner: run `chmod 600 {0}`", master.display());
+        assert!(crate::report::chain(&error).ends_with(&expected), "{}", crate::report::chain(&error));
     }
 }

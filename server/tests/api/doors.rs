@@ -1,7 +1,7 @@
 //! Every door of the routes table, tried from outside. The tests read the table itself, so a
 //! new route is tried without anybody thinking of it.
 
-use crate::support::{Fixture, HOST, Machine, start};
+use crate::support::{Fixture, HOST, Machine, options, start};
 use axum::http::{StatusCode, header};
 use server::{Door, RouteInfo, routes};
 
@@ -166,6 +166,18 @@ async fn header_fields_are_counted_whatever_brought_them() {
         }
         assert_eq!(fixture.call(request).await.status, status, "{count} beside the host");
     }
+}
+
+#[tokio::test]
+async fn server_that_lost_its_keys_does_not_make_others() {
+    let Fixture { router, server, directory, .. } = start().await;
+    drop(router);
+    server.run(std::future::ready(())).await;
+    std::fs::remove_dir_all(directory.path().join("data/keys")).unwrap();
+    let error = server::start(options(directory.path())).await.unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.starts_with("master.key is missing"), "{cause}");
+    assert!(!directory.path().join("data/keys").exists());
 }
 
 #[tokio::test]
