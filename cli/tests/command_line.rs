@@ -65,6 +65,19 @@ fn failure_is_1_and_one_line() {
 }
 
 #[test]
+fn a_closed_port_is_told_from_a_stranger() {
+    // A port that was free a moment ago, with nobody behind it any more.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("https://127.0.0.1:{port}");
+    let (code, _, error) = muster(&["media", "download", "muster.iso", "--endpoint", &url]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.starts_with(&format!("muster: nothing listens at {url}: start it with `muster serve`")),
+        "{error}"
+    );
+}
+
+#[test]
 fn help_and_completions_go_to_standard_output() {
     let (code, out, error) = muster(&["bootstrap", "approve", "--help"]);
     assert_eq!((code, error.as_str()), (Some(0), ""));

@@ -12,8 +12,11 @@ use reqwest::{Certificate, Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Once;
 use std::time::Duration;
 
 /// Longest JSON answer that is read, in bytes.
@@ -136,19 +139,49 @@ impl Client {
     fn explain(&self, error: reqwest::Error) -> anyhow::Error {
         let endpoint = &self.endpoint;
         let error = error.without_url();
-        let chain = format!("{:#}", anyhow!(error));
-        if chain.contains("certificate") {
-            let by = if self.ca.is_some() { "the given CA" } else { "a CA this machine trusts" };
-            return anyhow!(
-                "the certificate of {endpoint} is not signed by {by}: pass MUSTER_CA=DATA_DIR/ca.pem (the file lies in the server's data directory): {chain}"
-            );
-        }
-        if chain.contains("refused") {
-            return anyhow!(
+        let trouble = Trouble::of(&error);
+        let chain = anyhow!(error);
+        match trouble {
+            Trouble::Certificate => {
+                let by = if self.ca.is_some() { "the given CA" } else { "a CA this machine trusts" };
+                anyhow!(
+                    "the certificate of {endpoint} is not signed by {by}, or not for this name: pass MUSTER_CA=DATA_DIR/ca.pem (the file lies in the server's data directory): {chain:#}"
+                )
+            }
+            Trouble::Refused => anyhow!(
                 "nothing listens at {endpoint}: start it with `muster serve`, or name another with --endpoint"
-            );
+            ),
+            Trouble::Other => anyhow!("{endpoint} cannot be reached: {chain:#}"),
         }
-        anyhow!("{endpoint} cannot be reached: {chain}")
+    }
+}
+
+/// What kept a request from its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// The server could not be verified.
+    Certificate,
+    /// The port is closed.
+    Refused,
+    /// Anything else.
+    Other,
+}
+
+impl Trouble {
+    /// Looks through an error's causes.
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Self::Certificate;
+        }
+        // What an I/O error carries is not among its sources; TLS errors travel inside, twice.
+        let (inner, kind) = match error.downcast_ref::<io::Error>() {
+            Some(io) => (io.get_ref().map(|inner| inner as &(dyn Error + 'static)), Some(io.kind())),
+            None => (None, None),
+        };
+        if kind == Some(io::ErrorKind::ConnectionRefused) {
+            return Self::Refused;
+        }
+        inner.or_else(|| error.source()).map_or(Self::Other, Self::of)
     }
 }
 
@@ -173,13 +206,9 @@ pub(crate) fn encode(segment: &str) -> String {
 }
 
 fn build(endpoint: &ServerUrl, ca: Option<&str>) -> Result<reqwest::Client> {
-    // A second installation finds the first one in place, which is as good.
-    if rustls::crypto::CryptoProvider::get_default().is_none()
-        && rustls::crypto::ring::default_provider().install_default().is_err()
-        && rustls::crypto::CryptoProvider::get_default().is_none()
-    {
-        bail!("no cryptographic provider");
-    }
+    static PROVIDER: Once = Once::new();
+    // Refused only where one is installed already, and this program knows no other than ring.
+    PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     let mut builder = reqwest::Client::builder()
         .https_only(true)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -203,7 +232,7 @@ fn build(endpoint: &ServerUrl, ca: Option<&str>) -> Result<reqwest::Client> {
 }
 
 fn read_ca(path: &Path) -> Result<String> {
-    use std::io::Read as _;
+    use io::Read as _;
     let told = || format!("the CA file {} cannot be read", path.display());
     let mut text = String::new();
     std::fs::File::open(path)
