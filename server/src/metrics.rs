@@ -7,10 +7,14 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// Upper ends of the duration buckets, in seconds; held answers lie in the last ones.
 const BUCKETS: [f64; 9] = [0.001, 0.005, 0.02, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
+
+/// How old the figures may be that are told.
+const FIGURES_LIFETIME: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -40,6 +44,8 @@ pub(crate) struct Metrics {
     enrollments: Family<StateLabels, Gauge>,
     subscribers: Gauge,
     downloads: Gauge,
+    /// The last figures: asking for them reads every machine, and everybody may ask.
+    figures: Mutex<Option<(Instant, Figures)>>,
 }
 
 impl Metrics {
@@ -53,6 +59,7 @@ impl Metrics {
             enrollments: Family::default(),
             subscribers: Gauge::default(),
             downloads: Gauge::default(),
+            figures: Mutex::default(),
         };
         metrics.registered()
     }
@@ -81,6 +88,23 @@ impl Metrics {
         let labels = RequestLabels { method: method.to_owned(), route: route.to_owned(), status };
         self.requests.get_or_create(&labels).inc();
         self.durations.get_or_create(&RouteLabels { route: route.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// The figures of a moment ago, or those that `count` finds; it runs once for all who ask.
+    pub(crate) async fn figures<E>(
+        &self,
+        now: Instant,
+        count: impl Future<Output = Result<Figures, E>>,
+    ) -> Result<Figures, E> {
+        let mut last = self.figures.lock().await;
+        if let Some((_, figures)) =
+            last.filter(|(counted, _)| now.saturating_duration_since(*counted) < FIGURES_LIFETIME)
+        {
+            return Ok(figures);
+        }
+        let figures = count.await?;
+        *last = Some((now, figures));
+        Ok(figures)
     }
 
     /// The OpenMetrics text.
@@ -120,5 +144,16 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} in\n{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn figures_are_counted_once_in_five_seconds() {
+        let (metrics, start) = (Metrics::new(), Instant::now());
+        let counted = async |machines, now| {
+            let count = async { Ok::<_, ()>(Figures { machines, ..Figures::default() }) };
+            metrics.figures(now, count).await.unwrap().machines
+        };
+        assert_eq!((counted(1, start).await, counted(2, start).await), (1, 1));
+        assert_eq!(counted(3, start + FIGURES_LIFETIME).await, 3);
     }
 }

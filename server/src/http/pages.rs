@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::rest::Info;
+use std::time::Instant;
 
 /// What the dashboard may do: its own files and this server, nothing inline.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
@@ -63,7 +64,7 @@ pub(crate) async fn readyz(State(http): State<Http>) -> Result<&'static str, Htt
 
 /// Numbers in OpenMetrics text.
 pub(crate) async fn metrics(State(http): State<Http>) -> Result<impl IntoResponse, HttpError> {
-    let figures = http.app.figures().await?;
+    let figures = http.metrics.figures(Instant::now(), http.app.figures()).await?;
     let text = http.metrics.render(figures, http.media.running()).map_err(AppError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
