@@ -74,6 +74,9 @@ pub enum AuditKind {
     /// Wrong codes reached the alarm of the whole server.
     #[serde(rename = "ratelimit.tripped")]
     RateLimitTripped,
+    /// An operator made an API token.
+    #[serde(rename = "apitoken.issued")]
+    ApiTokenIssued,
     /// A bootstrap token was issued.
     #[serde(rename = "token.issued")]
     TokenIssued,

@@ -32,6 +32,9 @@ const API_TOKEN: &str = "api-token";
 struct StoredLogin {
     user: String,
     expires_at: Timestamp,
+    /// Key of the session that an API token came from, and with which it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session: Option<String>,
 }
 
 /// Somebody who is logged in, and until when.
@@ -41,6 +44,8 @@ pub(crate) struct LoggedIn {
     pub(crate) actor: Actor,
     /// End of the session or API token; none for a password.
     pub(crate) expires_at: Option<Timestamp>,
+    /// Key of the session that is behind it, if one is.
+    pub(super) session: Option<String>,
 }
 
 /// Where a request comes from, for the audit log.
@@ -77,7 +82,7 @@ impl App {
         self.password_entered(&request.username);
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
         let expires_at = now.plus(SESSION_LIFETIME);
-        let stored = StoredLogin { user: request.username.clone(), expires_at };
+        let stored = StoredLogin { user: request.username.clone(), expires_at, session: None };
         let changes = self
             .forget_expired(SESSION, Changes::new(now))
             .await?
@@ -92,7 +97,7 @@ impl App {
         Ok(OpenedSession { secret, session, lifetime: SESSION_LIFETIME.as_secs() })
     }
 
-    /// Ends a session. One that is not known is ended already.
+    /// Ends a session, and with it the API tokens it made. One that is not known is ended already.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -144,6 +149,7 @@ impl App {
         caller: &LoggedIn,
         name: &str,
         ttl: Option<u64>,
+        origin: LoginOrigin<'_>,
     ) -> Result<ApiToken, AppError> {
         caller.actor.require(Action::ApiTokenCreate)?;
         if caller.actor.principal() != format!("user:{name}") {
@@ -158,11 +164,15 @@ impl App {
         let wanted = now.plus(Duration::from_secs(ttl));
         let expires_at = caller.expires_at.map_or(wanted, |end| end.min(wanted));
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
-        let stored = StoredLogin { user: name.to_owned(), expires_at };
+        let stored = StoredLogin { user: name.to_owned(), expires_at, session: caller.session.clone() };
         let changes = self
             .forget_expired(API_TOKEN, Changes::new(now))
             .await?
-            .and(Change::PutRecord(record(API_TOKEN, &hashed(&secret), &stored)?));
+            .and(Change::PutRecord(record(API_TOKEN, &hashed(&secret), &stored)?))
+            .audit(
+                AuditRow::new(AuditKind::ApiTokenIssued, &cause(name, origin, now))
+                    .reason(format!("until {expires_at}")),
+            );
         self.store.commit(&changes).await?;
         Ok(ApiToken { token: format!("{API_TOKEN_PREFIX}{secret}"), expires_at: expires_at.to_string() })
     }
@@ -174,12 +184,19 @@ impl App {
         origin: LoginOrigin<'_>,
     ) -> Result<LoggedIn, AppError> {
         let ended = || unauthenticated("the log-in has ended; log in again");
-        let record = self.store.record(kind, &hashed(secret)).await?.ok_or_else(ended)?;
+        let key = hashed(secret);
+        let record = self.store.record(kind, &key).await?.ok_or_else(ended)?;
         let stored: StoredLogin = serde_json::from_str(&record.body).map_err(AppError::internal)?;
         if stored.expires_at <= self.clock.now() || self.store.record(USER, &stored.user).await?.is_none() {
             return Err(ended());
         }
-        Ok(LoggedIn { actor: user_actor(&stored.user, origin), expires_at: Some(stored.expires_at) })
+        if let Some(session) = &stored.session
+            && self.store.record(SESSION, session).await?.is_none()
+        {
+            return Err(ended());
+        }
+        let session = if kind == SESSION { Some(key) } else { stored.session };
+        Ok(LoggedIn { actor: user_actor(&stored.user, origin), expires_at: Some(stored.expires_at), session })
     }
 
     /// Drops what has ended, whenever something of the kind begins.

@@ -131,7 +131,7 @@ impl App {
             }
         }
         self.password_entered(name);
-        Ok(LoggedIn { actor: user_actor(name, origin), expires_at: None })
+        Ok(LoggedIn { actor: user_actor(name, origin), expires_at: None, session: None })
     }
 
     /// Checks a name and password. What is wrong is charged to the source, and audited.

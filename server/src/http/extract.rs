@@ -26,8 +26,8 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-/// Name of the session's cookie.
-pub(crate) const SESSION_COOKIE: &str = "muster_session";
+/// Name of the session's cookie; by its prefix browsers take it from this very host only.
+pub(crate) const SESSION_COOKIE: &str = "__Host-muster_session";
 /// Header that changes in a session carry.
 pub(crate) const CSRF_HEADER: HeaderName = HeaderName::from_static("x-csrf-token");
 /// Longest `Authorization` and `Cookie` that are looked at, in characters.
@@ -117,9 +117,12 @@ async fn by_authorization(
     http: &Http,
     caller: &Caller,
 ) -> Result<Option<LoggedIn>, HttpError> {
-    let Some(value) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
-    let unreadable = || unauthenticated("the Authorization header must be Basic or Bearer");
-    let text = value.to_str().ok().filter(|text| text.len() <= MAX_CREDENTIAL).ok_or_else(unreadable)?;
+    if !parts.headers.contains_key(header::AUTHORIZATION) {
+        return Ok(None);
+    }
+    let unreadable = || unauthenticated("there must be one Authorization header, Basic or Bearer");
+    let text = text(&parts.headers, header::AUTHORIZATION.as_str());
+    let text = text.filter(|text| text.len() <= MAX_CREDENTIAL).ok_or_else(unreadable)?;
     let (scheme, credential) = text.split_once(' ').ok_or_else(unreadable)?;
     let login = match scheme.to_ascii_lowercase().as_str() {
         "bearer" => http.app.by_api_token(credential.trim(), caller.origin()).await?,

@@ -47,16 +47,18 @@ pub(crate) async fn logout(
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, session_cookie("", 0))]))
 }
 
-/// Makes an API token: `?ttl=SECONDS`.
+/// Makes an API token: `?ttl=SECONDS`. It is a GET that changes something, hence no foreign page.
 pub(crate) async fn api_token(
     State(http): State<Http>,
     operator: Operator,
+    _own: NoForeignPage,
+    caller: Caller,
     Key(name): Key,
     RawQuery(query): RawQuery,
 ) -> Result<axum::Json<ApiToken>, HttpError> {
     let ttl = query.as_deref().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("ttl="));
     let ttl = ttl.map(str::parse).transpose().map_err(|_| bad_request("ttl must be a number of seconds"))?;
-    Ok(axum::Json(http.app.create_api_token(&operator.login, &name, ttl).await?))
+    Ok(axum::Json(http.app.create_api_token(&operator.login, &name, ttl, caller.origin()).await?))
 }
 
 fn session_cookie(secret: &str, lifetime: u64) -> String {

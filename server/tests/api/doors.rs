@@ -45,7 +45,7 @@ async fn operators_routes_refuse_wrong_credentials_of_every_kind() {
     }
     for route in behind(&[Door::Operator]) {
         let mut request = Fixture::request(route.method, &path(&route), "{}");
-        request.headers_mut().insert(header::COOKIE, "muster_session=stolen".parse().unwrap());
+        request.headers_mut().insert(header::COOKIE, "__Host-muster_session=stolen".parse().unwrap());
         assert_eq!(fixture.call(request).await.status, StatusCode::UNAUTHORIZED, "{route:?}");
     }
 }

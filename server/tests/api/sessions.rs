@@ -22,6 +22,7 @@ async fn cookie_is_for_this_server_and_no_script() {
     let body = json!({"Username": "admin", "Password": fixture.password}).to_string();
     let answer = fixture.call(Fixture::request("POST", "/api/v3/session", &body)).await;
     let cookie = answer.header(header::SET_COOKIE);
+    assert!(cookie.starts_with("__Host-muster_session="), "{cookie}");
     for attribute in ["Secure", "HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(attribute), "{cookie}");
     }
@@ -52,6 +53,49 @@ async fn api_token_works_and_makes_none_that_outlives_it() {
     assert_eq!(fixture.call(with_bearer("/api/v3/machines", &token)).await.status, StatusCode::OK);
     let next = fixture.call(with_bearer("/api/v3/users/admin/token?ttl=31536000", &token)).await;
     assert_eq!(next.json()["ExpiresAt"], made.json()["ExpiresAt"]);
+}
+
+#[tokio::test]
+async fn api_tokens_of_a_session_end_with_it() {
+    let fixture = start().await;
+    let (cookie, csrf) = fixture.login().await;
+    let path = "/api/v3/users/admin/token";
+    let token = |made: &crate::support::Answer| made.json()["Token"].as_str().unwrap().to_owned();
+    let first = token(&fixture.call(with_cookie(path, &cookie)).await);
+    let second = token(&fixture.call(with_bearer(path, &first)).await);
+    let own = token(&fixture.call(fixture.admin("GET", path, "")).await);
+    for token in [&first, &second] {
+        assert_eq!(fixture.call(with_bearer("/api/v3/machines", token)).await.status, StatusCode::OK);
+    }
+    let mut logout = Fixture::request("DELETE", "/api/v3/session", "");
+    let headers = logout.headers_mut();
+    headers.insert(header::COOKIE, cookie.parse().unwrap());
+    headers.insert("x-csrf-token", csrf.parse().unwrap());
+    headers.insert(header::ORIGIN, format!("https://{HOST}").parse().unwrap());
+    assert_eq!(fixture.call(logout).await.status, StatusCode::NO_CONTENT);
+    for token in [&first, &second] {
+        let answer = fixture.call(with_bearer("/api/v3/machines", token)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    assert_eq!(fixture.call(with_bearer("/api/v3/machines", &own)).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn another_sites_page_makes_no_api_token() {
+    let fixture = start().await;
+    let (cookie, _) = fixture.login().await;
+    let mut request = with_cookie("/api/v3/users/admin/token", &cookie);
+    request.headers_mut().insert(header::ORIGIN, "https://evil.test".parse().unwrap());
+    assert_eq!(fixture.call(request).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn two_authorizations_are_none() {
+    let fixture = start().await;
+    let mut request = fixture.admin("GET", "/api/v3/machines", "");
+    let first = request.headers()[header::AUTHORIZATION].clone();
+    request.headers_mut().append(header::AUTHORIZATION, first);
+    assert_eq!(fixture.call(request).await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
@@ -138,18 +182,21 @@ async fn log_in_survives_a_restart_and_the_database_holds_no_secret() {
     let Fixture { router, server, directory, password } = fixture;
     drop(router);
     server.run(std::future::ready(())).await;
+    let mut audited = false;
     for entry in std::fs::read_dir(directory.path().join("data")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| !extension.to_string_lossy().starts_with("db")) {
             continue;
         }
         let bytes = std::fs::read(&path).unwrap();
+        audited |= bytes.windows(15).any(|window| window == b"apitoken.issued");
         let secret = cookie.split_once('=').unwrap().1;
         for secret in [password.as_str(), token.trim_start_matches("mst_"), secret] {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "{}", path.display());
         }
     }
+    assert!(audited, "making an API token leaves a row in the audit log");
     let server = server::start(options(directory.path())).await.unwrap();
     assert_eq!(server.first_password_file(), None);
     let fixture = Fixture { router: server.router(), server, directory, password };
