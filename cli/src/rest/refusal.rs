@@ -30,8 +30,11 @@ impl Refused {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        if let Some(seconds) = self.retry_after {
-            write!(f, "; try again in {seconds} s")?;
+        // Many of our servers' sentences name the time already.
+        if let Some(wait) = self.retry_after.map(|seconds| format!("in {seconds} s"))
+            && !self.message.contains(&wait)
+        {
+            write!(f, "; try again {wait}")?;
         }
         if self.status == 401 {
             write!(
@@ -55,6 +58,9 @@ mod tests {
         assert_eq!(Refused::read(404, None, body).to_string(), "no machine shows this code");
         let busy = Refused::read(429, Some("30"), br#"{"Model":"","Key":"","Type":"too_many_attempts","Messages":["too many wrong codes"],"Code":429}"#);
         assert_eq!(busy.to_string(), "too many wrong codes; try again in 30 s");
+        let told =
+            Refused { status: 429, message: "too many; retry in 30 s".to_owned(), retry_after: Some(30) };
+        assert_eq!(told.to_string(), "too many; retry in 30 s");
     }
 
     #[test]
