@@ -11,6 +11,7 @@ use crate::inventory;
 use crate::kmsg;
 use crate::net::{NetEvent, Status};
 use crate::power::{Power, Requests};
+use crate::report::chain;
 use crate::state::{Action, Ask, Flow, Observation, Plan, Stage, TokenPlan};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
@@ -390,18 +391,6 @@ fn random() -> u64 {
         Ok(()) => u64::from_le_bytes(bytes),
         Err(_) => 500,
     }
-}
-
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod net;
 mod panic;
 mod power;
 mod reap;
+mod report;
 mod sequence;
 mod state;
 mod sys;

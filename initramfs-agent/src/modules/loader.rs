@@ -1,6 +1,7 @@
 //! The loader itself: blocking, one module after the other.
 
 use super::ModulesError;
+use crate::report::chain;
 use nix::errno::Errno;
 use protocol::module_index::{self, ModuleIndex};
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,7 +239,7 @@ impl Loader {
     /// alias may stand for several, efivarfs loads only under UEFI) has nothing to blame.
     fn blame(&mut self, name: &str, error: &LoadError) {
         if !matches!(error, LoadError::Refused { source: Errno::ENODEV, .. }) {
-            self.failed.entry(name.to_owned()).or_insert_with(|| error_chain(error));
+            self.failed.entry(name.to_owned()).or_insert_with(|| chain(error));
         }
     }
 
@@ -260,18 +261,6 @@ impl Loader {
             }
         });
     }
-}
-
-/// The error and its causes on one line.
-pub(super) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Reads a module into memory; `.ko.zst` is decompressed, the signature at its end stays whole.

@@ -1,7 +1,8 @@
 //! The loader against a machine made of files.
 
-use super::loader::{LoadError, MAX_MODULE, error_chain};
+use super::loader::{LoadError, MAX_MODULE};
 use super::{Loader, Modules, ModulesError};
+use crate::report::chain;
 use nix::errno::Errno;
 use std::fs;
 use std::io::{self, Read};
@@ -140,7 +141,7 @@ fn image_for_another_kernel_is_named() {
     )
     .unwrap_err();
     assert_eq!(
-        error_chain(&error),
+        chain(&error),
         "no modules for kernel 6.12.0 in this image; boot it with the kernel it was built with: \
          its index is for kernel 6.1.0-test"
     );
