@@ -40,9 +40,11 @@ fn run(args: Vec<String>) -> Result<ExitCode> {
     }
 }
 
-/// The folder of the workspace's `Cargo.toml`: the parent of this crate's.
+/// The folder of the workspace's `Cargo.toml`: the parent of this crate's. Asked for at run time,
+/// since clones that share a target directory share this program.
 fn workspace_root() -> Result<PathBuf> {
-    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let manifest = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let manifest = manifest.context("start it with cargo run -p xtask")?;
     manifest.parent().map(PathBuf::from).context("this crate lies in no workspace")
 }
 
