@@ -195,6 +195,17 @@ impl Machine {
         self
     }
 
+    /// The machine goes on under a new key that its old one vouched for.
+    pub fn succeeded(self, key: KeyThumbprint, cause: &Cause) -> (Self, Changes) {
+        let inventory = self.inventory.clone();
+        let machine = self.rekeyed(key, inventory);
+        let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
+        let changes = Changes::new(cause.at)
+            .and(Change::UpdateMachine(Box::new(machine.clone())))
+            .audit(row.reason("by the old key"));
+        (machine, changes)
+    }
+
     /// Stores what the agent observed, under the digest the agent gave it.
     pub fn observe(mut self, inventory: Inventory, digest: &str, at: Timestamp) -> Changes {
         self.inventory = inventory;

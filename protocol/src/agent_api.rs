@@ -14,6 +14,8 @@ pub const ENROLLMENTS_PATH: &str = "/api/v3/bootstrap/enrollments";
 pub const REGISTER_PATH: &str = "/api/v3/bootstrap/register";
 /// `POST`: an access token for a registered key. Answers [`TokenAnswer`].
 pub const TOKEN_PATH: &str = "/api/v3/agent/token";
+/// `POST`: a registered machine changes its key. Answers [`Approved`].
+pub const KEY_PATH: &str = "/api/v3/agent/key";
 /// `POST`: heartbeat. Answers [`HeartbeatAnswer`].
 pub const HEARTBEAT_PATH: &str = "/api/v3/agent/heartbeat";
 
@@ -185,6 +187,16 @@ impl fmt::Debug for TokenAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenAnswer").field("expires_in", &self.expires_in).finish_non_exhaustive()
     }
+}
+
+/// Body of [`KEY_PATH`]. The old key signs the call as every call; the new one vouches for itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyChange {
+    /// The new key's proof (see [`crate::proof`]) for this method and path over a fresh nonce. Its
+    /// `body_sha256` is the digest of the old key's thumbprint as text, so that it serves no other
+    /// machine.
+    pub successor: String,
 }
 
 /// Body of [`HEARTBEAT_PATH`]; `Prefer: wait=20` lets the server hold the answer until there

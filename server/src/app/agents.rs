@@ -5,8 +5,11 @@ use super::App;
 use super::actor::{Action, Actor, MachineActor};
 use super::enroll::check_inventory;
 use super::error::{AppError, AppErrorKind};
+use crate::keys::Call;
 use engine::machine::Machine;
-use protocol::agent_api::{AgentSettings, AgentState, HeartbeatAnswer, HeartbeatRequest, RefusalKind};
+use protocol::agent_api::{
+    AgentSettings, AgentState, Approved, HeartbeatAnswer, HeartbeatRequest, KEY_PATH, KeyChange, RefusalKind,
+};
 use protocol::inventory::Inventory;
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
@@ -117,6 +120,34 @@ impl App {
         }
         let json = serde_json::to_vec(&machine.inventory).map_err(AppError::internal)?;
         Ok(machine.inventory_digest.is_empty() && base64url(digest(&SHA256, &json).as_ref()) == told)
+    }
+
+    /// The machine changes its key: the old one makes the call, the new one proves itself in the
+    /// body (`spec/security.md` 5). From then on the old key is nobody's.
+    ///
+    /// # Errors
+    /// `invalid_proof` or `use_nonce` about the new key, a conflict when it is another machine's.
+    pub(crate) async fn change_key(&self, actor: &Actor, request: KeyChange) -> Result<Approved, AppError> {
+        actor.require(Action::MachineSelf)?;
+        let Actor::Machine(caller) = actor else {
+            return Err(AppError::new(AppErrorKind::Forbidden, "only a machine changes its key"));
+        };
+        let call = Call {
+            proof: &request.successor,
+            method: "POST",
+            path: KEY_PATH,
+            access_token: None,
+            source: caller.source,
+            request_id: &caller.request_id,
+        };
+        let head = self.prove_head(&call).await?;
+        let successor = self.prove_body(head, &call, caller.key.to_string().as_bytes()).await?;
+        let machine = self.own_machine(caller).await?;
+        let (machine, changes) = machine.succeeded(successor.key, &actor.cause(self.clock.now()));
+        self.store.commit(&changes).await?;
+        self.hub.wake(machine.id.0);
+        self.publish_machine("update", &machine, &actor.principal());
+        Ok(self.welcome(&machine))
     }
 
     async fn own_machine(&self, caller: &MachineActor) -> Result<Machine, AppError> {

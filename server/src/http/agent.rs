@@ -5,7 +5,9 @@ use super::error::HttpError;
 use super::extract::{AgentCall, Proven, Wait};
 use axum::Json;
 use axum::extract::State;
-use protocol::agent_api::{HeartbeatAnswer, HeartbeatRequest, TokenAnswer, TokenRequest};
+use protocol::agent_api::{
+    Approved, HeartbeatAnswer, HeartbeatRequest, KeyChange, TokenAnswer, TokenRequest,
+};
 
 /// A registered key gets an access token. The first one acknowledges the registration.
 pub(crate) async fn token(
@@ -22,4 +24,12 @@ pub(crate) async fn heartbeat(
     call: AgentCall<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, HttpError> {
     Ok(Json(http.hold(http.app.heartbeat(&call.actor, call.body, wait)).await?))
+}
+
+/// A machine changes its key; both keys sign.
+pub(crate) async fn change_key(
+    State(http): State<Http>,
+    call: AgentCall<KeyChange>,
+) -> Result<Json<Approved>, HttpError> {
+    Ok(Json(http.app.change_key(&call.actor, call.body).await?))
 }

@@ -105,6 +105,7 @@ pub(super) fn table() -> Vec<Route> {
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/cancel",  post(bootstrap::cancel),        "Take the request back").gives_none(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/register",                 post(bootstrap::register),      "Register by bootstrap token").takes::<wire::RegisterRequest>().gives::<wire::Approved>(201),
         route(Machine,  "POST",   "/api/v3/agent/token",                        post(agent::token),             "Get an access token").takes::<wire::TokenRequest>().gives::<wire::TokenAnswer>(200),
+        route(Agent,    "POST",   "/api/v3/agent/key",                          post(agent::change_key),        "Change the machine's key; both keys sign").takes::<wire::KeyChange>().gives::<wire::Approved>(200),
         route(Agent,    "POST",   "/api/v3/agent/heartbeat",                    post(agent::heartbeat),         "Be alive (Prefer: wait=20)").takes::<wire::HeartbeatRequest>().gives::<wire::HeartbeatAnswer>(200),
         route(Public,   "GET",    "/api/v3/openapi.json",                       get(pages::openapi),            "This document").gives_none(200),
         route(Public,   "GET",    "/media/{file}",                              get(media::download),           "Boot media, by ranges").gives_none(200).gives_none(206),

@@ -59,6 +59,48 @@ async fn bootstrap_token_registers_and_a_damaged_one_is_not_ours() {
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
 }
 
+/// A registered machine with its access token.
+async fn on_duty(fixture: &Fixture, seed: u8) -> (Machine, Value, String) {
+    let made = fixture.call(fixture.admin("POST", "/api/v3/bootstrap/tokens", r#"{"Lifetime":600}"#)).await;
+    let mut machine = Machine::new(fixture, seed).await;
+    let links = json!([{"Name": "eth0", "Mac": format!("52:54:00:00:00:{seed:02x}")}]);
+    let body = json!({"token": made.json()["Token"], "inventory": {"Links": links}}).to_string();
+    let approved = fixture.call(machine.request("/api/v3/bootstrap/register", &body, None)).await.json();
+    let token = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await.json();
+    (machine, approved["machine"].clone(), token["access_token"].as_str().unwrap().to_owned())
+}
+
+/// The body by which `heir` vouches for taking over from the key with this thumbprint.
+fn succession(heir: &mut Machine, thumbprint: &str) -> String {
+    let proof = heir.request("/api/v3/agent/key", thumbprint, None);
+    json!({"successor": proof.headers()["dpop"].to_str().unwrap()}).to_string()
+}
+
+#[tokio::test]
+async fn a_machine_hands_its_identity_to_a_new_key() {
+    let fixture = start().await;
+    let (mut machine, known, token) = on_duty(&fixture, 1).await;
+    let (other, _, _) = on_duty(&fixture, 2).await;
+    let mut heir = Machine::new(&fixture, 9).await;
+    let for_another = succession(&mut heir, &other.thumbprint());
+    for body in [for_another.as_str(), r#"{"successor":"a.b.c"}"#] {
+        let answer = fixture.call(machine.request("/api/v3/agent/key", body, Some(&token))).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{answer:?}");
+        assert_eq!(answer.json()["error"], "invalid_proof");
+    }
+    let body = succession(&mut heir, &machine.thumbprint());
+    let answer = fixture.call(machine.request("/api/v3/agent/key", &body, Some(&token))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!(answer.json()["machine"], known);
+    let beat = json!({"state": "discovery", "inventory_digest": ""}).to_string();
+    let old = fixture.call(machine.request("/api/v3/agent/heartbeat", &beat, Some(&token))).await;
+    assert_eq!(old.status, StatusCode::FORBIDDEN, "the old key is nobody's: {old:?}");
+    let token = fixture.call(heir.request("/api/v3/agent/token", "{}", None)).await.json();
+    let token = token["access_token"].as_str().unwrap();
+    let new = fixture.call(heir.request("/api/v3/agent/heartbeat", &beat, Some(token))).await;
+    assert_eq!(new.status, StatusCode::OK, "{new:?}");
+}
+
 #[tokio::test]
 async fn bodies_that_are_not_proven_have_bounded_room() {
     let fixture = start().await;

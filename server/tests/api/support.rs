@@ -155,6 +155,12 @@ impl Machine {
         Self { pair, server_id: fixture.server_id().await, count: 0, nonce }
     }
 
+    /// The key's thumbprint as text.
+    pub(crate) fn thumbprint(&self) -> String {
+        let public = self.pair.public_key().as_ref().try_into().unwrap();
+        base64url(digest(&SHA256, proof::thumbprint_preimage(&public).as_bytes()).as_ref())
+    }
+
     /// A signed request; with an access token when one is given.
     pub(crate) fn request(&mut self, path: &str, body: &str, access_token: Option<&str>) -> Request<Body> {
         self.count += 1;
