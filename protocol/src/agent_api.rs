@@ -3,7 +3,7 @@
 //! renamed or removed while a medium that uses it may lie in a drawer.
 
 use crate::code::BootstrapCode;
-use crate::ids::{EnrollmentId, MachineId};
+use crate::ids::{EnrollmentId, MachineId, SpkiPin};
 use crate::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -124,11 +124,15 @@ pub struct MachineName {
 pub struct AgentSettings {
     /// Seconds between heartbeats, before jitter.
     pub heartbeat_interval: u64,
+    /// Pins of the server's current and next CA, at most [`crate::config::MAX_SERVERS`]: a running
+    /// agent trusts them beside those it booted with. Empty: no news.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ca_hash: Vec<SpkiPin>,
 }
 
 impl Default for AgentSettings {
     fn default() -> Self {
-        Self { heartbeat_interval: 20 }
+        Self { heartbeat_interval: 20, ca_hash: Vec::new() }
     }
 }
 
@@ -236,6 +240,9 @@ pub struct HeartbeatAnswer {
     /// The machine's name, which an operator may have changed.
     #[serde(default)]
     pub name: String,
+    /// As in [`AgentSettings`]: a machine on duty follows a change of the CA.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ca_hash: Vec<SpkiPin>,
     /// Nonce for the next proof.
     pub nonce: String,
 }
@@ -257,6 +264,10 @@ pub struct Refusal {
     /// Seconds to wait, as in the `Retry-After` header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// The server's clock, seconds since 1970, with `use_nonce`: a machine whose clock is dead
+    /// asks for it before it says anything about itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_time: Option<u64>,
 }
 
 /// Why a machine's call was refused. The words are the wire's.
@@ -280,6 +291,8 @@ pub enum RefusalKind {
     TokenRevoked,
     /// 403: bootstrap token does not cover this machine.
     ConstraintFailed,
+    /// 403: bootstrap token is good and leaves the approval to an operator: ask for a code.
+    ApprovalRequired,
     /// 403: an operator denied this key; or the key's machine was deleted.
     AccessDenied,
     /// 404: no such enrollment: make a new one.

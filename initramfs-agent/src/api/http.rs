@@ -383,6 +383,7 @@ fn judge(reply: Reply) -> Result<Reply, CallError> {
         nonce: None,
         interval: None,
         retry_after: None,
+        server_time: None,
     });
     // Outside text on its way to a terminal.
     refusal.message = protocol::inventory::clean_text(&refusal.message);

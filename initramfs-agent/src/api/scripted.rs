@@ -98,6 +98,7 @@ pub(crate) fn heartbeat(name: &str) -> Answer {
         interval: 20,
         send_inventory: false,
         name: name.to_owned(),
+        ca_hash: Vec::new(),
         nonce: "n".to_owned(),
     })
 }
@@ -110,5 +111,6 @@ pub(crate) fn refused(error: RefusalKind, retry_after: Option<u64>) -> CallError
         nonce: None,
         interval: None,
         retry_after,
+        server_time: None,
     })
 }

@@ -204,7 +204,7 @@ impl Flow {
 
     /// What a refusal means depends on the question; every branch leads on.
     fn see_refusal(&mut self, now: Duration, random: u64, ask: &Ask, refusal: Refusal) {
-        let Refusal { error, message, nonce: _, interval, retry_after } = refusal;
+        let Refusal { error, message, nonce: _, interval, retry_after, server_time: _ } = refusal;
         match error {
             RefusalKind::UnsupportedProtocol => {
                 self.leave_server(now, random, Fault::Protocol { message }, retry_after);
@@ -228,6 +228,8 @@ impl Flow {
             | RefusalKind::TokenExpired
             | RefusalKind::TokenRevoked
             | RefusalKind::ConstraintFailed
+            | RefusalKind::ApprovalRequired
+            | RefusalKind::ApprovalRequired
             | RefusalKind::UnknownRequest
             | RefusalKind::ExpiredToken
             | RefusalKind::TooLarge

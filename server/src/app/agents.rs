@@ -163,6 +163,7 @@ impl App {
             interval: AgentSettings::default().heartbeat_interval,
             send_inventory,
             name: machine.name.to_string(),
+            ca_hash: Vec::new(),
             nonce: self.keys.nonce(self.clock.now()),
         }
     }

@@ -82,7 +82,9 @@ fn refusal_status(kind: RefusalKind) -> StatusCode {
         | RefusalKind::InvalidToken
         | RefusalKind::TokenExpired
         | RefusalKind::TokenRevoked => StatusCode::UNAUTHORIZED,
-        RefusalKind::ConstraintFailed | RefusalKind::AccessDenied => StatusCode::FORBIDDEN,
+        RefusalKind::ConstraintFailed | RefusalKind::ApprovalRequired | RefusalKind::AccessDenied => {
+            StatusCode::FORBIDDEN
+        }
         RefusalKind::UnknownRequest => StatusCode::NOT_FOUND,
         RefusalKind::ExpiredToken => StatusCode::GONE,
         RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -137,15 +139,18 @@ pub(crate) fn tell_operator(refused: &HttpError, method: String) -> Response {
 pub(crate) async fn for_machines(State(http): State<Http>, request: Request, next: Next) -> Response {
     let request_id = RequestId::of(&request);
     let mut response = next.run(request).await;
-    let nonce = http.app.keys.nonce(http.app.now());
+    let now = http.app.now();
+    let nonce = http.app.keys.nonce(now);
     if let Some(refused) = response.extensions_mut().remove::<HttpError>() {
         tell_log(&refused.error, &request_id);
+        let error = refused.error.kind.refusal();
         let body = Refusal {
-            error: refused.error.kind.refusal(),
+            error,
             message: refused.error.message.clone(),
             nonce: Some(nonce.clone()),
             interval: refused.error.interval,
             retry_after: refused.error.retry_after,
+            server_time: (error == RefusalKind::UseNonce).then(|| now.as_seconds()),
         };
         response = (refused.machine_status(), Json(body)).into_response();
         retry_after(&mut response, refused.error.retry_after);
