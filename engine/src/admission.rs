@@ -256,13 +256,8 @@ mod tests {
 
     fn decide(claims: &BootstrapClaims, second: u64) -> Result<Admission, Refused> {
         let mut inventory = Inventory { serial: "7XK21M3".into(), ..Inventory::default() };
-        inventory.links.push(protocol::inventory::Link {
-            name: "eth0".into(),
-            mac: "52:54:00:12:34:56".parse().unwrap(),
-            driver: String::new(),
-            carrier: true,
-            addresses: vec![],
-        });
+        let mac = "52:54:00:12:34:56".parse().unwrap();
+        inventory.links.push(protocol::inventory::Link::new("eth0", mac));
         admit(
             claims,
             &Applicant {

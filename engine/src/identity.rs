@@ -142,13 +142,7 @@ mod tests {
     use protocol::inventory::Link;
 
     fn inventory(serial: &str, uuid: &str, macs: &[u8]) -> Inventory {
-        let link = |&last: &u8| Link {
-            name: "eth0".into(),
-            mac: MacAddr([0x52, 0x54, 0, 0, 0, last]),
-            driver: String::new(),
-            carrier: true,
-            addresses: vec![],
-        };
+        let link = |&last: &u8| Link::new("eth0", MacAddr([0x52, 0x54, 0, 0, 0, last]));
         Inventory {
             serial: serial.into(),
             system_uuid: uuid.into(),

@@ -318,8 +318,7 @@ mod tests {
         inventory.host_name = "short".into();
         assert_eq!(Name::suggest(&inventory, Some("x.example."), &id()).as_str(), "x.example");
         let mac = "52:54:00:12:34:56".parse().unwrap();
-        inventory.links =
-            vec![Link { name: "eth0".into(), mac, driver: String::new(), carrier: true, addresses: vec![] }];
+        inventory.links = vec![Link::new("eth0", mac)];
         assert_eq!(Name::suggest(&inventory, Some("bad name.x"), &id()).as_str(), "m-525400123456");
         inventory.links.clear();
         assert_eq!(Name::suggest(&inventory, None, &id()).as_str(), "m-12345678");
@@ -337,8 +336,7 @@ mod tests {
     fn name_that_is_taken_often_ends_in_hardware_address_and_id() {
         let name: Name = "localhost.localdomain".parse().unwrap();
         let mac = "52:54:00:12:34:56".parse().unwrap();
-        let link = Link { name: "eth0".into(), mac, driver: String::new(), carrier: true, addresses: vec![] };
-        let inventory = Inventory { links: vec![link], ..Inventory::default() };
+        let inventory = Inventory { links: vec![Link::new("eth0", mac)], ..Inventory::default() };
         let instead = |taken| name.instead(taken, &inventory, &id()).to_string();
         assert_eq!(instead(0), "localhost.localdomain");
         assert_eq!(instead(1), "localhost.localdomain-2");

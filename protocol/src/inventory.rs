@@ -1,18 +1,35 @@
 //! What a machine says it is made of. Hints for people and for matching, never identity
 //! (`spec/security.md` 0.8).
 //!
-//! Every string comes from firmware that may be hostile: it is cut to [`MAX_TEXT`] characters of
-//! printable ASCII wherever it enters ([`Inventory::clean`]).
+//! Every string comes from firmware or a switch that may be hostile: it is cut to [`MAX_TEXT`]
+//! characters of printable ASCII, or fewer, wherever it enters ([`Inventory::clean`]). What does
+//! not fit a body is left out list by list, and said so ([`Inventory::fit`]).
+
+mod fit;
 
 use crate::ids::MacAddr;
 use serde::{Deserialize, Serialize};
 
-/// Longest inventory body, in bytes, at enrollment and registration.
+/// Largest inventory at enrollment and registration, in bytes of JSON.
 pub const MAX_INVENTORY: usize = 32 * 1_024;
+/// Largest inventory in a heartbeat, in bytes of JSON (`spec/security.md` 6).
+pub const MAX_OBSERVED: usize = 256 * 1_024;
 /// Longest text value, in characters.
 pub const MAX_TEXT: usize = 128;
-/// Most disks, links, processors' flags and so on, each.
+/// Most disks and links, each.
 pub const MAX_ENTRIES: usize = 64;
+/// Most memory modules: eight sockets of sixteen slots.
+pub const MAX_MODULES: usize = 128;
+/// Most PCI functions: two sockets of today's processors show some 350.
+pub const MAX_PCI: usize = 384;
+/// Longest text about a memory module, in characters; SMBIOS modules use some 20.
+const MAX_MODULE_TEXT: usize = 64;
+/// Longest kernel name of a link, in characters (`IFNAMSIZ` without its NUL).
+const MAX_LINK_NAME: usize = 15;
+/// Longest name of a driver, in characters (`MODULE_NAME_LEN`, `include/linux/moduleparam.h`).
+const MAX_DRIVER: usize = 56;
+/// Longest address of any kind, in characters: an IPv6 address with its prefix length.
+const MAX_ADDRESS: usize = 49;
 
 /// One machine's hardware and firmware.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,14 +60,25 @@ pub struct Inventory {
     pub cpu: Cpu,
     /// Usable memory in bytes.
     pub memory_bytes: u64,
+    /// Memory modules that are plugged in, in SMBIOS order; empty where firmware lists none.
+    pub memory_modules: Vec<MemoryModule>,
     /// Whole disks, in the kernel's order.
     pub disks: Vec<Disk>,
     /// Network links, physical ones only.
     pub links: Vec<Link>,
+    /// PCI functions, by address.
+    pub pci: Vec<PciDevice>,
+    /// Trusted platform module.
+    pub tpm: Tpm,
+    /// Baseboard management controller.
+    pub bmc: Bmc,
     /// Whether the kernel offers BTF and the bpf system call.
     pub ebpf: bool,
     /// Host name by DHCP, or empty.
     pub host_name: String,
+    /// Lists were left out to fit a body: an empty one says nothing. The whole inventory comes
+    /// with a later heartbeat.
+    pub abridged: bool,
 }
 
 /// How firmware started the kernel.
@@ -101,6 +129,96 @@ pub struct Disk {
     pub removable: bool,
 }
 
+/// One memory module (SMBIOS type 17).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MemoryModule {
+    /// Name of its slot as on the board, such as `DIMM_A1`.
+    pub slot: String,
+    /// Size in bytes.
+    pub size_bytes: u64,
+    /// Kind, such as `DDR5`.
+    pub kind: String,
+    /// Speed it runs at, else the one it is made for, in megatransfers a second; 0 when unknown.
+    pub speed_mts: u32,
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Part number.
+    pub part_number: String,
+    /// Serial number.
+    pub serial: String,
+}
+
+/// One PCI function. Ids are four hexadecimal digits in lower case, as `pci.ids` lists them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct PciDevice {
+    /// Domain, bus, device and function: `0000:3b:00.0`.
+    pub address: String,
+    /// Vendor id.
+    pub vendor: String,
+    /// Device id.
+    pub device: String,
+    /// Class, subclass and programming interface: six hexadecimal digits.
+    pub class: String,
+    /// Subsystem vendor id.
+    pub subsystem_vendor: String,
+    /// Subsystem device id.
+    pub subsystem_device: String,
+    /// Kernel driver at work, or empty.
+    pub driver: String,
+}
+
+/// Trusted platform module.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Tpm {
+    /// Whether the kernel found one.
+    pub present: bool,
+    /// Version of its specification: `1.2` or `2.0`; empty when unknown.
+    pub version: String,
+}
+
+/// Baseboard management controller.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Bmc {
+    /// Whether firmware or the kernel tells of one.
+    pub present: bool,
+    /// IPv4 address of its LAN channel, or empty.
+    pub address: String,
+    /// IPv6 address of its LAN channel, or empty.
+    pub address_v6: String,
+    /// Hardware address of its LAN channel, or empty.
+    pub mac: String,
+}
+
+/// What the switch on the other end of a link says about itself (IEEE 802.1AB).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Lldp {
+    /// The switch, often by hardware address.
+    pub chassis_id: String,
+    /// Its port, often by name, such as `Eth1/7`.
+    pub port_id: String,
+    /// What an operator called the port.
+    pub port_description: String,
+    /// The switch's name.
+    pub system_name: String,
+    /// Its make and software.
+    pub system_description: String,
+    /// Address under which it is managed.
+    pub management_address: String,
+    /// Untagged VLAN of the port; absent when the switch does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<u16>,
+}
+
 /// One physical network link.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -119,6 +237,27 @@ pub struct Link {
     /// Addresses in use, as `10.0.0.5/24`.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Negotiated speed in megabits a second; 0 when unknown, as on many virtual cards.
+    #[serde(default)]
+    pub speed_mbps: u32,
+    /// The switch it is plugged into; absent as long as none was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lldp: Option<Lldp>,
+}
+
+impl Link {
+    /// A link of which nothing more is known.
+    pub fn new(name: &str, mac: MacAddr) -> Self {
+        Self {
+            name: name.to_owned(),
+            mac,
+            driver: String::new(),
+            carrier: false,
+            addresses: Vec::new(),
+            speed_mbps: 0,
+            lldp: None,
+        }
+    }
 }
 
 /// Prefix of SMBIOS values that manufacturers leave in place of real ones.
@@ -158,9 +297,18 @@ pub fn is_useful_uuid(uuid: &str) -> bool {
 /// Cuts outside text to [`MAX_TEXT`] printable ASCII characters and trims it: hostile bytes
 /// in firmware tables end here.
 pub fn clean_text(text: &str) -> String {
-    let printable: String =
-        text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(MAX_TEXT).collect();
+    cut(text, MAX_TEXT)
+}
+
+fn cut(text: &str, limit: usize) -> String {
+    let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(limit).collect();
     printable.trim().to_owned()
+}
+
+fn cut_all<const N: usize>(texts: [&mut String; N], limit: usize) {
+    for text in texts {
+        *text = cut(text, limit);
+    }
 }
 
 impl Inventory {
@@ -179,29 +327,79 @@ impl Inventory {
             &mut self.host_name,
             &mut self.cpu.model,
         ];
-        for text in texts {
-            *text = clean_text(text);
-        }
+        cut_all(texts, MAX_TEXT);
         self.system_uuid.make_ascii_lowercase();
+        let Bmc { present: _, address, address_v6, mac } = &mut self.bmc;
+        cut_all([&mut self.tpm.version, address, address_v6, mac], MAX_ADDRESS);
+        self.memory_modules.truncate(MAX_MODULES);
+        self.memory_modules.iter_mut().for_each(MemoryModule::clean);
         self.disks.truncate(MAX_ENTRIES);
+        for Disk { name, model, serial, wwn, .. } in &mut self.disks {
+            cut_all([name, model, serial, wwn], MAX_TEXT);
+        }
         self.links.truncate(MAX_ENTRIES);
-        for disk in &mut self.disks {
-            for text in [&mut disk.name, &mut disk.model, &mut disk.serial, &mut disk.wwn] {
-                *text = clean_text(text);
-            }
-        }
-        for link in &mut self.links {
-            link.addresses.truncate(8);
-            link.addresses
-                .iter_mut()
-                .chain([&mut link.name, &mut link.driver])
-                .for_each(|text| *text = clean_text(text));
-        }
+        self.links.iter_mut().for_each(Link::clean);
+        self.pci.truncate(MAX_PCI);
+        self.pci.iter_mut().for_each(PciDevice::clean);
     }
 
     /// Hardware addresses of the physical links.
     pub fn macs(&self) -> impl Iterator<Item = MacAddr> + '_ {
         self.links.iter().map(|link| link.mac)
+    }
+}
+
+impl MemoryModule {
+    fn clean(&mut self) {
+        let Self { slot, size_bytes: _, kind, speed_mts: _, manufacturer, part_number, serial } = self;
+        cut_all([slot, kind, manufacturer, part_number, serial], MAX_MODULE_TEXT);
+    }
+}
+
+impl PciDevice {
+    fn clean(&mut self) {
+        let Self { address, vendor, device, class, subsystem_vendor, subsystem_device, driver } = self;
+        cut_all([vendor, device, subsystem_vendor, subsystem_device], 4);
+        cut_all([class], 6);
+        cut_all([address], 16);
+        cut_all([driver], MAX_DRIVER);
+    }
+}
+
+impl Link {
+    fn clean(&mut self) {
+        cut_all([&mut self.name], MAX_LINK_NAME);
+        cut_all([&mut self.driver], MAX_DRIVER);
+        self.addresses.truncate(8);
+        for address in &mut self.addresses {
+            *address = cut(address, MAX_ADDRESS);
+        }
+        if let Some(lldp) = &mut self.lldp {
+            lldp.clean();
+        }
+    }
+}
+
+impl Lldp {
+    fn clean(&mut self) {
+        let Self {
+            chassis_id,
+            port_id,
+            port_description,
+            system_name,
+            system_description,
+            management_address,
+            vlan: _,
+        } = self;
+        let texts =
+            [chassis_id, port_id, port_description, system_name, system_description, management_address];
+        cut_all(texts, MAX_TEXT);
+    }
+
+    /// The switch and its port in one line, such as `sw-3 port Eth1/7`.
+    pub fn summary(&self) -> String {
+        let switch = if self.system_name.is_empty() { &self.chassis_id } else { &self.system_name };
+        format!("{switch} port {}", self.port_id)
     }
 }
 
@@ -233,6 +431,42 @@ mod tests {
     #[test]
     fn objects_are_pascal_case_on_the_wire() {
         let json = serde_json::to_value(Inventory::default()).unwrap();
-        assert!(json.get("SystemUuid").is_some() && json.get("MemoryBytes").is_some());
+        for key in ["SystemUuid", "MemoryBytes", "MemoryModules", "Pci", "Tpm", "Bmc", "Abridged"] {
+            assert!(json.get(key).is_some(), "{key}");
+        }
+        assert!(json.pointer("/Bmc/AddressV6").is_some());
+    }
+
+    #[test]
+    fn inventories_of_older_agents_are_read() {
+        let old = r#"{"Links":[{"Name":"eth0","Mac":"52:54:00:12:34:56"}],"MemoryBytes":1}"#;
+        let inventory: Inventory = serde_json::from_str(old).unwrap();
+        let link = Link::new("eth0", "52:54:00:12:34:56".parse().unwrap());
+        assert_eq!(inventory, Inventory { memory_bytes: 1, links: vec![link], ..Inventory::default() });
+    }
+
+    #[test]
+    fn what_a_switch_says_is_cut_like_firmware() {
+        let mac = MacAddr([2, 0, 0, 0, 0, 1]);
+        let lldp =
+            Lldp { system_name: "sw-3\u{1b}[2J".to_owned(), port_id: "Eth1/7".repeat(99), ..Lldp::default() };
+        let mut inventory = Inventory {
+            links: vec![Link { lldp: Some(lldp), ..Link::new("a-name-too-long-for-a-link", mac) }],
+            ..Inventory::default()
+        };
+        inventory.clean();
+        let link = inventory.links.first().unwrap();
+        let lldp = link.lldp.as_ref().unwrap();
+        assert_eq!((link.name.len(), lldp.port_id.len()), (MAX_LINK_NAME, MAX_TEXT));
+        assert_eq!(lldp.system_name, "sw-3[2J");
+    }
+
+    #[test]
+    fn a_switch_without_a_name_goes_by_its_chassis() {
+        let mut lldp =
+            Lldp { chassis_id: "02:00:00:00:00:01".into(), port_id: "7".into(), ..Lldp::default() };
+        assert_eq!(lldp.summary(), "02:00:00:00:00:01 port 7");
+        lldp.system_name = "sw-3".into();
+        assert_eq!(lldp.summary(), "sw-3 port 7");
     }
 }

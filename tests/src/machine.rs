@@ -440,11 +440,10 @@ pub fn inventory(number: u32) -> Inventory {
         kernel: "6.1.0-0-amd64".to_owned(),
         memory_bytes: 1 << 30,
         links: vec![Link {
-            name: "eth0".to_owned(),
-            mac: MacAddr([0x52, 0x54, a, b, c, d]),
             driver: "virtio_net".to_owned(),
             carrier: true,
             addresses: vec!["10.0.2.15/24".to_owned()],
+            ..Link::new("eth0", MacAddr([0x52, 0x54, a, b, c, d]))
         }],
         ..Inventory::default()
     }

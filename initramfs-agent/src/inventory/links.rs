@@ -20,13 +20,14 @@ pub(super) fn read(tree: &Tree) -> Vec<Link> {
             if !tree.exists(&format!("{base}/device")) || tree.number(&format!("{base}/type")) != ETHERNET {
                 return None;
             }
+            let mac = tree.text(&format!("{base}/address")).parse().ok()?;
             Some(Link {
-                mac: tree.text(&format!("{base}/address")).parse().ok()?,
                 driver: tree.link_name(&format!("{base}/device/driver")),
                 // Reading it fails while the link is down, which is no carrier either.
                 carrier: tree.number(&format!("{base}/carrier")) == 1,
-                addresses: Vec::new(),
-                name,
+                // -1 without a carrier and on cards without a speed, a number that is none here.
+                speed_mbps: u32::try_from(tree.number(&format!("{base}/speed"))).unwrap_or_default(),
+                ..Link::new(&name, mac)
             })
         })
         .collect()
@@ -77,6 +78,11 @@ mod tests {
             ("sys/class/net/eth0/type", "1\n"),
             ("sys/class/net/eth0/address", "52:54:00:12:34:56\n"),
             ("sys/class/net/eth0/carrier", "1\n"),
+            ("sys/class/net/eth0/speed", "25000\n"),
+            ("sys/class/net/eth2/type", "1\n"),
+            ("sys/class/net/eth2/address", "52:54:00:12:34:57\n"),
+            ("sys/class/net/eth2/speed", "-1\n"),
+            ("sys/class/net/eth2/device/x", ""),
             ("sys/class/net/lo/type", "772\n"),
             ("sys/class/net/lo/address", "00:00:00:00:00:00\n"),
             ("sys/class/net/bond0/type", "1\n"),
@@ -88,25 +94,19 @@ mod tests {
             ("sys/class/net/eth1/device/x", ""),
         ]);
         fixture.link("sys/class/net/eth0/device/driver", "../../../bus/pci/drivers/e1000");
-        let expected = Link {
-            name: "eth0".to_owned(),
-            mac: "52:54:00:12:34:56".parse().unwrap(),
+        let plugged = Link {
             driver: "e1000".to_owned(),
             carrier: true,
-            addresses: Vec::new(),
+            speed_mbps: 25_000,
+            ..Link::new("eth0", "52:54:00:12:34:56".parse().unwrap())
         };
-        assert_eq!(read(&fixture.tree()), [expected]);
+        let unplugged = Link::new("eth2", "52:54:00:12:34:57".parse().unwrap());
+        assert_eq!(read(&fixture.tree()), [plugged, unplugged]);
     }
 
     #[test]
     fn kernel_tells_addresses_with_their_prefix() {
-        let mut loopback = [Link {
-            name: "lo".to_owned(),
-            mac: protocol::ids::MacAddr([0; 6]),
-            driver: String::new(),
-            carrier: false,
-            addresses: Vec::new(),
-        }];
+        let mut loopback = [Link::new("lo", protocol::ids::MacAddr([0; 6]))];
         ask_kernel(&mut loopback);
         let [link] = &loopback;
         assert!(link.addresses.contains(&"127.0.0.1/8".to_owned()), "{:?}", link.addresses);

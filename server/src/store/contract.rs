@@ -28,13 +28,8 @@ fn code(text: &str) -> BootstrapCode {
 }
 
 fn inventory(number: u8) -> Inventory {
-    let link = Link {
-        name: "eth0".into(),
-        mac: protocol::ids::MacAddr([0x52, 0x54, 0, 0, 0, number]),
-        driver: String::new(),
-        carrier: true,
-        addresses: vec![],
-    };
+    let mac = protocol::ids::MacAddr([0x52, 0x54, 0, 0, 0, number]);
+    let link = Link { carrier: true, ..Link::new("eth0", mac) };
     Inventory { links: vec![link], ..Inventory::default() }
 }
 

@@ -112,13 +112,8 @@ struct Bare {
 
 impl Bare {
     fn number(number: u8) -> Self {
-        let link = Link {
-            name: "eth0".into(),
-            mac: MacAddr([0x52, 0x54, 0, 0, 0, number]),
-            driver: "virtio_net".into(),
-            carrier: true,
-            addresses: vec![],
-        };
+        let mac = MacAddr([0x52, 0x54, 0, 0, 0, number]);
+        let link = Link { driver: "virtio_net".into(), carrier: true, ..Link::new("eth0", mac) };
         Self {
             key: KeyThumbprint([number; 32]),
             inventory: Inventory { serial: format!("SN{number}"), links: vec![link], ..Inventory::default() },
