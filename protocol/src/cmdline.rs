@@ -5,9 +5,8 @@
 
 use crate::config::{MAX_SERVERS, ServerUrl};
 use crate::ids::SpkiPin;
+use crate::net::NetPlan;
 use crate::token::BootstrapToken;
-use std::fmt;
-use std::net::Ipv4Addr;
 
 /// A server's address; repeatable, tried in order.
 pub const SERVER: &str = "muster.server";
@@ -17,7 +16,7 @@ pub const TOKEN: &str = "muster.token";
 pub const CA_HASH: &str = "muster.ca-hash";
 /// Comma-separated words: `verbose`, `rescue`, and names of further terminals such as `ttyS1`.
 pub const CONSOLE: &str = "muster.console";
-/// Static network set-up; repeatable. See [`NetSpec`].
+/// Network set-up; repeatable. See [`crate::net`].
 pub const NET: &str = "muster.net";
 /// HTTP proxy towards the server.
 pub const PROXY: &str = "muster.proxy";
@@ -45,77 +44,6 @@ impl ConsoleMode {
     }
 }
 
-/// Static IPv4 for one link: `addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56`.
-/// `if` names a link by name or hardware address; without it the first link with a carrier
-/// takes the address. `dns` may be repeated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetSpec {
-    /// Link by name or hardware address.
-    pub link: Option<String>,
-    /// Address of the machine.
-    pub address: Ipv4Addr,
-    /// Prefix length, 1 to 32.
-    pub prefix: u8,
-    /// Default gateway.
-    pub gateway: Option<Ipv4Addr>,
-    /// Name servers.
-    pub dns: Vec<Ipv4Addr>,
-}
-
-impl NetSpec {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (mut link, mut address, mut gateway, mut dns) = (None, None, None, Vec::new());
-        let ip = |key: &str, value: &str| {
-            value.parse::<Ipv4Addr>().map_err(|_| format!("{NET}: {key}={value} is not an IPv4 address"))
-        };
-        for part in text.split(',') {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            match key {
-                "if" => link = Some(link_name(value)?),
-                "addr" => address = Some(address_and_prefix(value)?),
-                "gw" => gateway = Some(ip(key, value)?),
-                "dns" if dns.len() < 3 => dns.push(ip(key, value)?),
-                "dns" => return Err(format!("{NET}: at most 3 dns servers")),
-                _ => return Err(format!("{NET}: {key:?} is not understood; use addr, gw, dns and if")),
-            }
-        }
-        let (address, prefix) =
-            address.ok_or_else(|| format!("{NET}: addr is missing, such as addr=10.0.0.5/24"))?;
-        Ok(Self { link, address, prefix, gateway, dns })
-    }
-}
-
-fn link_name(value: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '.' | '-' | '_');
-    if value.is_empty() || value.len() > 17 || !value.chars().all(plain) {
-        return Err(format!("{NET}: if={value:?} is neither a link's name nor a hardware address"));
-    }
-    Ok(value.to_ascii_lowercase())
-}
-
-fn address_and_prefix(value: &str) -> Result<(Ipv4Addr, u8), String> {
-    let wrong = || format!("{NET}: addr={value} must be an IPv4 address and prefix such as 10.0.0.5/24");
-    let (address, prefix) = value.split_once('/').ok_or_else(wrong)?;
-    let prefix = prefix.parse().ok().filter(|bits| (1..=32).contains(bits)).ok_or_else(wrong)?;
-    Ok((address.parse().map_err(|_| wrong())?, prefix))
-}
-
-impl fmt::Display for NetSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "addr={}/{}", self.address, self.prefix)?;
-        if let Some(gateway) = self.gateway {
-            write!(f, ",gw={gateway}")?;
-        }
-        for server in &self.dns {
-            write!(f, ",dns={server}")?;
-        }
-        match &self.link {
-            Some(link) => write!(f, ",if={link}"),
-            None => Ok(()),
-        }
-    }
-}
-
 /// What the `muster.*` arguments of a command line say. Debug hides the token.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelArgs {
@@ -129,8 +57,8 @@ pub struct KernelArgs {
     pub ca_hash: Vec<SpkiPin>,
     /// `muster.console=`.
     pub console: ConsoleMode,
-    /// `muster.net=`, in order.
-    pub net: Vec<NetSpec>,
+    /// `muster.net=`, all of them together; `None` when nothing usable was said.
+    pub net: Option<NetPlan>,
     /// `muster.proxy=`.
     pub proxy: Option<String>,
     /// Sentences about arguments that could not be used, for the console and the log.
@@ -177,10 +105,9 @@ impl KernelArgs {
             },
             CA_HASH => self.take_pins(value),
             CONSOLE => self.take_console(value),
-            NET if value == "dhcp" => self.net.clear(),
-            NET if self.net.len() < MAX_SERVERS => match NetSpec::parse(value) {
-                Ok(spec) => self.net.push(spec),
-                Err(problem) => self.problems.push(printable(&problem)),
+            NET => match NetPlan::join(self.net.clone(), value) {
+                Ok(plan) => self.net = Some(plan),
+                Err(error) => self.problems.push(format!("{NET}: {error}")),
             },
             PROXY => self.proxy = Some(value.to_owned()),
             _ if key.starts_with("muster.") => {
@@ -243,7 +170,7 @@ impl KernelArgs {
         if !console.is_empty() {
             words.push(format!("{CONSOLE}={}", console.join(",")));
         }
-        words.extend(self.net.iter().map(|spec| format!("{NET}={spec}")));
+        words.extend(self.net.iter().flat_map(NetPlan::words).map(|word| format!("{NET}={word}")));
         words.extend(self.proxy.iter().map(|proxy| format!("{PROXY}={proxy}")));
         words.extend(self.token.iter().map(|token| format!("{TOKEN}={}", token.reveal())));
         let line = words.join(" ");
@@ -346,22 +273,13 @@ mod tests {
     }
 
     #[test]
-    fn static_network_is_read_and_its_mistakes_are_named() {
+    fn network_arguments_are_joined_and_their_mistakes_named() {
         let args =
-            KernelArgs::parse("muster.net=addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56");
-        assert_eq!(
-            args.net.first().unwrap().to_string(),
-            "addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53,if=52:54:00:12:34:56"
-        );
-        let told = |line: &str| KernelArgs::parse(line).problems.join("; ");
-        assert_eq!(
-            told("muster.net=addr=10.0.0.5"),
-            "muster.net: addr=10.0.0.5 must be an IPv4 address and prefix such as 10.0.0.5/24"
-        );
-        assert_eq!(
-            told("muster.net=vlan=5"),
-            "muster.net: \"vlan\" is not understood; use addr, gw, dns and if"
-        );
+            KernelArgs::parse("muster.net=if=eth0,addr=10.0.0.5/24 muster.net=if=eth1 muster.net=vlan=0");
+        assert_eq!(args.net.unwrap().words(), ["if=eth0,addr=10.0.0.5/24", "if=eth1"]);
+        assert_eq!(args.problems, ["muster.net: vlan=0 must be a number from 1 to 4094, such as vlan=120"]);
+        assert_eq!(KernelArgs::parse("quiet").net, None);
+        assert_eq!(KernelArgs::parse("muster.net=dhcp").net, Some(NetPlan::Automatic));
     }
 
     #[test]
@@ -394,13 +312,13 @@ mod tests {
         #[test]
         fn rendered_lines_read_back_the_same(
             port in 1u16.., rescue: bool, verbose: bool, pin in proptest::array::uniform32(any::<u8>()),
-            address in any::<u32>(), prefix in 1u8..=32, gateway in proptest::option::of(any::<u32>()),
+            net in proptest::sample::select(vec!["dhcp", "ask", "addr=10.0.0.5/24,gw=10.0.0.1", "if=eth0 if=eth1,vlan=5"]),
         ) {
             let args = KernelArgs {
                 servers: vec![format!("https://10.0.0.1:{port}").parse().unwrap()],
                 ca_hash: vec![SpkiPin(pin)],
                 console: ConsoleMode { verbose, rescue, terminals: vec!["ttyS1".into()] },
-                net: vec![NetSpec { link: None, address: address.into(), prefix, gateway: gateway.map(Into::into), dns: vec![] }],
+                net: Some(net.parse().unwrap()),
                 ..KernelArgs::default()
             };
             prop_assert_eq!(KernelArgs::parse(&args.render().unwrap()), args);

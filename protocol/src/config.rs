@@ -5,8 +5,9 @@
 //! patches. It holds no secret unless an operator puts a token in it. The command line wins
 //! key by key.
 
-use crate::cmdline::{ConsoleMode, KernelArgs, NetSpec};
+use crate::cmdline::{ConsoleMode, KernelArgs};
 use crate::ids::SpkiPin;
+use crate::net::NetPlan;
 use crate::token::BootstrapToken;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -141,7 +142,7 @@ pub struct AgentConfig {
     /// As `muster.console=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
-    /// As `muster.net=`.
+    /// As `muster.net=`; several specs are separated by blanks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub net: Option<String>,
     /// As `muster.proxy=`.
@@ -241,8 +242,8 @@ pub struct Settings {
     pub token: Option<BootstrapToken>,
     /// Console behaviour.
     pub console: ConsoleMode,
-    /// Network set-up; none means DHCP on every link.
-    pub net: Vec<NetSpec>,
+    /// Network set-up.
+    pub net: NetPlan,
     /// HTTP proxy; not used by this version, shown so that nobody wonders.
     pub proxy: Option<String>,
     /// Seconds since 1970 when the medium was made.
@@ -262,7 +263,7 @@ impl Settings {
             ca_hash: if args.ca_hash.is_empty() { from_config.ca_hash } else { args.ca_hash.clone() },
             token: args.token.clone().or(from_config.token),
             console: if args.console.is_default() { from_config.console } else { args.console.clone() },
-            net: if args.net.is_empty() { from_config.net } else { args.net.clone() },
+            net: args.net.clone().unwrap_or(from_config.net),
             proxy: args.proxy.clone().or(from_config.proxy),
             built_at: from_config.built_at,
             problems,
@@ -287,7 +288,7 @@ impl Settings {
             ca_hash: config.ca_hash.clone(),
             token: args.token,
             console: args.console,
-            net: args.net,
+            net: args.net.unwrap_or_default(),
             proxy: args.proxy,
             built_at: config.built_at,
             problems: args.problems.iter().map(|p| format!("embedded config: {p}")).collect(),

@@ -14,6 +14,7 @@ pub mod glyphs;
 pub mod ids;
 pub mod inventory;
 pub mod module_index;
+pub mod net;
 pub mod proof;
 pub mod rest;
 pub mod token;

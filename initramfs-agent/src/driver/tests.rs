@@ -4,7 +4,7 @@ use super::*;
 use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
 use crate::net::{Lease, LinkStatus};
 use protocol::agent_api::RefusalKind;
-use protocol::cmdline::{KernelArgs, NetSpec};
+use protocol::cmdline::KernelArgs;
 use protocol::ids::MacAddr;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
@@ -12,14 +12,13 @@ const TOLD: &str = "muster.server=https://10.0.2.2:8092 \
     muster.ca-hash=sha256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
 
 fn online() -> Status {
-    let args = KernelArgs::parse("muster.net=addr=10.0.2.15/24,gw=10.0.2.2");
-    let spec: &NetSpec = args.net.first().unwrap();
+    let spec = "addr=10.0.2.15/24,gw=10.0.2.2".parse().unwrap();
     let link = LinkStatus {
         name: "eth0".to_owned(),
         mac: MAC,
         driver: "e1000".to_owned(),
         has_carrier: true,
-        lease: Some(Lease::from_spec("eth0", MAC, spec)),
+        lease: Lease::from_spec("eth0", MAC, &spec),
         problem: None,
     };
     Status { links: vec![link], driverless: Vec::new() }

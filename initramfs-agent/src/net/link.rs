@@ -9,8 +9,8 @@ use super::dhcp::Asker;
 use super::lease::Lease;
 use super::{LinkStatus, NetEvent};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
-use protocol::cmdline::NetSpec;
 use protocol::ids::MacAddr;
+use protocol::net::{NetPlan, NetSpec};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -124,8 +124,12 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    /// A planner without links. No specs means DHCP everywhere.
-    pub(super) fn new(specs: Vec<NetSpec>, host_name: Option<String>) -> Self {
+    /// A planner without links.
+    pub(super) fn new(plan: NetPlan, host_name: Option<String>) -> Self {
+        let specs = match plan {
+            NetPlan::Automatic | NetPlan::Ask => Vec::new(),
+            NetPlan::Static(specs) => specs,
+        };
         let specs = specs.into_iter().map(|spec| (spec, None)).collect();
         Self { specs, host_name, links: BTreeMap::new(), next_metric: FIRST_METRIC }
     }
@@ -183,8 +187,10 @@ impl Planner {
             return Vec::new();
         };
         *user = Some(index);
-        let lease = Lease::from_spec(&seen.name, seen.mac, spec);
-        self.leased(index, lease)
+        match Lease::from_spec(&seen.name, seen.mac, spec) {
+            Some(lease) => self.leased(index, lease),
+            None => Vec::new(),
+        }
     }
 
     /// Takes in a lease: the steps put it on its link. A lease that comes after the carrier went
@@ -368,21 +374,20 @@ pub(super) fn driverless_cards(pci_devices: &Path) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::inventory::fixture::Fixture;
-    use protocol::cmdline::KernelArgs;
 
     fn seen(index: u32, is_up: bool, has_carrier: bool) -> Sighting {
         let mac = MacAddr([0x52, 0x54, 0, 0, 0, u8::try_from(index).unwrap()]);
         Sighting { index, name: format!("eth{index}"), mac, is_up, has_carrier }
     }
 
-    fn specs(line: &str) -> Vec<NetSpec> {
-        KernelArgs::parse(line).net
+    fn specs(text: &str) -> NetPlan {
+        text.parse().unwrap()
     }
 
     fn lease(index: u32) -> Lease {
-        let spec = specs(&format!("muster.net=addr=10.0.{index}.5/24,gw=10.0.{index}.1"));
+        let spec = format!("addr=10.0.{index}.5/24,gw=10.0.{index}.1").parse().unwrap();
         let seen = seen(index, true, true);
-        Lease::from_spec(&seen.name, seen.mac, spec.first().unwrap())
+        Lease::from_spec(&seen.name, seen.mac, &spec).unwrap()
     }
 
     /// Steps as words, for comparison.
@@ -404,7 +409,7 @@ mod tests {
 
     #[test]
     fn new_link_is_set_up_and_asks_once_it_has_a_carrier() {
-        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
         assert_eq!(
             words(&planner.observe(&seen(1, false, false), "e1000", now)),
             ["found eth1", "set up eth1"]
@@ -416,7 +421,7 @@ mod tests {
 
     #[test]
     fn first_lease_wins_the_default_route() {
-        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
         for index in [1, 2] {
             planner.observe(&seen(index, true, true), "", now);
         }
@@ -431,7 +436,7 @@ mod tests {
 
     #[test]
     fn short_loss_of_carrier_costs_nothing_and_a_long_one_the_lease() {
-        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
         planner.observe(&seen(1, true, true), "", now);
         planner.applied(1, &lease(1));
         assert!(planner.observe(&seen(1, true, false), "", now).is_empty());
@@ -447,7 +452,7 @@ mod tests {
 
     #[test]
     fn lease_that_comes_too_late_is_for_nobody() {
-        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
         planner.observe(&seen(1, true, true), "", now);
         planner.observe(&seen(1, true, false), "", now);
         planner.due(now + FADING);
@@ -461,7 +466,7 @@ mod tests {
 
     #[test]
     fn static_address_goes_to_the_link_it_names() {
-        let line = "muster.net=addr=10.0.0.5/24,if=52:54:00:00:00:02 muster.net=addr=10.0.0.6/24,if=eth3";
+        let line = "addr=10.0.0.5/24,if=52:54:00:00:00:02 addr=10.0.0.6/24,if=eth3";
         let (mut planner, now) = (Planner::new(specs(line), None), Instant::now());
         assert_eq!(words(&planner.observe(&seen(1, true, true), "", now)), ["found eth1", "up eth1"]);
         let steps = planner.observe(&seen(2, true, true), "", now);
@@ -472,7 +477,7 @@ mod tests {
 
     #[test]
     fn static_address_without_a_link_goes_to_the_first_carrier_and_moves_on() {
-        let (mut planner, now) = (Planner::new(specs("muster.net=addr=10.0.0.5/24"), None), Instant::now());
+        let (mut planner, now) = (Planner::new(specs("addr=10.0.0.5/24"), None), Instant::now());
         planner.observe(&seen(1, true, false), "", now);
         let steps = planner.observe(&seen(2, true, true), "", now);
         assert_eq!(words(&steps), ["found eth2", "up eth2", "apply 10.0.0.5 100"]);
@@ -486,7 +491,7 @@ mod tests {
 
     #[test]
     fn link_that_cannot_be_set_up_is_tried_again() {
-        let (mut planner, now) = (Planner::new(vec![], None), Instant::now());
+        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
         planner.observe(&seen(1, false, false), "bnx2", now);
         planner.refused(1, "no firmware".to_owned(), now);
         assert_eq!(planner.status().first().unwrap().problem.as_deref(), Some("no firmware"));

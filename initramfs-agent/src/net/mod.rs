@@ -20,8 +20,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use link::{Planner, Sighting, Step};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkMessage;
-use protocol::cmdline::NetSpec;
 use protocol::ids::MacAddr;
+use protocol::net::NetPlan;
 use resolve::Dns;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::{Handle, MulticastGroup, new_multicast_connection};
@@ -217,14 +217,14 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Starts. No specs means DHCP on every link; `host_name` is what DHCP servers are told.
+    /// Starts. `host_name` is what DHCP servers are told.
     /// Needs a tokio runtime with I/O and time. Events must be read; the network waits when
     /// nobody does.
     ///
     /// # Errors
     /// [`NetError`] when the kernel has no netlink.
     pub(crate) fn start(
-        specs: Vec<NetSpec>,
+        plan: NetPlan,
         host_name: Option<String>,
     ) -> Result<(Self, mpsc::Receiver<NetEvent>), NetError> {
         let (connection, handle, messages) =
@@ -233,7 +233,7 @@ impl Network {
         let (reports_in, reports) = mpsc::channel(EVENT_ROOM);
         let runner = Runner {
             handle,
-            planner: Planner::new(specs, host_name),
+            planner: Planner::new(plan, host_name),
             clients: HashMap::new(),
             reports: reports_in,
             tell,
@@ -481,12 +481,10 @@ mod tests {
 
     #[test]
     fn best_link_comes_first_in_names_and_servers() {
-        let args = protocol::cmdline::KernelArgs::parse(
-            "muster.net=addr=10.0.0.5/24,dns=10.0.0.53 muster.net=addr=10.1.0.5/24,dns=10.0.0.53,dns=10.1.0.53",
-        );
-        let links = args.net.iter().map(|spec| {
+        let specs = ["addr=10.0.0.5/24,dns=10.0.0.53", "addr=10.1.0.5/24,dns=10.0.0.53,dns=10.1.0.53"];
+        let links = specs.iter().map(|spec| {
             let mut status = link("eth0", true, None);
-            status.lease = Some(Lease::from_spec("eth0", status.mac, spec));
+            status.lease = Lease::from_spec("eth0", status.mac, &spec.parse().unwrap());
             status
         });
         let status = Status { links: links.collect(), driverless: vec![] };
