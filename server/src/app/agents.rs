@@ -10,7 +10,7 @@ use engine::machine::Machine;
 use protocol::agent_api::{
     AgentSettings, AgentState, Approved, HeartbeatAnswer, HeartbeatRequest, KEY_PATH, KeyChange, RefusalKind,
 };
-use protocol::inventory::Inventory;
+use protocol::inventory::{Inventory, MAX_OBSERVED};
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 use std::time::Duration;
@@ -90,7 +90,7 @@ impl App {
         mut inventory: Inventory,
         digest: &str,
     ) -> Result<(Machine, Observed), AppError> {
-        check_inventory(&inventory)?;
+        check_inventory(&inventory, MAX_OBSERVED)?;
         inventory.clean();
         let mut allowed = false;
         for _ in 0..RETRIES {
@@ -163,7 +163,7 @@ impl App {
             interval: AgentSettings::default().heartbeat_interval,
             send_inventory,
             name: machine.name.to_string(),
-            ca_hash: Vec::new(),
+            ca_hash: self.keys.pins(),
             nonce: self.keys.nonce(self.clock.now()),
         }
     }

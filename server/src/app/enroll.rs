@@ -20,7 +20,7 @@ use engine::time::Timestamp;
 use protocol::agent_api::{EnrollmentAnswer, EnrollmentRequest, Pending, RefusalKind, TokenAnswer};
 use protocol::code::BootstrapCode;
 use protocol::ids::EnrollmentId;
-use protocol::inventory::MAX_INVENTORY;
+use protocol::inventory::{Inventory, MAX_INVENTORY};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -406,7 +406,7 @@ fn draw_code() -> Result<BootstrapCode, AppError> {
 }
 
 fn check_request(request: &EnrollmentRequest) -> Result<(), AppError> {
-    check_inventory(&request.inventory)?;
+    check_inventory(&request.inventory, MAX_INVENTORY)?;
     match &request.image_id {
         Some(id) if id.len() > MAX_IMAGE_ID || !id.bytes().all(|b| b.is_ascii_graphic()) => {
             let message = format!("image_id must be at most {MAX_IMAGE_ID} printable characters");
@@ -416,11 +416,11 @@ fn check_request(request: &EnrollmentRequest) -> Result<(), AppError> {
     }
 }
 
-/// Refuses an inventory larger than what is kept.
-pub(super) fn check_inventory(inventory: &protocol::inventory::Inventory) -> Result<(), AppError> {
+/// Refuses an inventory of more than `limit` bytes.
+pub(super) fn check_inventory(inventory: &Inventory, limit: usize) -> Result<(), AppError> {
     let bytes = serde_json::to_vec(inventory).map_err(AppError::internal)?.len();
-    if bytes > MAX_INVENTORY {
-        let message = format!("inventory has {bytes} bytes, at most {MAX_INVENTORY} are accepted");
+    if bytes > limit {
+        let message = format!("inventory has {bytes} bytes, at most {limit} are accepted");
         return Err(AppError::refused(RefusalKind::TooLarge, message));
     }
     Ok(())

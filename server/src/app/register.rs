@@ -17,6 +17,7 @@ use engine::identity::{hints, rank};
 use engine::machine::{Machine, NAME_TRIES, Name};
 use protocol::agent_api::{Approved, RefusalKind, RegisterRequest};
 use protocol::ids::MachineId;
+use protocol::inventory::MAX_INVENTORY;
 use uuid::Uuid;
 
 /// How often a commit is tried: taken default names, and a few for commits that come between.
@@ -35,7 +36,7 @@ impl App {
         mut request: RegisterRequest,
     ) -> Result<Approved, AppError> {
         self.limits.register(caller.source, self.clock.now()).map_err(slow_down)?;
-        check_inventory(&request.inventory)?;
+        check_inventory(&request.inventory, MAX_INVENTORY)?;
         request.inventory.clean();
         let claims = self.keys.open_token(&request.token).map_err(|_same_for_all| {
             AppError::refused(

@@ -17,6 +17,8 @@ pub(crate) const OPERATOR_BODY: usize = 1_024 * 1_024;
 pub(crate) const LOGIN_BODY: usize = 4 * 1_024;
 /// Largest body of a machine's call, in bytes.
 pub(crate) const MACHINE_BODY: usize = 64 * 1_024;
+/// Largest body of a registered machine's call, in bytes: a whole inventory and what is around it.
+pub(crate) const AGENT_BODY: usize = protocol::inventory::MAX_OBSERVED + 8 * 1_024;
 /// Longest silence inside a body.
 const IDLE: Duration = Duration::from_secs(15);
 /// Longest time for a whole body.

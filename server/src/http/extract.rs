@@ -5,7 +5,7 @@
 //! access token included. All refuse before the handler runs.
 
 use super::Http;
-use super::body::{self, MACHINE_BODY, OPERATOR_BODY};
+use super::body::{self, AGENT_BODY, MACHINE_BODY, OPERATOR_BODY};
 use super::error::HttpError;
 use super::observe::RequestId;
 use crate::app::{Actor, AppError, AppErrorKind, LoggedIn, LoginOrigin, MachineActor};
@@ -246,15 +246,16 @@ impl<T: DeserializeOwned> FromRequest<Http> for Proven<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, HttpError> {
-        let (caller, bytes) = prove(request, http).await?;
+        let (caller, bytes) = prove(request, http, MACHINE_BODY).await?;
         Ok(Self { caller, body: body::parse(&bytes)? })
     }
 }
 
-/// Verifies a machine's call: its head before a byte of the body is kept, then the body.
-async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), HttpError> {
+/// Verifies a machine's call: its head before a byte of the body is kept, then the body, of at
+/// most `limit` bytes; more than [`MACHINE_BODY`] is for registered machines only.
+async fn prove(request: Request, http: &Http, limit: usize) -> Result<(MachineCaller, Bytes), HttpError> {
     check_protocol(request.headers())?;
-    body::check_announced(request.headers(), MACHINE_BODY)?;
+    body::check_announced(request.headers(), limit)?;
     let caller = Caller::of(request.extensions());
     let (parts, body) = request.into_parts();
     let call = Call {
@@ -271,17 +272,18 @@ async fn prove(request: Request, http: &Http) -> Result<(MachineCaller, Bytes), 
     let head = match http.app.prove_head(&call).await {
         Ok(head) => head,
         Err(refused) => {
-            body::discard(body, MACHINE_BODY).await?;
+            body::discard(body, limit).await?;
             return Err(refused.into());
         }
     };
+    let limit = if head.is_registered() { limit } else { MACHINE_BODY };
     // Anybody can sign with a key of their own: until the body is proven too, it takes a place.
     let Some(_place) = http.unproven.take(caller.source) else {
-        body::discard(body, MACHINE_BODY).await?;
+        body::discard(body, limit).await?;
         let busy = AppError::new(AppErrorKind::Unavailable, "too many requests at once; try again");
         return Err(busy.after(RETRY_AFTER).into());
     };
-    let bytes = body::read(Request::new(body), MACHINE_BODY).await?;
+    let bytes = body::read(Request::new(body), limit).await?;
     let caller = http.app.prove_body(head, &call, &bytes).await?;
     Ok((caller, bytes))
 }
@@ -299,7 +301,7 @@ impl<T: DeserializeOwned> FromRequest<Http> for AgentCall<T> {
     type Rejection = HttpError;
 
     async fn from_request(request: Request, http: &Http) -> Result<Self, HttpError> {
-        let (caller, bytes) = prove(request, http).await?;
+        let (caller, bytes) = prove(request, http, AGENT_BODY).await?;
         let without_token =
             || AppError::refused(RefusalKind::InvalidAccessToken, ProofRefusal::AccessToken.to_string());
         let id = caller.machine.ok_or_else(without_token)?;

@@ -41,6 +41,13 @@ pub(crate) struct ProvenHead {
     machine: Option<MachineId>,
 }
 
+impl ProvenHead {
+    /// Whether an access token vouches for a registered machine.
+    pub(crate) fn is_registered(&self) -> bool {
+        self.machine.is_some()
+    }
+}
+
 /// A machine that proved possession of its key for this very call. It may not be registered.
 #[derive(Debug, Clone)]
 pub(crate) struct MachineCaller {

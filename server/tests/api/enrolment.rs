@@ -156,6 +156,29 @@ async fn bodies_of_machines_are_bounded() {
 }
 
 #[tokio::test]
+async fn only_a_registered_machine_sends_a_whole_inventory() {
+    let fixture = start().await;
+    let mut machine = Machine::new(&fixture, 6).await;
+    let functions = vec![json!({"Address": "0000:3b:00.0", "Driver": "x".repeat(300)}); 384];
+    let long = json!({"Pci": functions});
+    let beat = json!({"state": "discovery", "inventory_digest": "d", "observed": long}).to_string();
+    assert!(beat.len() > 64 * 1_024);
+    let stranger = fixture.call(machine.request("/api/v3/agent/heartbeat", &beat, None)).await;
+    assert_eq!(stranger.status, StatusCode::PAYLOAD_TOO_LARGE, "{stranger:?}");
+    let made =
+        fixture.call(fixture.admin("POST", "/api/v3/bootstrap/tokens", r#"{"Lifetime":600}"#)).await.json();
+    let body = json!({"token": made["Token"], "inventory": inventory("C3")}).to_string();
+    fixture.call(machine.request("/api/v3/bootstrap/register", &body, None)).await;
+    let token = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await.json();
+    let token = token["access_token"].as_str().unwrap();
+    let answer = fixture.call(machine.request("/api/v3/agent/heartbeat", &beat, Some(token))).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let machines = fixture.call(fixture.admin("GET", "/api/v3/machines", "")).await.json();
+    assert_eq!(machines[0]["Inventory"]["Pci"].as_array().unwrap().len(), 384);
+    assert_eq!(machines[0]["Inventory"]["Pci"][0]["Driver"], "x".repeat(56), "cleaned at the border");
+}
+
+#[tokio::test]
 async fn no_secret_reaches_the_log() {
     let fixture = start().await;
     let (cookie, csrf) = fixture.login().await;

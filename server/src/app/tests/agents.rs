@@ -39,6 +39,25 @@ async fn machine_that_says_goodbye_is_red_at_once() {
 }
 
 #[tokio::test]
+async fn what_registration_left_out_is_asked_for_with_a_heartbeat() {
+    let app = TestApp::start().await;
+    let mut machine = Bare::number(1);
+    let function = PciDevice { address: "0000:00:1f.2".into(), ..PciDevice::default() };
+    machine.inventory.pci = vec![function; 384];
+    let whole = machine.inventory.clone();
+    machine.inventory = whole.clone().fit(MAX_INVENTORY);
+    assert!(machine.inventory.abridged, "the list is too long for a registration");
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let mut request = heartbeat(AgentState::Discovery);
+    request.inventory_digest = base64url(digest(&SHA256, &serde_json::to_vec(&whole).unwrap()).as_ref());
+    assert!(app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
+    request.observed = Some(whole.clone());
+    assert!(!app.heartbeat(&actor, request, NO_WAIT).await.unwrap().send_inventory);
+    assert_eq!(app.machine(&admin(), &registered.uuid.to_string()).await.unwrap().inventory, whole);
+}
+
+#[tokio::test]
 async fn inventory_is_asked_for_once_and_kept_under_the_agents_digest() {
     let app = TestApp::start().await;
     let machine = Bare::number(1);

@@ -19,7 +19,7 @@ use protocol::agent_api::{
     RefusalKind, RegisterRequest,
 };
 use protocol::ids::{KeyThumbprint, MacAddr};
-use protocol::inventory::{Inventory, Link};
+use protocol::inventory::{Inventory, Link, MAX_INVENTORY, PciDevice};
 use protocol::rest::{ApproveRequest, EnrollmentPreview};
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -50,8 +50,9 @@ impl TestApp {
     }
 
     async fn start_in(directory: TempDir, clock: Clock) -> Self {
-        let keys = Keys::open(&directory.path().join("keys"), &[], clock.now()).unwrap();
         let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
+        clock.go_on_from(store.time_floor().await.unwrap());
+        let keys = Keys::open(directory.path(), &[], clock.now()).unwrap();
         let settings = Settings {
             server_name: "dc1".into(),
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
