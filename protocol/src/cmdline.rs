@@ -3,10 +3,10 @@
 //! Sources: Linux `Documentation/admin-guide/kernel-parameters.rst` (quoting),
 //! `arch/x86/include/asm/setup.h` (`COMMAND_LINE_SIZE` 2048 with its NUL).
 
-use crate::config::{MAX_SERVERS, ServerUrl};
+use crate::config::{MAX_SERVERS, ProxyUrl, ServerUrl};
 use crate::ids::SpkiPin;
 use crate::net::NetPlan;
-use crate::token::BootstrapToken;
+use crate::token::{BootstrapToken, TokenShapeError};
 
 /// A server's address; repeatable, tried in order.
 pub const SERVER: &str = "muster.server";
@@ -51,8 +51,8 @@ pub struct KernelArgs {
     pub servers: Vec<ServerUrl>,
     /// `muster.token=`, when its shape is right.
     pub token: Option<BootstrapToken>,
-    /// A token was given and its shape is wrong: cut off or damaged (E41).
-    pub token_damaged: bool,
+    /// A token was given and its shape is wrong: cut off or damaged (E41), or too long (E45).
+    pub token_error: Option<TokenShapeError>,
     /// `muster.ca-hash=`.
     pub ca_hash: Vec<SpkiPin>,
     /// `muster.console=`.
@@ -60,7 +60,7 @@ pub struct KernelArgs {
     /// `muster.net=`, all of them together; `None` when nothing usable was said.
     pub net: Option<NetPlan>,
     /// `muster.proxy=`.
-    pub proxy: Option<String>,
+    pub proxy: Option<ProxyUrl>,
     /// Sentences about arguments that could not be used, for the console and the log.
     pub problems: Vec<String>,
 }
@@ -99,7 +99,7 @@ impl KernelArgs {
             TOKEN => match value.parse::<BootstrapToken>() {
                 Ok(token) => self.token = Some(token),
                 Err(error) => {
-                    self.token_damaged = true;
+                    self.token_error = Some(error);
                     self.problems.push(error.to_string());
                 }
             },
@@ -109,7 +109,11 @@ impl KernelArgs {
                 Ok(plan) => self.net = Some(plan),
                 Err(error) => self.problems.push(format!("{NET}: {error}")),
             },
-            PROXY => self.proxy = Some(value.to_owned()),
+            // Without the value: there may be a password in it.
+            PROXY => match value.parse() {
+                Ok(proxy) => self.proxy = Some(proxy),
+                Err(error) => self.problems.push(format!("{PROXY}: {error}")),
+            },
             _ if key.starts_with("muster.") => {
                 self.problems.push(format!("{} is not known to this agent and is ignored", printable(key)));
             }
@@ -171,7 +175,7 @@ impl KernelArgs {
             words.push(format!("{CONSOLE}={}", console.join(",")));
         }
         words.extend(self.net.iter().flat_map(NetPlan::words).map(|word| format!("{NET}={word}")));
-        words.extend(self.proxy.iter().map(|proxy| format!("{PROXY}={proxy}")));
+        words.extend(self.proxy.iter().map(|proxy| format!("{PROXY}={}", proxy.reveal())));
         words.extend(self.token.iter().map(|token| format!("{TOKEN}={}", token.reveal())));
         let line = words.join(" ");
         check(&line)?;
@@ -294,8 +298,18 @@ mod tests {
 
     #[test]
     fn damaged_token_is_told_apart_from_none() {
-        assert!(KernelArgs::parse("muster.token=eyJh").token_damaged);
-        assert!(!KernelArgs::parse("quiet").token_damaged);
+        assert_eq!(KernelArgs::parse("muster.token=eyJh").token_error, Some(TokenShapeError::Parts(1)));
+        let long = format!("muster.token={}", "x".repeat(1_100));
+        assert_eq!(KernelArgs::parse(&long).token_error, Some(TokenShapeError::TooLong(1_100)));
+        assert_eq!(KernelArgs::parse("quiet").token_error, None);
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_named_without_its_password() {
+        let args = KernelArgs::parse("muster.proxy=http://ann:s3cret@proxy");
+        let told =
+            "muster.proxy: proxy address has no usable port (1 to 65535), such as http://10.0.0.3:3128";
+        assert_eq!((args.proxy.clone(), args.problems.as_slice()), (None, &[told.to_owned()][..]));
     }
 
     #[test]
@@ -319,6 +333,7 @@ mod tests {
                 ca_hash: vec![SpkiPin(pin)],
                 console: ConsoleMode { verbose, rescue, terminals: vec!["ttyS1".into()] },
                 net: Some(net.parse().unwrap()),
+                proxy: Some("http://ann:p%24ss%20w%22rd@[fd00::3]:3128".parse().unwrap()),
                 ..KernelArgs::default()
             };
             prop_assert_eq!(KernelArgs::parse(&args.render().unwrap()), args);

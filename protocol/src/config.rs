@@ -8,10 +8,16 @@
 use crate::cmdline::{ConsoleMode, KernelArgs};
 use crate::ids::SpkiPin;
 use crate::net::NetPlan;
-use crate::token::BootstrapToken;
+use crate::token::{BootstrapToken, TokenShapeError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+
+mod ca;
+mod proxy;
+
+pub use ca::{CaCertificate, CaError, MAX_CA, MAX_CA_LEN};
+pub use proxy::{ProxyUrl, ProxyUrlError};
 
 /// Version of the embedded config this build writes and the newest it reads.
 pub const CONFIG_VERSION: u32 = 1;
@@ -61,11 +67,7 @@ impl ServerUrl {
 
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "https://[{}]", self.host)?;
-        } else {
-            write!(f, "https://{}", self.host)?;
-        }
+        write!(f, "https://{}", write_host(&self.host))?;
         if self.port == 443 { Ok(()) } else { write!(f, ":{}", self.port) }
     }
 }
@@ -79,33 +81,50 @@ impl FromStr for ServerUrl {
         if rest.contains(['/', '?', '#', '@', ' ']) {
             return Err(ServerUrlError::Rest);
         }
-        let (host, port) = match rest.strip_prefix('[') {
-            Some(inner) => {
-                let (host, after) = inner.split_once(']').ok_or(ServerUrlError::Host)?;
-                host.parse::<std::net::Ipv6Addr>().map_err(|_| ServerUrlError::Host)?;
-                match after {
-                    "" => (host, None),
-                    _ => (host, Some(after.strip_prefix(':').ok_or(ServerUrlError::Port)?)),
-                }
-            }
-            None => match rest.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, None),
-            },
-        };
-        let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-        if host.is_empty() || host.len() > 253 || !host.chars().all(name_ok) {
-            return Err(ServerUrlError::Host);
-        }
-        let port = match port {
-            None => 443,
-            Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
-                text.parse().ok().filter(|&port| port != 0).ok_or(ServerUrlError::Port)?
-            }
-            Some(_) => return Err(ServerUrlError::Port),
-        };
-        Ok(Self { host: host.to_ascii_lowercase(), port })
+        let (host, port) = host_and_port(rest)?;
+        Ok(Self { host, port: port.unwrap_or(443) })
     }
+}
+
+/// Reads `HOST[:PORT]`, the host in lower case and an IPv6 address without its brackets.
+fn host_and_port(text: &str) -> Result<(String, Option<u16>), ServerUrlError> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(inner) => {
+            let (host, after) = inner.split_once(']').ok_or(ServerUrlError::Host)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| ServerUrlError::Host)?;
+            match after {
+                "" => (host, None),
+                _ => (host, Some(after.strip_prefix(':').ok_or(ServerUrlError::Port)?)),
+            }
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    if host.is_empty() || host.len() > 253 || !host.chars().all(name_ok) {
+        return Err(ServerUrlError::Host);
+    }
+    let port = match port {
+        None => None,
+        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(text.parse().ok().filter(|&port| port != 0).ok_or(ServerUrlError::Port)?)
+        }
+        Some(_) => return Err(ServerUrlError::Port),
+    };
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// A host as it stands in an address: IPv6 in brackets.
+fn write_host(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// Whether a text can be a server's id: a label of a DNS name in lower case.
+pub fn is_server_id(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=63).contains(&text.len()) && text.bytes().all(plain)
 }
 
 impl TryFrom<String> for ServerUrl {
@@ -151,6 +170,13 @@ pub struct AgentConfig {
     /// As `muster.token=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// CAs that may vouch for a server whose chain has no pinned key in it: for servers behind a
+    /// proxy that ends TLS. At most [`MAX_CA`], together at most [`MAX_CA_LEN`] bytes of PEM.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ca: Vec<CaCertificate>,
+    /// Id of the server behind that proxy, whose certificate does not tell it.
+    #[serde(default, rename = "server-id", skip_serializing_if = "Option::is_none")]
+    pub server_id: Option<String>,
 }
 
 impl fmt::Debug for AgentConfig {
@@ -162,7 +188,10 @@ impl fmt::Debug for AgentConfig {
             .field("image_id", &self.image_id)
             .field("built_at", &self.built_at)
             .field("net", &self.net)
+            .field("proxy", &self.proxy.as_ref().map(|_| "[redacted]"))
             .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .field("ca", &self.ca)
+            .field("server_id", &self.server_id)
             .finish_non_exhaustive()
     }
 }
@@ -182,6 +211,16 @@ pub enum ConfigError {
     /// More servers or pins than [`MAX_SERVERS`].
     #[error("embedded config names more than {MAX_SERVERS} servers or CA hashes")]
     TooMany,
+    /// More or longer CA certificates than [`MAX_CA`] and [`MAX_CA_LEN`].
+    #[error(
+        "embedded config has {0} CA certificates of {1} bytes, at most {MAX_CA} of {MAX_CA_LEN} are read"
+    )]
+    Ca(usize, usize),
+    /// `ca` without `server-id`, or one that no server has.
+    #[error(
+        "embedded config needs server-id beside ca, as `muster info` tells it: lower-case letters, digits and dashes"
+    )]
+    ServerId,
 }
 
 impl AgentConfig {
@@ -197,6 +236,8 @@ impl AgentConfig {
             net: None,
             proxy: None,
             token: None,
+            ca: Vec::new(),
+            server_id: None,
         }
     }
 
@@ -216,6 +257,13 @@ impl AgentConfig {
         }
         if config.server.len() > MAX_SERVERS || config.ca_hash.len() > MAX_SERVERS {
             return Err(ConfigError::TooMany);
+        }
+        let pem = config.ca.iter().map(|certificate| certificate.pem().len()).sum();
+        if config.ca.len() > MAX_CA || pem > MAX_CA_LEN {
+            return Err(ConfigError::Ca(config.ca.len(), pem));
+        }
+        if !config.server_id.as_deref().map_or(config.ca.is_empty(), is_server_id) {
+            return Err(ConfigError::ServerId);
         }
         Ok(config)
     }
@@ -240,12 +288,18 @@ pub struct Settings {
     pub ca_hash: Vec<SpkiPin>,
     /// A token of the right shape.
     pub token: Option<BootstrapToken>,
+    /// Why the token that was given cannot be used; never beside a token that can.
+    pub token_error: Option<TokenShapeError>,
     /// Console behaviour.
     pub console: ConsoleMode,
     /// Network set-up.
     pub net: NetPlan,
-    /// HTTP proxy; not used by this version, shown so that nobody wonders.
-    pub proxy: Option<String>,
+    /// HTTP proxy towards the servers.
+    pub proxy: Option<ProxyUrl>,
+    /// CAs that may vouch for a server without a pinned key.
+    pub ca: Vec<CaCertificate>,
+    /// Id of the server that such a CA vouches for.
+    pub server_id: Option<String>,
     /// Seconds since 1970 when the medium was made.
     pub built_at: Option<u64>,
     /// Everything that was given and could not be used, as sentences for the console.
@@ -261,10 +315,16 @@ impl Settings {
         Self {
             servers: if args.servers.is_empty() { from_config.servers } else { args.servers.clone() },
             ca_hash: if args.ca_hash.is_empty() { from_config.ca_hash } else { args.ca_hash.clone() },
+            token_error: match args.token.as_ref().or(from_config.token.as_ref()) {
+                Some(_) => None,
+                None => args.token_error.or(from_config.token_error),
+            },
             token: args.token.clone().or(from_config.token),
             console: if args.console.is_default() { from_config.console } else { args.console.clone() },
             net: args.net.clone().unwrap_or(from_config.net),
             proxy: args.proxy.clone().or(from_config.proxy),
+            ca: from_config.ca,
+            server_id: from_config.server_id,
             built_at: from_config.built_at,
             problems,
         }
@@ -287,9 +347,12 @@ impl Settings {
             servers: config.server.clone(),
             ca_hash: config.ca_hash.clone(),
             token: args.token,
+            token_error: args.token_error,
             console: args.console,
             net: args.net.unwrap_or_default(),
             proxy: args.proxy,
+            ca: config.ca.clone(),
+            server_id: config.server_id.clone(),
             built_at: config.built_at,
             problems: args.problems.iter().map(|p| format!("embedded config: {p}")).collect(),
         }
@@ -351,8 +414,33 @@ mod tests {
     }
 
     #[test]
-    fn config_never_shows_its_token() {
-        let config = AgentConfig { token: Some("s3cret".into()), ..AgentConfig::unpersonalised() };
+    fn config_never_shows_its_secrets() {
+        let proxy = Some("http://ann:s3cret@proxy:3128".into());
+        let config = AgentConfig { token: Some("s3cret".into()), proxy, ..AgentConfig::unpersonalised() };
         assert!(!format!("{config:?}").contains("s3cret"));
+        let settings = Settings::combine(&KernelArgs::default(), Some(&config));
+        assert!(!format!("{settings:?}").contains("s3cret"));
+        assert_eq!(settings.proxy.unwrap().login(), Some(("ann", "s3cret")));
+    }
+
+    #[test]
+    fn extra_authorities_come_with_a_server_id_and_within_limits() {
+        let pem = |length: usize| CaCertificate::try_from(ca::wrapped(&vec![0x30; length])).unwrap();
+        let config = |ca: Vec<CaCertificate>, server_id: Option<&str>| AgentConfig {
+            ca,
+            server_id: server_id.map(str::to_owned),
+            ..AgentConfig::unpersonalised()
+        };
+        let good = config(vec![pem(800)], Some("muster-4k2p"));
+        assert_eq!(AgentConfig::parse(&good.render().unwrap()).unwrap(), good);
+        let settings = Settings::combine(&KernelArgs::default(), Some(&good));
+        assert_eq!((settings.ca, settings.server_id.as_deref()), (good.ca, Some("muster-4k2p")));
+        let refused = |config: AgentConfig| config.render().unwrap_err();
+        assert!(matches!(refused(config(vec![pem(800)], None)), ConfigError::ServerId));
+        assert!(matches!(refused(config(vec![pem(800)], Some("Site 1"))), ConfigError::ServerId));
+        assert!(matches!(refused(config(vec![pem(9); 5], Some("a"))), ConfigError::Ca(5, _)));
+        let long = refused(config(vec![pem(5_000); 3], Some("a")));
+        assert!(matches!(long, ConfigError::Ca(3, length) if length > MAX_CA_LEN), "{long}");
+        assert!(AgentConfig::parse(br#"{"version":1,"ca":["no PEM"],"server-id":"a"}"#).is_err());
     }
 }

@@ -5,6 +5,8 @@
 //! agent can say "truncated" (E41) before it talks to anyone, and so that the server never
 //! hands a malformed token to its JOSE library, which accepts shortened tags.
 
+use crate::cmdline;
+use crate::config::ProxyUrl;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
@@ -21,6 +23,8 @@ const IV_CHARS: usize = 16;
 /// AES-GCM's full 128-bit tag as base64url. A shorter tag verifies in josekit, so its length
 /// is a rule of ours.
 const TAG_CHARS: usize = 22;
+/// What stands where a secret was.
+const HIDDEN: &str = "[redacted]";
 
 /// Unpadded base64url of `bytes` (RFC 4648 section 5).
 pub fn base64url(bytes: &[u8]) -> String {
@@ -57,9 +61,19 @@ pub enum TokenShapeError {
     Part(&'static str),
 }
 
-/// A bootstrap token of the right shape. Debug and Display never show it.
+/// A bootstrap token of the right shape. Debug and Display never show it, and its memory is
+/// overwritten when it is dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BootstrapToken(String);
+
+impl Drop for BootstrapToken {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        // Whoever may look at the bytes needs them written: the compiler cannot leave it out.
+        std::hint::black_box(&bytes);
+    }
+}
 
 impl BootstrapToken {
     /// The token's text, for the request that registers the machine and nothing else.
@@ -111,9 +125,55 @@ impl fmt::Debug for BootstrapToken {
     }
 }
 
-/// Replaces every JWE-shaped word of `text` by `[redacted]`: for logs and for what the agent
-/// shows of the kernel command line.
+/// Hides every secret that a text may carry: for logs, for the console, and for what is shown of
+/// a kernel command line.
+///
+/// 1. The value of `muster.token=`, whatever it is, and the password of `muster.proxy=`, read as
+///    the kernel reads quotes. A damaged secret is as secret as a whole one.
+/// 2. Every JWE-shaped word.
+/// 3. The password of every address, `scheme://user:password@host`.
 pub fn redact(text: &str) -> String {
+    let text = redact_values(text, cmdline::TOKEN, |_| HIDDEN.to_owned());
+    let text = redact_values(&text, cmdline::PROXY, |value| {
+        let proxy: Option<ProxyUrl> = value.trim_matches('"').parse().ok();
+        proxy.map_or_else(|| HIDDEN.to_owned(), |proxy| proxy.to_string())
+    });
+    redact_logins(&redact_tokens(&text))
+}
+
+/// Replaces what follows each `key=`.
+fn redact_values(text: &str, key: &str, shown: impl Fn(&str) -> String) -> String {
+    let key = format!("{key}=");
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(&key) {
+        let (before, value) = rest.split_at(start + key.len());
+        out.push_str(before);
+        let quoted = rest.get(..start).is_some_and(|before| before.ends_with('"'));
+        let (value, after) = value.split_at(value_end(value, quoted));
+        if !value.is_empty() {
+            out.push_str(&shown(value));
+        }
+        rest = after;
+    }
+    out + rest
+}
+
+/// Where a kernel argument's value ends: at white space outside double quotes, or before the
+/// quote that closes one that stood before the key.
+fn value_end(value: &str, quoted: bool) -> usize {
+    if let Some(end) = value.find('"').filter(|_| quoted) {
+        return end;
+    }
+    let mut open = false;
+    let ends = |c: char| {
+        open ^= c == '"';
+        c.is_whitespace() && !open
+    };
+    value.find(ends).unwrap_or(value.len())
+}
+
+fn redact_tokens(text: &str) -> String {
     let is_token_char = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -122,11 +182,26 @@ pub fn redact(text: &str) -> String {
         let end = from.find(|c| !is_token_char(c)).unwrap_or(from.len());
         let (word, after) = from.split_at(end);
         out.push_str(before);
-        // A damaged token is as secret as a whole one: two dots are enough to hide it.
-        out.push_str(if word.matches('.').count() >= 2 { "[redacted]" } else { word });
+        // Two dots are enough to hide what was cut off.
+        out.push_str(if word.matches('.').count() >= 2 { HIDDEN } else { word });
         rest = after;
     }
-    out.push_str(rest);
+    out + rest
+}
+
+fn redact_logins(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>');
+    let mut parts = text.split("://");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (authority, after) = part.split_at(part.find(ends).unwrap_or(part.len()));
+        out.push_str("://");
+        match authority.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?.0, host))) {
+            Some((user, host)) => out.extend([user, ":", HIDDEN, "@", host]),
+            None => out.push_str(authority),
+        }
+        out.push_str(after);
+    }
     out
 }
 
@@ -178,5 +253,25 @@ mod tests {
         let line = format!("quiet muster.token={} console=ttyS0", sample());
         assert_eq!(redact(&line), "quiet muster.token=[redacted] console=ttyS0");
         assert_eq!(redact("eyJust a word. And more."), "eyJust a word. And more.");
+        // Damaged, quoted or something else altogether: what the key names is hidden.
+        assert_eq!(redact("muster.token=hunter2 ro"), "muster.token=[redacted] ro");
+        assert_eq!(redact("muster.token=\"a b\" ro"), "muster.token=[redacted] ro");
+        assert_eq!(redact("\"muster.token=a b\" ro"), "\"muster.token=[redacted]\" ro");
+        assert_eq!(redact("muster.token= ro muster.token=x"), "muster.token= ro muster.token=[redacted]");
+    }
+
+    #[test]
+    fn redaction_hides_the_passwords_of_proxies() {
+        for (text, shown) in [
+            ("muster.proxy=http://ann:s3cret@p:1 ro", "muster.proxy=http://ann:[redacted]@p:1 ro"),
+            ("muster.proxy=http://p:1 ro", "muster.proxy=http://p:1 ro"),
+            ("muster.proxy=ann:s3/cret@p ro", "muster.proxy=[redacted] ro"),
+            ("\"muster.proxy=http://ann:s3 cret@p:1\" ro", "\"muster.proxy=http://ann:[redacted]@p:1\" ro"),
+            ("{\"proxy\":\"http://ann:s3@cret@p:1\"}", "{\"proxy\":\"http://ann:[redacted]@p:1\"}"),
+            ("see https://10.0.0.5:8092/a@b and x", "see https://10.0.0.5:8092/a@b and x"),
+            ("mail://ann@host", "mail://ann@host"),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
     }
 }

@@ -203,6 +203,8 @@ fn personalise(
         net: None,
         proxy: None,
         token: None,
+        ca: Vec::new(),
+        server_id: None,
     };
     let nameless = config.render().map_err(AppError::internal)?;
     let id = keys.label(&[b"image", base.as_bytes(), &nameless]);
