@@ -9,6 +9,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
+mod token;
+
+pub use token::{
+    TOKEN_LIFETIMES, Token, TokenConstraints, TokenCreate, TokenKey, TokenRevoke, TokenRevoked, TokenState,
+};
+
 /// A machine as REST shows it: names and defaults of `spec/machine-model.md` 1.2 as far as
 /// this version knows them, and Muster's own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,18 +255,6 @@ pub struct DenyRequest {
     pub reason: Option<String>,
 }
 
-/// Body of `POST /api/v3/bootstrap/tokens`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "PascalCase")]
-pub struct TokenCreate {
-    /// Seconds: one of [`TOKEN_LIFETIMES`].
-    pub lifetime: u64,
-}
-
-/// The lifetimes the dialog offers, in seconds: 10 minutes, 1, 7, 30, 90 and 365 days.
-pub const TOKEN_LIFETIMES: [u64; 6] = [600, 86_400, 604_800, 2_592_000, 7_776_000, 31_536_000];
-
 /// A new bootstrap token. Shown once. Debug hides it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -370,6 +364,29 @@ pub struct Info {
     pub ca_hash: Vec<String>,
     /// What there is to download, by file name; empty when no media were built.
     pub media: Vec<MediaFile>,
+}
+
+/// Body of `POST /api/v3/keys/ca/roll`: the next CA takes over, and another is made to follow it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct CaRoll {
+    /// Although the last roll is less than a year ago: what was made before it is locked out.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// Answer to [`CaRoll`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct CaRolled {
+    /// Pins of the CA that signs from now on and of the one after it.
+    pub ca_hash: Vec<String>,
+    /// Their certificates, PEM: the server's new `ca.pem`.
+    pub ca_pem: String,
+    /// RFC 3339 of the roll before, or null: whatever is older is locked out.
+    pub previous_roll: Option<String>,
 }
 
 /// One file of the media directory.

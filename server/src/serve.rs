@@ -2,7 +2,8 @@
 //!
 //! 1. Lock the data directory: two servers on one would lose each other's writes.
 //! 2. Bind, so that a taken port is told before anything is made.
-//! 3. Keys and certificates, database and migrations, the first user on first start.
+//! 3. Database and migrations, then keys and certificates: both go by a clock that never runs
+//!    behind the database's last commit. The first user on first start.
 //! 4. Accept. From here on `ready` is true.
 //! 5. Stop: no new connections, held calls are answered, running ones end, the last heartbeats
 //!    are stored, the database is closed.
@@ -38,8 +39,9 @@ const MAX_LOCK: u64 = 32;
 /// Connections that may wait to be accepted: a rack that is switched on calls all at once, and
 /// one that is turned away comes back a second later.
 const BACKLOG: u32 = 4_096;
-/// Time between two looks at the certificate's end and the host's addresses.
-const LEAF_CHECK: Duration = Duration::from_secs(6 * 3_600);
+/// Time between two looks at the certificate's end and the host's addresses: also how long a
+/// clock that jumped over its end locks machines out.
+const LEAF_CHECK: Duration = Duration::from_secs(600);
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -139,21 +141,15 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let lock = prepare_data_dir(&options.data_dir)?;
     raise_file_limit(options.limits.connections);
     let (listener, address) = bind(options.listen)?;
-    let clock = Clock::system();
-    let now = clock.now();
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
-    let (keys_dir, ca_pem) = (options.data_dir.join("keys"), options.data_dir.join("ca.pem"));
-    if ca_pem.try_exists().map_err(data_dir_error)? {
-        // Not the first start: all keys that went together are missed as well.
-        Keys::require(&keys_dir)?;
-    }
-    let keys = Keys::open(&keys_dir, &leaf_names(&options.advertise), now)?;
-    let tls = tls_acceptor(&keys)?;
-    files::write(&ca_pem, keys.ca_pem().as_bytes(), 0o644).map_err(data_dir_error)?;
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
         None => Store::sqlite(&database_file(&options.data_dir).map_err(data_dir_error)?).await?,
     };
+    let clock = Clock::system();
+    clock.go_on_from(store.time_floor().await?);
+    let keys = Keys::open(&options.data_dir, &leaf_names(&options.advertise), clock.now())?;
+    let tls = tls_acceptor(&keys)?;
     let settings = Settings {
         server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
         advertise: told_to_machines(&options.advertise, address.port()),
@@ -297,7 +293,7 @@ fn tls_acceptor(keys: &Keys) -> Result<TlsAcceptor, KeysError> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(keys.leaf());
+        .with_cert_resolver(keys.identity());
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
@@ -309,8 +305,8 @@ async fn keep_leaf(app: SharedApp, advertise: Vec<ServerUrl>, stopping: Cancella
             () = stopping.cancelled() => return,
             () = tokio::time::sleep(LEAF_CHECK) => {}
         }
-        let (leaf, now, names) = (app.keys.leaf(), app.now(), leaf_names(&advertise));
-        match tokio::task::spawn_blocking(move || leaf.refresh(&names, now)).await {
+        let (identity, now, names) = (app.keys.identity(), app.now(), leaf_names(&advertise));
+        match tokio::task::spawn_blocking(move || identity.refresh(&names, now)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(error = %chain(&error), "the certificate cannot be renewed"),
             Err(error) => tracing::error!(%error, "the certificate's check failed"),

@@ -28,6 +28,8 @@ pub(crate) enum Action {
     EventsWatch,
     /// Read what this server is.
     InfoRead,
+    /// Replace the server's keys.
+    KeyRoll,
     /// Issue an API token for oneself.
     ApiTokenCreate,
     /// Heartbeat as oneself.
@@ -46,6 +48,7 @@ impl Action {
             Self::MachineDelete => "machines:delete",
             Self::EventsWatch => "events:watch",
             Self::InfoRead => "info:read",
+            Self::KeyRoll => "keys:roll",
             Self::ApiTokenCreate => "users:token",
             Self::MachineSelf => "machines:self",
         }

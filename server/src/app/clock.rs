@@ -9,6 +9,9 @@ use engine::time::Timestamp;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// A system clock this far behind the last commit is worth a warning.
+const TOLERANCE: Duration = Duration::from_secs(60);
+
 /// Tells the time. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Clock(Arc<Mutex<Hand>>);
@@ -53,12 +56,18 @@ impl Clock {
         hand.time = hand.time.plus(by);
     }
 
-    /// Tells no time before `floor` from now on. Answers how far behind the clock was.
-    pub(crate) fn not_before(&self, floor: Timestamp) -> Duration {
+    /// Tells no time before `floor`, the last commit's, from now on.
+    pub(crate) fn go_on_from(&self, floor: Timestamp) {
         let mut hand = self.hand();
         let behind = floor.since(hand.time);
         hand.time = hand.time.max(floor);
-        behind
+        if behind > TOLERANCE {
+            let seconds = behind.as_secs();
+            tracing::warn!(
+                seconds,
+                "the system's clock is behind the last commit: set it; time goes on from there"
+            );
+        }
     }
 
     fn hand(&self) -> MutexGuard<'_, Hand> {
@@ -80,8 +89,8 @@ mod tests {
     fn clock_never_runs_behind_its_floor_and_keeps_going() {
         let clock = Clock::system();
         let ten_years_on = clock.now().plus(Duration::from_secs(315_360_000));
-        assert!(clock.not_before(ten_years_on) > Duration::from_secs(315_000_000));
-        assert_eq!(clock.not_before(Timestamp::EPOCH), Duration::ZERO);
+        clock.go_on_from(ten_years_on);
+        clock.go_on_from(Timestamp::EPOCH);
         let first = clock.now();
         assert!(first >= ten_years_on);
         assert!(clock.now() >= first);

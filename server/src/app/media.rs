@@ -196,7 +196,7 @@ fn personalise(
     let mut config = AgentConfig {
         version: CONFIG_VERSION,
         server: servers.to_vec(),
-        ca_hash: keys.pins().to_vec(),
+        ca_hash: keys.pins(),
         image_id: None,
         built_at: Some(manifest.identity.build_time),
         console: None,

@@ -14,12 +14,12 @@ use protocol::event::Event;
 use protocol::rest;
 use serde::Serialize;
 use std::sync::Arc;
-use std::time::Duration;
 
 mod actor;
 mod agents;
 mod approve;
 mod auth;
+mod ca;
 mod clock;
 mod enroll;
 mod error;
@@ -47,9 +47,6 @@ pub(crate) use info::{Figures, VERSION};
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
 
-/// A system clock this far behind the last commit is worth a warning.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
-
 /// What an operator chose when the server was started.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -75,7 +72,7 @@ pub(crate) struct App {
 
 impl App {
     /// Takes up the work where the last run left it: waiting machines count as polled now, so
-    /// that a restart changes nothing on any console.
+    /// that a restart changes nothing on any console. `clock` goes on from the store's floor already.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -86,14 +83,6 @@ impl App {
         settings: Settings,
         reverse_dns: ReverseDns,
     ) -> Result<Self, StoreError> {
-        let behind = clock.not_before(store.time_floor().await?);
-        if behind > CLOCK_TOLERANCE {
-            let seconds = behind.as_secs();
-            tracing::warn!(
-                seconds,
-                "the system's clock is behind the last commit: set it; time goes on from there"
-            );
-        }
         let app = Self {
             store,
             keys,
@@ -168,7 +157,7 @@ impl App {
         Approved {
             machine: machine.who(),
             enrol_nonce: self.keys.nonce(now),
-            agent_config: AgentSettings::default(),
+            agent_config: AgentSettings { ca_hash: self.keys.pins(), ..AgentSettings::default() },
             server_time: now.as_seconds(),
         }
     }

@@ -72,7 +72,7 @@ impl App {
     fn kernel_args(&self, token: &BootstrapToken) -> Result<String, AppError> {
         let args = KernelArgs {
             servers: self.settings.advertise.clone(),
-            ca_hash: self.keys.pins().to_vec(),
+            ca_hash: self.keys.pins(),
             token: Some(token.clone()),
             ..KernelArgs::default()
         };

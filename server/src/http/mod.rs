@@ -6,6 +6,7 @@ mod body;
 mod bootstrap;
 mod error;
 mod extract;
+mod keys;
 mod machines;
 mod media;
 mod observe;

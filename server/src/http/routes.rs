@@ -2,7 +2,7 @@
 //!
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
-use super::{Http, agent, bootstrap, error, machines, media, pages, session, ws};
+use super::{Http, agent, bootstrap, error, keys, machines, media, pages, session, ws};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, post};
 use protocol::agent_api as wire;
@@ -99,6 +99,7 @@ pub(super) fn table() -> Vec<Route> {
         route(Operator, "POST",   "/api/v3/bootstrap/enrollments/{id}/approve", post(bootstrap::approve),       "Register a waiting machine").takes::<rest::ApproveRequest>().gives::<rest::Machine>(200),
         route(Operator, "POST",   "/api/v3/bootstrap/enrollments/{id}/deny",    post(bootstrap::deny),          "Refuse a waiting machine").takes::<rest::DenyRequest>().gives::<rest::EnrollmentPreview>(200),
         route(Operator, "POST",   "/api/v3/bootstrap/tokens",                   post(bootstrap::create_token),  "Make a bootstrap token").takes::<rest::TokenCreate>().gives::<rest::TokenCreated>(201),
+        route(Operator, "POST",   "/api/v3/keys/ca/roll",                       post(keys::roll_ca),            "Let the next CA take over").takes::<rest::CaRoll>().gives::<rest::CaRolled>(200),
         route(Operator, "GET",    "/api/v3/ws",                                 get(ws::connect),               "Events, as a websocket").gives_none(101),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments",              post(bootstrap::enroll),        "Ask to be registered").takes::<wire::EnrollmentRequest>().gives::<wire::EnrollmentAnswer>(201).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/poll",    post(bootstrap::poll),          "Ask for the decision (Prefer: wait=25)").gives::<wire::EnrollmentAnswer>(202).gives::<wire::EnrollmentAnswer>(200),

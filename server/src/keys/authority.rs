@@ -1,94 +1,191 @@
-//! The server's own certificate authority, its leaf certificate, and the pins that machines carry
-//! (`spec/security.md` 4).
+//! The server's own certificate authority, and the pins that machines carry (`spec/security.md` 4).
 //!
-//! First start makes two P-256 CA keys. "ca-a" signs the leaf; "ca-b" waits for a roll, and
-//! only its pin is told, so that a medium made today accepts both. Pins are over the key
-//! (SubjectPublicKeyInfo), not the certificate: a certificate may be made again.
+//! There are always two P-256 CA keys: the current one signs the leaf, the next one waits for a
+//! roll. The pins of both are told from the first day, so that what is made today accepts both.
+//! Pins are over the key (SubjectPublicKeyInfo), not the certificate: a certificate may be made
+//! again.
+//!
+//! A roll makes a new next key, then writes `ca.json`, which says who is who. That one file is
+//! the step that counts: cut before it, the new key waits for the next try and nobody was told of
+//! it; cut after it, the next start finishes what follows from it. The key that has gone is erased
+//! last.
 
 use super::KeysError;
 use super::files;
+use engine::time::Timestamp;
 use protocol::ids::SpkiPin;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData, SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    date_time_ymd,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
-const DAY: u64 = 86_400;
-/// How long the CA certificate is valid from the day it is made, in seconds.
+pub(super) const DAY: u64 = 86_400;
+/// How long a CA certificate is valid from the day it is made, in seconds.
 const CA_VALIDITY: u64 = 30 * 365 * DAY;
-/// How long a leaf is valid, in seconds.
-const LEAF_VALIDITY: u64 = 90 * DAY;
-/// A leaf with less than this left is made again at start, in seconds.
-const LEAF_RENEWAL: u64 = 30 * DAY;
-/// How far a leaf's validity reaches back, in seconds: clocks in the field are wrong by days.
-const LEAF_BACKDATE: u64 = 7 * DAY;
 /// Last second of the year 9999: certificates cannot tell a later time (RFC 5280 4.1.2.5).
 const LAST_SECOND: u64 = 253_402_300_799;
-/// Most names in the leaf: a host with thousands of addresses would make a useless handshake.
-const MAX_NAMES: usize = 100;
+/// Longest label of a CA, in letters: that of the 650th roll.
+const MAX_LABEL: usize = 26;
+const STATE_FILE: &str = "ca.json";
 
-/// Certificates, the leaf's key, and pins.
-pub(crate) struct Authority {
-    /// The CA certificate, PEM.
-    pub(crate) ca_pem: String,
-    /// Pins of the current and the next CA.
-    pub(crate) pins: Vec<SpkiPin>,
-    /// Leaf, then CA: agents collect the chain before they trust anyone.
-    pub(crate) chain: Vec<CertificateDer<'static>>,
-    leaf_key: KeyPair,
+/// The two CAs.
+pub(super) struct Authority {
+    server_id: String,
+    /// Who signs the leaf.
+    pub(super) current: Ca,
+    /// Who is to sign it after a roll.
+    next: Ca,
+    /// When the current CA took over, if it is not the first.
+    pub(super) rolled_at: Option<Timestamp>,
 }
 
-/// The leaf as it is kept: one file, so that certificate and facts always agree.
-#[derive(Serialize, Deserialize)]
-struct StoredLeaf {
-    /// Seconds since 1970.
-    not_after: u64,
-    names: Vec<String>,
+/// One CA. Its label, a letter to begin with, tells it from its predecessors.
+pub(super) struct Ca {
+    pub(super) label: String,
+    key: KeyPair,
     pem: String,
+    /// The certificate.
+    pub(super) der: CertificateDer<'static>,
+}
+
+/// Who is who, as `ca.json` keeps it.
+#[derive(Serialize, Deserialize)]
+struct State {
+    current: String,
+    next: String,
+    /// Whose files are to be erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<String>,
+    /// Seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rolled_at: Option<u64>,
+}
+
+impl State {
+    fn first() -> Self {
+        Self { current: "a".to_owned(), next: "b".to_owned(), gone: None, rolled_at: None }
+    }
+
+    /// Reads it; without a file nobody ever rolled.
+    fn read(directory: &Path) -> Result<Self, KeysError> {
+        let Some(json) = files::read(&directory.join(STATE_FILE))? else { return Ok(Self::first()) };
+        let state: Self = serde_json::from_slice(&json).map_err(|_| KeysError::Damaged(STATE_FILE))?;
+        let labels = [Some(&state.current), Some(&state.next), state.gone.as_ref()];
+        let distinct = state.current != state.next
+            && state.gone.as_ref().is_none_or(|gone| *gone != state.current && *gone != state.next);
+        match distinct && labels.into_iter().flatten().all(|label| is_label(label)) {
+            true => Ok(state),
+            false => Err(KeysError::Damaged(STATE_FILE)),
+        }
+    }
+
+    fn write(&self, directory: &Path) -> Result<(), KeysError> {
+        let json = serde_json::to_vec_pretty(self).map_err(|_| KeysError::Damaged(STATE_FILE))?;
+        Ok(files::write(&directory.join(STATE_FILE), &json, 0o600)?)
+    }
+}
+
+/// Names of the CA key files that must be there once anything is.
+///
+/// # Errors
+/// When `ca.json` cannot be read.
+pub(super) fn key_files(directory: &Path) -> Result<[String; 2], KeysError> {
+    let state = State::read(directory)?;
+    Ok([key_file(&state.current), key_file(&state.next)])
 }
 
 impl Authority {
-    /// Reads the keys of `directory`, or makes them; renews the leaf when it is near its end or
-    /// when the server has names that it does not carry.
-    pub(crate) fn open(
+    /// Reads the CAs of `directory`, or makes the first two, and finishes a roll that was cut.
+    ///
+    /// # Errors
+    /// [`KeysError`] names the file.
+    pub(super) fn open(directory: &Path, server_id: &str, now: Timestamp) -> Result<Self, KeysError> {
+        let mut state = State::read(directory)?;
+        if let Some(gone) = state.gone.take() {
+            files::remove(&directory.join(certificate_file(&gone)))?;
+            files::remove(&directory.join(key_file(&gone)))?;
+            state.write(directory)?;
+        }
+        let current = Ca::read_or_make(directory, server_id, state.current, now)?;
+        let next = Ca::read_or_make(directory, server_id, state.next, now)?;
+        let rolled_at = state.rolled_at.map(Timestamp::from_seconds);
+        Ok(Self { server_id: server_id.to_owned(), current, next, rolled_at })
+    }
+
+    /// Lets the next CA take over and makes one to follow it. [`Authority::open`] does the rest.
+    ///
+    /// # Errors
+    /// [`KeysError`] names the file; then nothing has changed.
+    pub(super) fn roll(self, directory: &Path, now: Timestamp) -> Result<(), KeysError> {
+        let successor = Ca::read_or_make(directory, &self.server_id, label_after(&self.next.label), now)?;
+        let state = State {
+            current: self.next.label,
+            next: successor.label,
+            gone: Some(self.current.label),
+            rolled_at: Some(now.as_seconds()),
+        };
+        state.write(directory)
+    }
+
+    /// Pins of the current and the next CA.
+    pub(super) fn pins(&self) -> Vec<SpkiPin> {
+        vec![pin(&self.current.key), pin(&self.next.key)]
+    }
+
+    /// Certificates of the current and the next CA, PEM: whoever trusts both survives a roll.
+    pub(super) fn bundle(&self) -> String {
+        format!("{}{}", self.current.pem, self.next.pem)
+    }
+
+    /// The current CA as the one who signs.
+    pub(super) fn issuer(&self, now: Timestamp) -> Issuer<'_, &KeyPair> {
+        Issuer::new(ca_params(&self.server_id, &self.current.label, now), &self.current.key)
+    }
+}
+
+impl Ca {
+    fn read_or_make(
         directory: &Path,
         server_id: &str,
-        names: &[String],
-        now: u64,
+        label: String,
+        now: Timestamp,
     ) -> Result<Self, KeysError> {
-        let ca_key = key_pair(&directory.join("ca-a.key.pem"))?;
-        let next_key = key_pair(&directory.join("ca-b.key.pem"))?;
-        let leaf_key = key_pair(&directory.join("leaf.key.pem"))?;
-        let pins = vec![pin(&ca_key), pin(&next_key)];
-        let ca_pem = files::read_or_create(&directory.join("ca-a.pem"), || {
-            let certificate = ca_params(server_id, now).self_signed(&ca_key)?;
+        let key = key_pair(&directory.join(key_file(&label)))?;
+        let pem = files::read_or_create(&directory.join(certificate_file(&label)), || {
+            let certificate = ca_params(server_id, &label, now).self_signed(&key)?;
             Ok::<_, KeysError>(certificate.pem().into_bytes())
         })?;
-        let ca_pem = String::from_utf8(ca_pem).map_err(|_| KeysError::Damaged("ca-a.pem"))?;
-        let issuer = Issuer::new(ca_params(server_id, now), ca_key);
-        let leaf = leaf(directory, server_id, names, now, &leaf_key, &issuer)?;
-        let der = |pem: &str, file| {
-            CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeysError::Damaged(file))
-        };
-        let chain = vec![der(&leaf.pem, "leaf.json")?, der(&ca_pem, "ca-a.pem")?];
-        Ok(Self { ca_pem, pins, chain, leaf_key })
+        let damaged = KeysError::Damaged("a CA's certificate");
+        let Ok(pem) = String::from_utf8(pem) else { return Err(damaged) };
+        let Ok(der) = CertificateDer::from_pem_slice(pem.as_bytes()) else { return Err(damaged) };
+        Ok(Self { label, key, pem, der })
     }
+}
 
-    /// The leaf's private key.
-    fn leaf_key(&self) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.leaf_key.serialize_der()))
-    }
+fn key_file(label: &str) -> String {
+    format!("ca-{label}.key.pem")
+}
 
-    /// Chain and key as rustls signs handshakes with them.
-    pub(crate) fn certified_key(&self) -> Result<CertifiedKey, rustls::Error> {
-        let key = rustls::crypto::ring::sign::any_ecdsa_type(&self.leaf_key())?;
-        Ok(CertifiedKey::new(self.chain.clone(), key))
+fn certificate_file(label: &str) -> String {
+    format!("ca-{label}.pem")
+}
+
+fn is_label(label: &str) -> bool {
+    (1..=MAX_LABEL).contains(&label.len()) && label.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+/// `a`, `b` to `z`, `za` to `zz`, `zza` and so on: never one that was there before.
+fn label_after(label: &str) -> String {
+    match label.as_bytes().split_last() {
+        Some((&last, start)) if last < b'z' => {
+            let start = String::from_utf8_lossy(start);
+            format!("{start}{}", char::from(last.saturating_add(1)))
+        }
+        _ => format!("{label}a"),
     }
 }
 
@@ -100,7 +197,8 @@ fn pin(key: &KeyPair) -> SpkiPin {
     SpkiPin(bytes)
 }
 
-fn key_pair(path: &Path) -> Result<KeyPair, KeysError> {
+/// Reads a P-256 key, or makes it the first time.
+pub(super) fn key_pair(path: &Path) -> Result<KeyPair, KeysError> {
     let pem = files::read_or_create(path, || {
         Ok::<_, KeysError>(
             KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?.serialize_pem().into_bytes(),
@@ -110,152 +208,88 @@ fn key_pair(path: &Path) -> Result<KeyPair, KeysError> {
     Ok(KeyPair::from_pem(&pem)?)
 }
 
-fn ca_params(server_id: &str, now: u64) -> CertificateParams {
+fn ca_params(server_id: &str, label: &str, now: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
     // Machines with dead clocks say 1970 to 2099: the CA must never be the reason to refuse.
-    set_validity(&mut params, None, now.saturating_add(CA_VALIDITY));
+    set_validity(&mut params, None, now.as_seconds().saturating_add(CA_VALIDITY));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("Muster CA {server_id} a"));
+    params.distinguished_name.push(DnType::CommonName, format!("Muster CA {server_id} {label}"));
     params
 }
 
 /// Sets validity from seconds since 1970, in rcgen's own date type.
-fn set_validity(params: &mut CertificateParams, not_before: Option<u64>, not_after: u64) {
+pub(super) fn set_validity(params: &mut CertificateParams, not_before: Option<u64>, not_after: u64) {
     let date = |at: u64| date_time_ymd(1970, 1, 1) + Duration::from_secs(at.min(LAST_SECOND));
     params.not_before = not_before.map_or(date_time_ymd(2000, 1, 1), date);
     params.not_after = date(not_after);
 }
 
-fn leaf(
-    directory: &Path,
-    server_id: &str,
-    names: &[String],
-    now: u64,
-    key: &KeyPair,
-    issuer: &Issuer<'_, KeyPair>,
-) -> Result<StoredLeaf, KeysError> {
-    let path = directory.join("leaf.json");
-    let names = leaf_names(server_id, names);
-    if let Some(bytes) = files::read(&path)? {
-        let stored: StoredLeaf =
-            serde_json::from_slice(&bytes).map_err(|_| KeysError::Damaged("leaf.json"))?;
-        let current = stored.not_after > now.saturating_add(LEAF_RENEWAL);
-        if current && names.iter().all(|name| stored.names.contains(name)) {
-            return Ok(stored);
-        }
-    }
-    let not_after = now.saturating_add(LEAF_VALIDITY);
-    let mut params = CertificateParams::default();
-    set_validity(&mut params, Some(now.saturating_sub(LEAF_BACKDATE)), not_after);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.use_authority_key_identifier_extension = true;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, format!("Muster {server_id}"));
-    params.subject_alt_names = names.iter().map(|name| alternative_name(name)).collect::<Result<_, _>>()?;
-    let pem = params.signed_by(key, issuer)?.pem();
-    let stored = StoredLeaf { not_after, names, pem };
-    let json = serde_json::to_vec_pretty(&stored).map_err(|_| KeysError::Damaged("leaf.json"))?;
-    files::write(&path, &json, 0o600)?;
-    Ok(stored)
-}
-
-/// The name agents verify, then what people and scripts type, without doubles.
-fn leaf_names(server_id: &str, names: &[String]) -> Vec<String> {
-    let own = format!("{server_id}{}", protocol::SERVER_ID_SUFFIX);
-    let mut all = vec![own, "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for name in names.iter().filter(|name| is_usable_name(name)) {
-        if !all.contains(name) && all.len() < MAX_NAMES {
-            all.push(name.clone());
-        }
-    }
-    all
-}
-
-fn is_usable_name(name: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
-    };
-    name.parse::<IpAddr>().is_ok() || (name.len() <= 253 && name.split('.').all(label))
-}
-
-fn alternative_name(name: &str) -> Result<SanType, KeysError> {
-    match name.parse::<IpAddr>() {
-        Ok(address) => Ok(SanType::IpAddress(address)),
-        Err(_) => Ok(SanType::DnsName(name.try_into()?)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
-    const NOW: u64 = 1_800_000_000;
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn open(directory: &Path, names: &[&str], now: u64) -> Authority {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        Authority::open(directory, "abc", &names, now).unwrap()
+    fn open(directory: &Path) -> Authority {
+        Authority::open(directory, "abc", NOW).unwrap()
+    }
+
+    fn rolled(directory: &Path) -> Authority {
+        open(directory).roll(directory, NOW).unwrap();
+        open(directory)
     }
 
     #[test]
-    fn authority_survives_restarts_and_keeps_its_leaf() {
+    fn authority_survives_restarts() {
         let directory = tempfile::tempdir().unwrap();
-        let first = open(directory.path(), &["db.example"], NOW);
-        let second = open(directory.path(), &["db.example"], NOW + DAY);
-        assert_eq!(first.pins, second.pins);
-        assert_eq!(first.chain, second.chain);
-        assert_ne!(first.pins.first(), first.pins.last());
+        let (first, second) = (open(directory.path()), open(directory.path()));
+        assert_eq!((first.pins(), first.bundle()), (second.pins(), second.bundle()));
+        assert_ne!(first.pins().first(), first.pins().last());
+        assert_eq!((first.current.label.as_str(), first.rolled_at), ("a", None));
     }
 
     #[test]
-    fn leaf_is_renewed_with_thirty_days_left_and_keeps_its_key() {
+    fn roll_lets_the_next_ca_take_over_and_erases_the_one_before() {
         let directory = tempfile::tempdir().unwrap();
-        let first = open(directory.path(), &[], NOW);
-        let kept = open(directory.path(), &[], NOW + 59 * DAY);
-        let renewed = open(directory.path(), &[], NOW + 60 * DAY);
-        assert_eq!(first.chain, kept.chain);
-        assert_ne!(first.chain.first(), renewed.chain.first());
-        assert_eq!(first.chain.get(1), renewed.chain.get(1));
-        assert_eq!(first.leaf_key(), renewed.leaf_key());
+        let before = open(directory.path());
+        let after = rolled(directory.path());
+        assert_eq!(after.pins().first(), before.pins().last());
+        assert!(!before.pins().contains(after.pins().last().unwrap()));
+        assert!(after.bundle().starts_with(&before.next.pem));
+        assert_eq!(after.rolled_at, Some(NOW));
+        for file in ["ca-a.pem", "ca-a.key.pem"] {
+            assert!(!directory.path().join(file).exists(), "{file}");
+        }
+        assert_eq!(key_files(directory.path()).unwrap(), ["ca-b.key.pem", "ca-c.key.pem"]);
     }
 
     #[test]
-    fn new_address_makes_a_new_leaf_and_an_unusable_name_does_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let first = open(directory.path(), &[], NOW);
-        let same = open(directory.path(), &["not a name", ""], NOW);
-        let other = open(directory.path(), &["10.0.0.5"], NOW);
-        assert_eq!(first.chain, same.chain);
-        assert_ne!(first.chain, other.chain);
+    fn no_label_comes_twice() {
+        let mut labels = BTreeSet::new();
+        let mut label = "a".to_owned();
+        for _ in 0..650 {
+            assert!(is_label(&label), "{label}");
+            assert!(labels.insert(label.clone()), "{label}");
+            label = label_after(&label);
+        }
     }
 
     #[test]
-    fn rustls_accepts_the_chain_for_the_servers_id() {
-        let directory = tempfile::tempdir().unwrap();
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let authority = open(directory.path(), &["10.0.0.5"], now.as_secs());
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(authority.chain.last().unwrap().clone()).unwrap();
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
-            .build()
-            .unwrap();
-        for (name, accepted) in
-            [("abc.agent.internal", true), ("10.0.0.5", true), ("other.agent.internal", false)]
-        {
-            let verified = rustls::client::danger::ServerCertVerifier::verify_server_cert(
-                verifier.as_ref(),
-                authority.chain.first().unwrap(),
-                authority.chain.get(1..).unwrap(),
-                &name.try_into().unwrap(),
-                &[],
-                rustls::pki_types::UnixTime::since_unix_epoch(now),
-            );
-            assert_eq!(verified.is_ok(), accepted, "{name}: {verified:?}");
+    fn state_that_names_other_files_is_damaged() {
+        for json in [
+            "{",
+            r#"{"current":"a","next":"a"}"#,
+            r#"{"current":"../a","next":"b"}"#,
+            r#"{"current":"b","next":"c","gone":"b"}"#,
+            r#"{"current":"","next":"c"}"#,
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            files::write(&directory.path().join(STATE_FILE), json.as_bytes(), 0o600).unwrap();
+            let error = Authority::open(directory.path(), "abc", NOW).err().unwrap();
+            assert!(matches!(error, KeysError::Damaged(STATE_FILE)), "{json}: {error}");
         }
     }
 }

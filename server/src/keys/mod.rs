@@ -1,13 +1,14 @@
 //! Every key the server holds, and what is made and checked with them.
 //!
-//! `D/keys` holds the master key, the certificate authority, the leaf and the wrapped keys of
+//! `D/keys` holds the master key, the certificate authorities, the leaf and the wrapped keys of
 //! bootstrap tokens, each file 0600 and written whole. The database holds none of them, so a
-//! stolen dump mints nothing (`spec/security.md` T21).
+//! stolen dump mints nothing (`spec/security.md` T21). `D/ca.pem` is for everybody.
 
 mod access;
 mod authority;
 mod bootstrap_token;
 pub(crate) mod files;
+mod identity;
 mod leaf;
 mod nonce;
 mod proof;
@@ -17,11 +18,10 @@ pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
 
 use access::AccessTokens;
-use authority::Authority;
 use bootstrap_token::TokenKeys;
 use engine::admission::BootstrapClaims;
 use engine::time::Timestamp;
-use leaf::Leaf;
+use identity::{Identity, Shown};
 use nonce::Nonces;
 use protocol::code::Fingerprint;
 use protocol::ids::{KeyThumbprint, MachineId, SpkiPin};
@@ -38,8 +38,7 @@ const SERVER_ID_LEN: usize = 10;
 const SERVER_ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// What must be there once anything is. Certificates are made again from the keys.
-const KEY_FILES: [&str; 6] =
-    ["master.key", "server-id", "ca-a.key.pem", "ca-b.key.pem", "leaf.key.pem", "kids.json"];
+const KEY_FILES: [&str; 4] = ["master.key", "server-id", "leaf.key.pem", "kids.json"];
 
 /// Why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +54,10 @@ pub enum KeysError {
         "{0} is missing under the data directory's keys/: restore it from a backup; \
          new keys would lock out every boot medium and machine"
     )]
-    Missing(&'static str),
+    Missing(String),
+    /// The CA's certificates cannot be put where people find them.
+    #[error("ca.pem in the data directory cannot be read or written")]
+    CaFile(#[source] std::io::Error),
     /// A certificate cannot be made.
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
@@ -91,8 +93,7 @@ impl MasterKey {
 /// The server's keys.
 pub(crate) struct Keys {
     server_id: String,
-    authority: Authority,
-    leaf: Arc<Leaf>,
+    identity: Arc<Identity>,
     tokens: TokenKeys,
     nonces: Nonces,
     access: AccessTokens,
@@ -106,22 +107,26 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Reads the keys under `directory`, or makes them on first start. `names` are the DNS names
-    /// and addresses the leaf shall carry.
+    /// Reads the keys of a data directory, or makes them on first start, and writes its `ca.pem`.
+    /// `names` are the DNS names and addresses the leaf shall carry.
     ///
     /// # Errors
     /// [`KeysError`] names the file. A lost one is never replaced: pins and tokens would change.
-    pub(crate) fn open(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
-        if is_first_start(directory)? {
+    pub(crate) fn open(data_dir: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
+        let (directory, ca_file) = (data_dir.join("keys"), data_dir.join("ca.pem"));
+        // With a `ca.pem` this is not the first start: keys that all went together are missed too.
+        if !ca_file.try_exists().map_err(KeysError::CaFile)? && is_first_start(&directory)? {
             // Made beside and moved whole, so that a start that was cut leaves no half of them.
             let fresh = directory.with_extension("new");
             files::remove_dir(&fresh)?;
             files::private_dir(&fresh)?;
-            Self::read_or_make(&fresh, names, now)?;
-            files::rename_dir(&fresh, directory)?;
+            Self::read_or_make(&fresh, &ca_file, names, now)?;
+            files::rename_dir(&fresh, &directory)?;
         }
-        Self::require(directory)?;
-        Self::read_or_make(directory, names, now)
+        Self::require(&directory)?;
+        let keys = Self::read_or_make(&directory, &ca_file, names, now)?;
+        keys.identity.publish()?;
+        Ok(keys)
     }
 
     /// Refuses to go on without a key that once was.
@@ -129,26 +134,29 @@ impl Keys {
     /// # Errors
     /// [`KeysError::Missing`] names the first file that is not there.
     pub(crate) fn require(directory: &Path) -> Result<(), KeysError> {
-        for file in KEY_FILES {
-            if !directory.join(file).try_exists()? {
+        for file in KEY_FILES.map(str::to_owned).into_iter().chain(authority::key_files(directory)?) {
+            if !directory.join(&file).try_exists()? {
                 return Err(KeysError::Missing(file));
             }
         }
         Ok(())
     }
 
-    fn read_or_make(directory: &Path, names: &[String], now: Timestamp) -> Result<Self, KeysError> {
-        let seconds = now.as_seconds();
+    fn read_or_make(
+        directory: &Path,
+        ca_file: &Path,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
         let master =
             files::read_or_create(&directory.join("master.key"), || random::<32>().map(|key| key.to_vec()))?;
         let master = MasterKey::new(master.try_into().map_err(|_| KeysError::Damaged("master.key"))?);
         let server_id = server_id(directory)?;
-        let authority = Authority::open(directory, &server_id, names, seconds)?;
-        let leaf = Leaf::new(directory.to_owned(), server_id.clone(), authority.certified_key()?);
+        let identity =
+            Identity::open(directory.to_owned(), ca_file.to_owned(), server_id.clone(), names, now)?;
         Ok(Self {
-            authority,
-            leaf: Arc::new(leaf),
-            tokens: TokenKeys::open(&directory.join("kids.json"), &master, seconds)?,
+            identity: Arc::new(identity),
+            tokens: TokenKeys::open(&directory.join("kids.json"), &master, now.as_seconds())?,
             nonces: Nonces::new(master.derive_hmac("nonce/v1"), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
             labels: master.derive_hmac("label/v1"),
@@ -162,18 +170,27 @@ impl Keys {
     }
 
     /// Pins of the current and the next CA.
-    pub(crate) fn pins(&self) -> &[SpkiPin] {
-        &self.authority.pins
+    pub(crate) fn pins(&self) -> Vec<SpkiPin> {
+        self.identity.shown().pins.clone()
     }
 
-    /// The CA certificate, PEM.
-    pub(crate) fn ca_pem(&self) -> &str {
-        &self.authority.ca_pem
+    /// What everybody who connects is shown now.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        self.identity.shown()
     }
 
-    /// The certificate of the TLS listener.
-    pub(crate) fn leaf(&self) -> Arc<Leaf> {
-        Arc::clone(&self.leaf)
+    /// The identity of the TLS listener.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity)
+    }
+
+    /// Lets the next CA take over from the one labelled `current`; false when another roll was
+    /// faster. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeysError`] names the file.
+    pub(crate) fn roll_ca(&self, current: &str, now: Timestamp) -> Result<bool, KeysError> {
+        self.identity.roll(current, now)
     }
 
     /// What console and dialog show of a machine's key.
@@ -267,8 +284,8 @@ mod tests {
     fn keys_survive_a_restart_and_every_file_is_private() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys");
-        let first = Keys::open(&path, &[], NOW).unwrap();
-        let second = Keys::open(&path, &[], NOW).unwrap();
+        let first = Keys::open(directory.path(), &[], NOW).unwrap();
+        let second = Keys::open(directory.path(), &[], NOW).unwrap();
         assert_eq!(first.server_id(), second.server_id());
         assert_eq!(first.pins(), second.pins());
         assert_eq!(first.label(&[b"a", b"b"]), second.label(&[b"a", b"b"]));
@@ -284,7 +301,7 @@ mod tests {
     fn damaged_file_is_named_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
         Keys::open(directory.path(), &[], NOW).unwrap();
-        std::fs::write(directory.path().join("server-id"), "Not An Id").unwrap();
+        std::fs::write(directory.path().join("keys/server-id"), "Not An Id").unwrap();
         let error = Keys::open(directory.path(), &[], NOW).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -294,47 +311,54 @@ mod tests {
 
     #[test]
     fn lost_key_file_is_named_and_never_replaced() {
-        for file in KEY_FILES {
+        for file in KEY_FILES.into_iter().chain(["ca-a.key.pem", "ca-b.key.pem"]) {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("keys");
-            let keys = Keys::open(&path, &[], NOW).unwrap();
+            let keys = Keys::open(directory.path(), &[], NOW).unwrap();
             std::fs::remove_file(path.join(file)).unwrap();
-            let error = Keys::open(&path, &[], NOW).unwrap_err();
-            assert!(matches!(error, KeysError::Missing(name) if name == file), "{error}");
-            assert!(keys.leaf().refresh(&[], NOW).is_err(), "{file}");
+            let error = Keys::open(directory.path(), &[], NOW).unwrap_err();
+            assert!(matches!(&error, KeysError::Missing(name) if name == file), "{error}");
+            assert!(keys.identity().refresh(&[], NOW).is_err(), "{file}");
+            assert!(keys.roll_ca("a", NOW).is_err(), "{file}");
             assert!(!path.join(file).exists());
         }
+    }
+
+    #[test]
+    fn keys_that_went_all_together_are_missed() {
+        let directory = tempfile::tempdir().unwrap();
+        Keys::open(directory.path(), &[], NOW).unwrap();
+        std::fs::remove_dir_all(directory.path().join("keys")).unwrap();
+        assert!(matches!(Keys::open(directory.path(), &[], NOW), Err(KeysError::Missing(_))));
     }
 
     #[test]
     fn lost_certificates_are_made_again_with_the_same_keys() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keys");
-        let first = Keys::open(&path, &[], NOW).unwrap();
-        for file in ["ca-a.pem", "leaf.json"] {
+        let first = Keys::open(directory.path(), &[], NOW).unwrap();
+        for file in ["ca-a.pem", "ca-b.pem", "leaf.json"] {
             std::fs::remove_file(path.join(file)).unwrap();
         }
-        assert_eq!(Keys::open(&path, &[], NOW).unwrap().pins(), first.pins());
+        assert_eq!(Keys::open(directory.path(), &[], NOW).unwrap().pins(), first.pins());
     }
 
     #[test]
     fn first_start_that_was_cut_is_begun_anew() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keys");
         std::fs::create_dir(directory.path().join("keys.new")).unwrap();
         std::fs::write(directory.path().join("keys.new/master.key"), "half").unwrap();
-        assert!(Keys::open(&path, &[], NOW).is_ok());
+        assert!(Keys::open(directory.path(), &[], NOW).is_ok());
         assert!(!directory.path().join("keys.new").exists());
     }
 
     #[test]
     fn secret_that_others_may_read_is_refused_with_the_remedy() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keys");
-        Keys::open(&path, &[], NOW).unwrap();
-        let master = path.join("master.key");
+        Keys::open(directory.path(), &[], NOW).unwrap();
+        let master = directory.path().join("keys/master.key");
         std::fs::set_permissions(&master, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let error = Keys::open(&path, &[], NOW).unwrap_err();
+        let error = Keys::open(directory.path(), &[], NOW).unwrap_err();
         let expected =
             format!("{0} may be read by others than its owner: run `chmod 600 {0}`", master.display());
         assert!(crate::report::chain(&error).ends_with(&expected), "{}", crate::report::chain(&error));

@@ -1,0 +1,147 @@
+//! Who the server is to everybody who connects: the chain of its TLS listener, the pins that
+//! machines are told, and `ca.pem` for people and scripts. All of it is replaced while the server
+//! runs: a server that is never restarted must neither outlive its leaf nor miss a roll of its CA.
+//! Connections that are open go on; the next handshake sees the new chain.
+
+use super::authority::{Authority, key_pair};
+use super::{Keys, KeysError, files, leaf};
+use engine::time::Timestamp;
+use protocol::ids::SpkiPin;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// The server's identity, and where it is kept.
+pub(crate) struct Identity {
+    keys_dir: PathBuf,
+    ca_file: PathBuf,
+    server_id: String,
+    /// What the leaf is to carry. Held while files change, so that renewal and roll take turns.
+    names: Mutex<Vec<String>>,
+    shown: RwLock<Arc<Shown>>,
+}
+
+/// What is shown at a time.
+pub(crate) struct Shown {
+    certified: Arc<CertifiedKey>,
+    /// Label of the CA that signed the leaf.
+    pub(crate) ca: String,
+    /// Pins of the current and the next CA.
+    pub(crate) pins: Vec<SpkiPin>,
+    /// Certificates of the current and the next CA, PEM.
+    pub(crate) ca_pem: String,
+    /// When the current CA took over, if it is not the first.
+    pub(crate) rolled_at: Option<Timestamp>,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("server_id", &self.server_id).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Reads or makes what there is to show. [`Identity::publish`] writes `ca_file`.
+    pub(super) fn open(
+        keys_dir: PathBuf,
+        ca_file: PathBuf,
+        server_id: String,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, KeysError> {
+        let shown = read_or_renew(&keys_dir, &server_id, names, now)?;
+        let (names, shown) = (Mutex::new(names.to_vec()), RwLock::new(Arc::new(shown)));
+        Ok(Self { keys_dir, ca_file, server_id, names, shown })
+    }
+
+    /// What is shown now.
+    pub(crate) fn shown(&self) -> Arc<Shown> {
+        Arc::clone(&self.shown.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Makes a new leaf when the present one nears its end or lacks one of `names`, for every
+    /// handshake from now on. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be made; the present one stays.
+    pub(crate) fn refresh(&self, names: &[String], now: Timestamp) -> Result<(), KeysError> {
+        let mut kept = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = names.to_vec();
+        self.show(&kept, now)
+    }
+
+    /// Lets the next CA take over from `current`, and makes one to follow it; false when another
+    /// roll was faster. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`KeysError`] names the file. Once `ca.json` is written, the next refresh or start
+    /// finishes what failed.
+    pub(super) fn roll(&self, current: &str, now: Timestamp) -> Result<bool, KeysError> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        Keys::require(&self.keys_dir)?;
+        let authority = Authority::open(&self.keys_dir, &self.server_id, now)?;
+        if authority.current.label != current {
+            return Ok(false);
+        }
+        authority.roll(&self.keys_dir, now)?;
+        self.show(&names, now)?;
+        Ok(true)
+    }
+
+    fn show(&self, names: &[String], now: Timestamp) -> Result<(), KeysError> {
+        Keys::require(&self.keys_dir)?;
+        let shown = read_or_renew(&self.keys_dir, &self.server_id, names, now)?;
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
+        self.publish()
+    }
+
+    /// Writes the CAs' certificates where people and scripts find them, unless they are there.
+    pub(super) fn publish(&self) -> Result<(), KeysError> {
+        let shown = self.shown();
+        let published = match std::fs::read(&self.ca_file) {
+            Ok(pem) => pem == shown.ca_pem.as_bytes(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => return Err(KeysError::CaFile(error)),
+        };
+        if published {
+            return Ok(());
+        }
+        files::write(&self.ca_file, shown.ca_pem.as_bytes(), 0o644).map_err(KeysError::CaFile)
+    }
+}
+
+fn read_or_renew(
+    keys_dir: &Path,
+    server_id: &str,
+    names: &[String],
+    now: Timestamp,
+) -> Result<Shown, KeysError> {
+    let authority = Authority::open(keys_dir, server_id, now)?;
+    let leaf_key = key_pair(&keys_dir.join("leaf.key.pem"))?;
+    let leaf = leaf::read_or_renew(keys_dir, server_id, names, now, &leaf_key, &authority)?;
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+    let private = rustls::crypto::ring::sign::any_ecdsa_type(&private)?;
+    // Leaf, then CA: agents collect the chain before they trust anyone.
+    let chain: Vec<CertificateDer<'static>> = vec![leaf, authority.current.der.clone()];
+    Ok(Shown {
+        certified: Arc::new(CertifiedKey::new(chain, private)),
+        pins: authority.pins(),
+        ca_pem: authority.bundle(),
+        rolled_at: authority.rolled_at,
+        ca: authority.current.label,
+    })
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // One certificate for every name: agents send a fixed one, people use addresses.
+        Some(Arc::clone(&self.shown().certified))
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;
