@@ -14,13 +14,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use protocol::SERVER_ID_SUFFIX;
 use protocol::ids::SpkiPin;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
-};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::machine::sha256;
+use crate::certificate::Identity;
 use crate::qemu::HOST_FROM_GUEST;
 
 /// Longest silence of a client before its connection is closed.
@@ -55,7 +51,7 @@ impl FakeServer {
     /// # Errors
     /// When no certificate can be made or no port is free.
     pub fn start(server_id: &str, status: &str, body: &str) -> Result<Self> {
-        let identity = identity(server_id)?;
+        let identity = Identity::of(&[format!("{server_id}{SERVER_ID_SUFFIX}")], "Somebody's CA")?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
         let address = listener.local_addr().context("a listener without an address")?;
         let seen = Arc::new(Seen::default());
@@ -129,37 +125,6 @@ impl Drop for FakeServer {
             drop(thread.join());
         }
     }
-}
-
-struct Identity {
-    config: Arc<ServerConfig>,
-    pin: SpkiPin,
-    ca_pem: String,
-}
-
-fn identity(server_id: &str) -> Result<Identity> {
-    let ca_key = KeyPair::generate().context("no key")?;
-    let mut ca = CertificateParams::default();
-    ca.distinguished_name.push(DnType::CommonName, "Somebody's CA");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let ca_certificate = ca.self_signed(&ca_key).context("no CA certificate")?;
-    let pin = SpkiPin(sha256(&ca_key.subject_public_key_info())?);
-    let key = KeyPair::generate().context("no key")?;
-    let names = vec![format!("{server_id}{SERVER_ID_SUFFIX}")];
-    let leaf = CertificateParams::new(names).context("not a server id")?;
-    let leaf = leaf.signed_by(&key, &Issuer::new(ca, &ca_key)).context("no certificate")?;
-    let chain = vec![leaf.der().clone(), ca_certificate.der().clone()];
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .context("no TLS versions")?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("certificate and key do not fit")?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Identity { config: Arc::new(config), pin, ca_pem: ca_certificate.pem() })
 }
 
 fn accept(

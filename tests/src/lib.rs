@@ -6,11 +6,13 @@
 //! last lines of the serial console, a screenshot, the server's log). Whatever a test leaves
 //! for people to look at lies under `target/e2e-output/NAME/`.
 //!
-//! Nothing here listens on anything but loopback, and every process started is ended by its
+//! Nothing here listens on anything but loopback and networks of a test's own ([`lab`]), and every process started is ended by its
 //! pid, also when the test process itself is killed (see [`process`]).
 
 pub mod browser;
+mod certificate;
 pub mod fake_server;
+pub mod lab;
 pub mod machine;
 pub mod media;
 pub mod muster;

@@ -267,12 +267,20 @@ impl Operator {
         self.post(&format!("/api/v3/bootstrap/enrollments/{id}/deny"), &request)
     }
 
-    /// A new bootstrap token.
+    /// A new bootstrap token without constraints.
     ///
     /// # Errors
     /// On any other answer than 200 or 201.
     pub fn create_token(&self, lifetime: u64) -> Result<TokenCreated> {
-        let answer = self.post("/api/v3/bootstrap/tokens", &TokenCreate { lifetime })?;
+        self.issue(&TokenCreate { lifetime, ..TokenCreate::default() })
+    }
+
+    /// A new bootstrap token.
+    ///
+    /// # Errors
+    /// On any other answer than 200 or 201.
+    pub fn issue(&self, token: &TokenCreate) -> Result<TokenCreated> {
+        let answer = self.post("/api/v3/bootstrap/tokens", token)?;
         if answer.status != 200 { answer.expect(201) } else { answer.json() }
     }
 

@@ -45,6 +45,7 @@ pub struct Spec {
     program: PathBuf,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    network: Option<PathBuf>,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -57,6 +58,7 @@ impl Spec {
             program: program.to_path_buf(),
             args: Vec::new(),
             env: Vec::new(),
+            network: None,
             stdout: folder.join(format!("{name}.out")),
             stderr: folder.join(format!("{name}.err")),
         }
@@ -76,6 +78,13 @@ impl Spec {
         self
     }
 
+    /// Starts it in another network namespace, named by its file (see [`crate::lab`]).
+    #[must_use]
+    pub fn in_network(mut self, namespace: &Path) -> Self {
+        self.network = Some(namespace.to_path_buf());
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -90,7 +99,13 @@ impl Spec {
                 .with_context(|| format!("cannot open {}", path.display()))
         };
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(&self.args);
+        command.args(["--pdeathsig", "KILL", "--"]);
+        if let Some(namespace) = &self.network {
+            let mut within = OsString::from("--net=");
+            within.push(namespace);
+            command.arg("nsenter").arg(within).arg("--");
+        }
+        command.arg(&self.program).args(&self.args);
         command.envs(self.env).stdin(Stdio::null());
         command.stdout(open(&self.stdout)?).stderr(open(&self.stderr)?);
         let (reply, answer) = channel();

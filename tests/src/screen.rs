@@ -1,6 +1,8 @@
 //! What a machine's screen shows: QEMU's screenshots as text cells, the large letters of a
 //! code read back from them, and PNG files for people.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, bail};
 use protocol::code::BootstrapCode;
 use protocol::glyphs;
@@ -25,7 +27,51 @@ impl std::fmt::Debug for Screen {
     }
 }
 
+/// The letters of VGA's text mode, by their picture.
+#[derive(Debug)]
+pub struct Font {
+    letters: HashMap<Vec<bool>, char>,
+}
+
+impl Font {
+    /// Learns the letters from a screen that shows these characters from its upper left corner on.
+    ///
+    /// # Errors
+    /// When two of them look alike: it shows something else.
+    pub fn learn(screen: &Screen, characters: impl IntoIterator<Item = char>) -> Result<Self> {
+        let (columns, _) = screen.text_size();
+        let mut letters = HashMap::new();
+        for (index, character) in characters.into_iter().enumerate() {
+            let picture = screen.cell(index / columns, index % columns);
+            if let Some(other) = letters.insert(picture, character) {
+                bail!("{other:?} and {character:?} look alike");
+            }
+        }
+        Ok(Self { letters })
+    }
+}
+
 impl Screen {
+    /// What it says, row by row; what is none of the font's letters becomes a replacement
+    /// character.
+    #[must_use]
+    pub fn text(&self, font: &Font) -> Vec<String> {
+        let (columns, rows) = self.text_size();
+        let letter = |row: usize, column: usize| {
+            let picture = self.cell(row, column);
+            font.letters.get(&picture).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
+        };
+        let line = |row: usize| (0..columns).map(|column| letter(row, column)).collect::<String>();
+        (0..rows).map(|row| line(row).trim_end().to_owned()).collect()
+    }
+
+    /// Which pixels of a cell are bright.
+    fn cell(&self, row: usize, column: usize) -> Vec<bool> {
+        let (width, height) = self.cell_size();
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        pixels.map(|(x, y)| self.brightness(column * width + x, row * height + y) >= LIT).collect()
+    }
+
     /// Reads a binary PPM (`P6`), the format of QEMU's `screendump`.
     ///
     /// # Errors
@@ -84,12 +130,8 @@ impl Screen {
 
     /// Whether at least nine tenths of a cell are bright: a full block.
     fn is_lit(&self, row: usize, column: usize) -> bool {
-        let (width, height) = self.cell_size();
-        let bright = (0..height)
-            .flat_map(|y| (0..width).map(move |x| (x, y)))
-            .filter(|(x, y)| self.brightness(column * width + x, row * height + y) >= LIT)
-            .count();
-        bright * 10 >= width * height * 9
+        let cell = self.cell(row, column);
+        cell.iter().filter(|bright| **bright).count() * 10 >= cell.len() * 9
     }
 
     fn brightness(&self, x: usize, y: usize) -> u8 {

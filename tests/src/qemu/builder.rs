@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{SerialReader, Vm, accel, qmp::Qmp};
+use super::{Accel, SerialReader, Vm, accel, qmp::Qmp};
+use crate::lab::{Cable, Port};
 use crate::process::{Process, Spec};
 use crate::{output, wait};
 
@@ -51,6 +52,16 @@ pub enum Nic {
     E1000e,
 }
 
+/// What a machine whose clock counts instructions does while it waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Its clock jumps to the next timer: the same boot takes the same time on every run, and
+    /// whatever answers from outside the machine answers too late.
+    Skipped,
+    /// Its clock goes on with the real one, so that a server outside can answer.
+    Real,
+}
+
 /// A virtual disk beside the boot medium.
 #[derive(Debug, Clone)]
 pub struct Disk {
@@ -71,9 +82,12 @@ pub struct VmBuilder {
     cpus: u32,
     nic: Option<Nic>,
     mac: String,
+    ports: Vec<Port>,
+    typed_at: bool,
     serial_number: Option<String>,
     clock: Option<String>,
     disks: Vec<Disk>,
+    instruction_clock: Option<Idle>,
     capture: bool,
 }
 
@@ -88,9 +102,12 @@ impl VmBuilder {
             cpus: 1,
             nic: Some(Nic::Virtio),
             mac: "52:54:00:12:34:56".to_owned(),
+            ports: Vec::new(),
+            typed_at: false,
             serial_number: None,
             clock: None,
             disks: Vec::new(),
+            instruction_clock: None,
             capture: false,
         }
     }
@@ -145,7 +162,23 @@ impl VmBuilder {
         self
     }
 
-    /// Hardware address of the network card.
+    /// Adds a network card in a lab's socket, instead of one on QEMU's user network. Cards are
+    /// numbered in this order, from 0.
+    #[must_use]
+    pub fn plug(mut self, port: Port) -> Self {
+        self.nic = None;
+        self.ports.push(port);
+        self
+    }
+
+    /// Somebody sits at its serial console: [`Vm::type_line`].
+    #[must_use]
+    pub fn typed_at(mut self) -> Self {
+        self.typed_at = true;
+        self
+    }
+
+    /// Hardware address of the network card on QEMU's user network.
     #[must_use]
     pub fn mac(mut self, mac: &str) -> Self {
         self.mac = mac.to_owned();
@@ -173,6 +206,14 @@ impl VmBuilder {
         self
     }
 
+    /// Its clock counts executed instructions, one a nanosecond (QEMU's `-icount`): what it says
+    /// about its boot does not depend on how busy this computer is. Without KVM.
+    #[must_use]
+    pub fn instruction_clock(mut self, idle: Idle) -> Self {
+        self.instruction_clock = Some(idle);
+        self
+    }
+
     /// Keeps every frame for [`Vm::network`].
     #[must_use]
     pub fn capture_network(mut self) -> Self {
@@ -190,13 +231,14 @@ impl VmBuilder {
             tempfile::Builder::new().prefix("muster-vm").tempdir().context("cannot make a folder")?;
         let serial = folder.join("serial.log");
         let socket = private.path().join("qmp");
-        let capture = (self.capture && self.nic.is_some()).then(|| folder.join("network.pcap"));
+        let has_network = self.nic.is_some() || !self.ports.is_empty();
+        let capture = (self.capture && has_network).then(|| folder.join("network.pcap"));
         let mut args = self.machine_args(private.path())?;
         args.extend(self.boot_args()?);
         args.extend(self.device_args(capture.as_deref()));
-        args.extend(words(&["-chardev"]));
-        args.push(joined("file,id=serial0,path=", &serial));
-        args.extend(words(&["-serial", "chardev:serial0", "-qmp"]));
+        let keyboard = private.path().join("serial");
+        args.extend(self.serial_args(&serial, &keyboard));
+        args.push("-qmp".into());
         args.push(joined("unix:", &socket));
         if let Some(last) = args.last_mut() {
             last.push(",server=on,wait=off");
@@ -205,7 +247,11 @@ impl VmBuilder {
         args.push(folder.join("qemu.pid").into());
 
         let started = Instant::now();
-        let mut process = Spec::new(Path::new("qemu-system-x86_64"), &folder, "qemu").args(args).start()?;
+        let mut spec = Spec::new(Path::new("qemu-system-x86_64"), &folder, "qemu").args(args);
+        if let Some(port) = self.ports.first() {
+            spec = spec.in_network(&port.namespace);
+        }
+        let mut process = spec.start()?;
         let qmp = match Qmp::connect(&socket, || still_runs(&mut process)) {
             Ok(qmp) => qmp,
             Err(error) => {
@@ -224,13 +270,23 @@ impl VmBuilder {
             cursor: 0,
             started,
             capture,
+            cards: self.ports.len(),
+            keyboard: self.typed_at.then_some(keyboard),
+            typing: None,
             _private: private,
         })
     }
 
     fn machine_args(&self, private: &Path) -> Result<Vec<OsString>> {
         let mut args = words(&["-nodefaults", "-no-user-config", "-display", "none", "-vga", "std"]);
-        args.extend(words(&accel().args()));
+        match self.instruction_clock {
+            None => args.extend(words(&accel().args())),
+            Some(idle) => {
+                let sleep = if idle == Idle::Real { "on" } else { "off" };
+                args.extend(words(&Accel::Tcg.args()));
+                args.extend(words(&["-icount", &format!("shift=0,sleep={sleep}")]));
+            }
+        }
         args.extend(words(&["-name", &self.name, "-m", &self.memory_mib.to_string()]));
         args.extend(words(&["-smp", &self.cpus.to_string()]));
         let variables = self.variables.clone().unwrap_or_else(|| private.join("variables.fd"));
@@ -297,19 +353,30 @@ impl VmBuilder {
         }
     }
 
+    /// The serial console always ends in a file; a keyboard makes it a socket as well.
+    fn serial_args(&self, log: &Path, keyboard: &Path) -> Vec<OsString> {
+        let mut device = if self.typed_at {
+            let mut device = joined("socket,id=serial0,server=on,wait=off,path=", keyboard);
+            device.push(",logfile=");
+            device
+        } else {
+            "file,id=serial0,path=".into()
+        };
+        device.push(log);
+        vec!["-chardev".into(), device, "-serial".into(), "chardev:serial0".into()]
+    }
+
     fn device_args(&self, capture: Option<&Path>) -> Vec<OsString> {
         let mut args = Vec::new();
-        match self.nic {
-            None => args.extend(words(&["-nic", "none"])),
-            Some(nic) => {
-                let model = match nic {
-                    Nic::Virtio => "virtio-net-pci",
-                    Nic::E1000e => "e1000e",
-                };
-                // Without a ROM the card cannot take part in booting: one medium, one path.
-                let device = format!("{model},netdev=net0,mac={},romfile=", self.mac);
-                args.extend(words(&["-netdev", "user,id=net0", "-device", &device]));
-            }
+        if let Some(nic) = self.nic {
+            // Without a ROM the card cannot take part in booting: one medium, one path.
+            let device = format!("{},netdev=net0,mac={},romfile=", nic.model(), self.mac);
+            args.extend(words(&["-netdev", "user,id=net0", "-device", &device]));
+        } else if self.ports.is_empty() {
+            args.extend(words(&["-nic", "none"]));
+        }
+        for (index, port) in self.ports.iter().enumerate() {
+            args.extend(port_args(index, port));
         }
         if let Some(path) = capture {
             args.push("-object".into());
@@ -323,6 +390,40 @@ impl VmBuilder {
         }
         args
     }
+}
+
+impl Nic {
+    /// QEMU's name of the model.
+    pub(super) fn model(self) -> &'static str {
+        match self {
+            Self::Virtio => "virtio-net-pci",
+            Self::E1000e => "e1000e",
+        }
+    }
+}
+
+/// A card in a lab's socket: `netN` is its cable, `nicN` the card.
+fn port_args(index: usize, port: &Port) -> Vec<OsString> {
+    let tap = |id: &str, name: &str| format!("tap,id={id},ifname={name},script=no,downscript=no");
+    let mut args = vec![OsString::from("-netdev")];
+    match &port.cable {
+        Cable::Tap(name) => args.push(tap(&format!("net{index}"), name).into()),
+        Cable::Trunk { tap: name, guest, lab } => {
+            let stream = |id: &str, path: &Path| {
+                joined(&format!("stream,id={id}{index},server=off,addr.type=unix,addr.path="), path)
+            };
+            args.push(stream("net", guest));
+            args.extend(["-netdev".into(), stream("far", lab)]);
+            args.extend(["-netdev".into(), tap(&format!("tap{index}"), name).into()]);
+            for end in ["far", "tap"] {
+                let hub = format!("hubport,id=hub{end}{index},hubid={index},netdev={end}{index}");
+                args.extend(["-netdev".into(), hub.into()]);
+            }
+        }
+    }
+    let device = format!("{},id=nic{index},netdev=net{index},mac={},romfile=", port.model.model(), port.mac);
+    args.extend(["-device".into(), device.into()]);
+    args
 }
 
 fn still_runs(process: &mut Process) -> Result<()> {

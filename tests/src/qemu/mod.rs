@@ -17,9 +17,12 @@
 
 mod accel;
 mod builder;
+mod font;
 mod qmp;
 mod serial;
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,9 +33,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 pub use accel::{Accel, accel};
-pub use builder::{Boot, Disk, Firmware, Nic, VmBuilder};
+pub use builder::{Boot, Disk, Firmware, Idle, Nic, VmBuilder};
+pub use font::font;
 pub use serial::SerialReader;
 
+use crate::lab::{Cable, Port};
 use crate::output;
 use crate::pcap::{self, Capture};
 use crate::process::Process;
@@ -71,6 +76,11 @@ pub struct Vm {
     cursor: usize,
     started: Instant,
     capture: Option<PathBuf>,
+    /// Network cards in a lab's sockets.
+    cards: usize,
+    /// Socket of the serial console, where somebody sits at it.
+    keyboard: Option<PathBuf>,
+    typing: Option<UnixStream>,
     /// Holds the QMP socket and the firmware variables.
     _private: TempDir,
 }
@@ -147,6 +157,41 @@ impl Vm {
         self.wait_for(&what, within, |line| line.contains(text).then(|| line.to_owned()))
     }
 
+    /// Everything on the serial console since the last (re)boot or [`Vm::look_from_here`] as one line
+    /// with single blanks: sentences are whole, wherever the console broke them.
+    ///
+    /// # Errors
+    /// When the serial log cannot be read.
+    pub fn said(&mut self) -> Result<String> {
+        let words: Vec<&str> = self.lines()?.iter().flat_map(|line| line.split_whitespace()).collect();
+        Ok(words.join(" "))
+    }
+
+    /// Waits until the serial console has said `text`, wherever it broke it.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_for`].
+    pub fn wait_for_words(&mut self, text: &str, within: Duration) -> Result<()> {
+        let what = format!("{text:?} on the console of {}", self.name);
+        let found = wait::until(&what, within, || {
+            if let Some(status) = self.process.ended()? {
+                bail!("{what}: QEMU ended with {status}");
+            }
+            Ok(self.said()?.contains(text).then_some(()))
+        });
+        found.map_err(|error| self.failed(&error))
+    }
+
+    /// Waits look only at what the serial console prints from now on.
+    ///
+    /// # Errors
+    /// When the serial log cannot be read.
+    pub fn look_from_here(&mut self) -> Result<()> {
+        self.lines.extend(self.serial.new_lines()?);
+        self.cursor = self.lines.len();
+        Ok(())
+    }
+
     /// Waits for the bootstrap code on the serial console: the newest, when it was replaced.
     ///
     /// # Errors
@@ -208,9 +253,7 @@ impl Vm {
     /// When QEMU does not answer.
     pub fn reset(&mut self) -> Result<()> {
         self.qmp.execute("system_reset", json!({}))?;
-        self.lines.extend(self.serial.new_lines()?);
-        self.cursor = self.lines.len();
-        Ok(())
+        self.look_from_here()
     }
 
     /// Presses Ctrl-Alt-Del: the running system decides what to do. Waits look only at what
@@ -220,9 +263,78 @@ impl Vm {
     /// When QEMU does not answer.
     pub fn reset_by_keyboard(&mut self) -> Result<()> {
         self.press_keys(&["ctrl", "alt", "delete"])?;
-        self.lines.extend(self.serial.new_lines()?);
-        self.cursor = self.lines.len();
+        self.look_from_here()
+    }
+
+    /// Waits until the screen shows `text`, wherever it broke it, and saves it as `LABEL.png`. For
+    /// screens in VGA's text mode: BIOS machines.
+    ///
+    /// # Errors
+    /// After `within`, with what the screen shows, the last serial lines and a screenshot's path.
+    pub fn wait_for_words_on_screen(&mut self, text: &str, label: &str, within: Duration) -> Result<()> {
+        let what = format!("{text:?} on the screen of {}", self.name);
+        let mut shown = String::new();
+        let found = wait::until(&what, within, || {
+            let rows = self.screen()?.text(font()?);
+            shown = rows.join("\n");
+            let words: Vec<&str> = rows.iter().flat_map(|row| row.split_whitespace()).collect();
+            Ok(words.join(" ").contains(text).then_some(()))
+        });
+        let found = found.with_context(|| format!("the screen shows:\n{shown}"));
+        found.map_err(|error| self.failed(&error))?;
+        self.save_screenshot(label).map(drop)
+    }
+
+    /// Pulls the cable of card number `card`, or plugs it in again.
+    ///
+    /// # Errors
+    /// When QEMU does not answer, or there is no such card.
+    pub fn set_cable(&mut self, card: usize, plugged: bool) -> Result<()> {
+        self.qmp.execute("set_link", json!({ "name": format!("nic{card}"), "up": plugged })).map(drop)
+    }
+
+    /// Puts another card into the running machine, in a socket of its lab; its number is the next.
+    ///
+    /// # Errors
+    /// When the socket is no plain tap, or QEMU refuses.
+    pub fn hotplug(&mut self, port: &Port) -> Result<()> {
+        let Cable::Tap(tap) = &port.cable else { bail!("a trunk cannot be plugged into a running machine") };
+        let (cable, card) = (format!("net{}", self.cards), format!("nic{}", self.cards));
+        let arguments =
+            json!({ "type": "tap", "id": cable, "ifname": tap, "script": "no", "downscript": "no" });
+        self.qmp.execute("netdev_add", arguments)?;
+        let arguments = json!({ "driver": port.model.model(), "id": card, "netdev": cable, "mac": port.mac, "romfile": "" });
+        self.qmp.execute("device_add", arguments)?;
+        self.cards += 1;
         Ok(())
+    }
+
+    /// Types on the serial console, and Enter.
+    ///
+    /// # Errors
+    /// When nobody sits there ([`VmBuilder::typed_at`]), or QEMU takes nothing.
+    pub fn type_line(&mut self, line: &str) -> Result<()> {
+        self.type_text(&format!("{line}\r"))
+    }
+
+    /// Types on the serial console.
+    ///
+    /// # Errors
+    /// As [`Vm::type_line`].
+    pub fn type_text(&mut self, text: &str) -> Result<()> {
+        if self.typing.is_none() {
+            let path = self.keyboard.as_ref().context("nobody sits at this serial console")?;
+            let socket = UnixStream::connect(path).context("cannot reach the serial console")?;
+            let mut output = socket.try_clone().context("no handle")?;
+            // What it prints is read from the log; unread here, it would hold the console up.
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4_096];
+                while matches!(output.read(&mut buffer), Ok(count) if count > 0) {}
+            });
+            self.typing = Some(socket);
+        }
+        let socket = self.typing.as_mut().context("nobody sits at this serial console")?;
+        socket.write_all(text.as_bytes()).context("the serial console takes nothing")
     }
 
     /// Presses the power button (ACPI).

@@ -1,0 +1,33 @@
+//! The way to the server: cable, address, route, name, server, each missing in its turn.
+
+use std::net::IpAddr;
+
+use tests::lab::{HOST, Services};
+
+use crate::{BOOT_WITHIN, CHANGE_WITHIN, Site, shows, shows_a_code};
+
+/// A name that only the lab's name server knows.
+const NAME: &str = "muster.weather.test";
+
+#[test]
+fn from_no_cable_to_a_code_every_obstacle_is_named_and_overcome() {
+    let mut site = Site::start("network");
+    let args = format!("muster.server=https://{NAME}:{} {}", site.server.port(), site.pins());
+    let port = site.lab.port("52:54:00:07:00:01").unwrap();
+    let mut vm = site.machine("network", &args).plug(port).start().unwrap();
+    vm.set_cable(0, false).unwrap();
+    shows(&mut vm, "E10 no network link", "Connect a network cable", BOOT_WITHIN);
+
+    vm.set_cable(0, true).unwrap();
+    shows(&mut vm, "E12 no network address", "Check that a DHCP server answers", CHANGE_WITHIN);
+
+    site.lab.serve(&Services::dhcp()).unwrap();
+    shows(&mut vm, "E13 name not resolved", "Check the name servers", CHANGE_WITHIN);
+
+    site.relay.cut();
+    site.lab.serve(&Services::dhcp().name(NAME, IpAddr::V4(HOST))).unwrap();
+    shows(&mut vm, "E20 server unreachable", "Check that the server runs", CHANGE_WITHIN);
+
+    site.relay.restore(&site.lab).unwrap();
+    shows_a_code(&mut vm, &site.operator, CHANGE_WITHIN);
+}
