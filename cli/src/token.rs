@@ -72,7 +72,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 
 async fn create(args: Create) -> Result<()> {
     let client = Client::open(&args.connection)?;
-    let body = TokenCreate { lifetime: args.lifetime.seconds() };
+    let body = TokenCreate { lifetime: args.lifetime.seconds(), ..TokenCreate::default() };
     let answer = client.post("/api/v3/bootstrap/tokens", &body).await?;
     args.output.show(&answer, || Ok(describe(&decode(&answer)?)))
 }

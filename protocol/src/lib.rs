@@ -6,6 +6,7 @@
 //! lengths before it allocates.
 
 pub mod agent_api;
+pub mod cidr;
 pub mod cmdline;
 pub mod code;
 pub mod config;

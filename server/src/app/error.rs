@@ -222,7 +222,7 @@ impl From<Refused> for AppError {
                 (RefusalKind::ConstraintFailed, "bootstrap token does not cover this machine")
             }
             Refused::NeedsApproval => {
-                (RefusalKind::ConstraintFailed, "bootstrap token leaves the approval to an operator")
+                (RefusalKind::ApprovalRequired, "bootstrap token leaves the approval to an operator")
             }
         };
         Self::refused(kind, message)

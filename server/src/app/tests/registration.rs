@@ -7,7 +7,7 @@ use protocol::rest::{DenyRequest, TOKEN_LIFETIMES, TokenCreate, TokenCreated};
 
 impl TestApp {
     async fn token(&self) -> TokenCreated {
-        self.create_token(&admin(), TokenCreate { lifetime: 600 }).await.unwrap()
+        self.create_token(&admin(), TokenCreate { lifetime: 600, ..TokenCreate::default() }).await.unwrap()
     }
 
     /// A token with constraints, which operators cannot ask for yet.
@@ -60,7 +60,7 @@ async fn token_registers_without_a_person_and_twice_is_the_same_machine() {
 async fn every_lifetime_works_until_its_second_and_not_after() {
     for lifetime in TOKEN_LIFETIMES {
         let app = TestApp::start().await;
-        let token = app.create_token(&admin(), TokenCreate { lifetime }).await.unwrap().token;
+        let token = app.create_token(&admin(), TokenCreate { lifetime, ..TokenCreate::default() }).await.unwrap().token;
         app.pass(lifetime - 1);
         app.try_register(&Bare::number(1), &token).await.unwrap();
         app.pass(1);
@@ -68,7 +68,7 @@ async fn every_lifetime_works_until_its_second_and_not_after() {
         assert_eq!(refusal(late), refused_as(RefusalKind::TokenExpired), "{lifetime}");
     }
     let app = TestApp::start().await;
-    let odd = app.create_token(&admin(), TokenCreate { lifetime: 601 }).await.unwrap_err();
+    let odd = app.create_token(&admin(), TokenCreate { lifetime: 601, ..TokenCreate::default() }).await.unwrap_err();
     assert_eq!(odd.kind, AppErrorKind::Invalid);
 }
 
@@ -77,7 +77,7 @@ async fn expired_token_stays_expired_when_the_clock_jumps_back() {
     let app = TestApp::start().await;
     let token = app.token().await.token;
     app.pass(600);
-    app.create_token(&admin(), TokenCreate { lifetime: 600 }).await.unwrap();
+    app.create_token(&admin(), TokenCreate { lifetime: 600, ..TokenCreate::default() }).await.unwrap();
     let TestApp { app, directory, .. } = app;
     drop(app);
     let app = TestApp::start_in(directory, Clock::manual(START)).await;
