@@ -73,7 +73,8 @@ docs: ## write docs/cli and docs/openapi.json anew
 e2e: ## boots and browsers: make e2e SUITE=first-light
 	@case '$(SUITE)' in \
 	first-light) $(MAKE) setup media && cargo test --locked --release -p tests --lib --bins \
-		--test harness --test api --test first-light -- --test-threads=2 ;; \
+		--test harness --test api --test first-light -- --test-threads=2 && \
+		cargo test --locked --release -p tests --doc ;; \
 	weather) $(MAKE) setup media && $(AS_ROOT_OF_NETWORKS) \
 		cargo test --locked --release -p tests --test weather -- --test-threads=2 ;; \
 	machine-model|network-boot|provisioning|dashboard|mesh) \
