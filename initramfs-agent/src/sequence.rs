@@ -186,7 +186,7 @@ impl Boot {
         self.enter("settings");
         let line = self.note(std::fs::read_to_string("/proc/cmdline")).unwrap_or_default();
         let args = KernelArgs::parse(&line);
-        if args.token.is_some() || args.token_damaged {
+        if args.token.is_some() || args.token_error.is_some() {
             let covered = mounts::cover_cmdline(&redact(&line));
             self.note(covered);
         }
@@ -202,7 +202,8 @@ impl Boot {
         Told {
             // The medium's token can lose its end too; the joined settings then have none.
             token_cut: settings.token.is_none()
-                && (args.token_damaged || config.as_ref().is_some_and(|config| config.token.is_some())),
+                && (args.token_error.is_some()
+                    || config.as_ref().is_some_and(|config| config.token.is_some())),
             image_id: config.and_then(|config| config.image_id),
             origin: if from_line { Origin::Pxe } else { Origin::Iso },
             settings,

@@ -80,6 +80,7 @@ fn troubles() -> Vec<(&'static str, Screen)> {
                 Fault::PinMismatch {
                     expected: vec![SpkiPin([1; 32]), SpkiPin([2; 32])],
                     got: Some(SpkiPin([9; 32])),
+                    authority: None,
                 },
                 Some(31),
             ),

@@ -37,7 +37,7 @@ async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>,
     let args = KernelArgs::parse(line);
     let luggage = Luggage {
         settings: Settings::combine(&args, None),
-        token_cut: args.token_damaged,
+        token_cut: args.token_error.is_some(),
         image_id: None,
         origin: Origin::Iso,
         identity: Arc::new(Identity::establish(None).unwrap().0),

@@ -5,6 +5,7 @@
 //! network, E2x the server, E3x the server's answer, E4x the bootstrap token.
 
 use protocol::ids::SpkiPin;
+use protocol::token::MAX_TOKEN_LEN;
 use std::fmt;
 
 /// One obstacle.
@@ -21,6 +22,16 @@ pub(crate) enum Fault {
         /// The resolver's sentence, with the name in it.
         cause: String,
     },
+    /// E14: an address, and no way from it to the server.
+    NoRoute {
+        /// Which address cannot be reached.
+        cause: String,
+    },
+    /// E15: the HTTP proxy does not let the machine through.
+    Proxy {
+        /// Which proxy, and its own words, cleaned.
+        cause: String,
+    },
     /// E20: no server answers.
     Unreachable {
         /// How many addresses were tried in this round.
@@ -34,6 +45,8 @@ pub(crate) enum Fault {
         expected: Vec<SpkiPin>,
         /// Topmost key that was presented, if any certificate could be read.
         got: Option<SpkiPin>,
+        /// Why none of the medium's CAs vouches either, when it carries some.
+        authority: Option<String>,
     },
     /// E21: the medium names a server and nobody to trust.
     NoPins,
@@ -76,6 +89,24 @@ pub(crate) enum Fault {
         /// The server's sentence.
         message: String,
     },
+    /// E43: somebody took the token back.
+    TokenRevoked,
+    /// E44: the token is good, for other machines or for no more of them.
+    TokenNotForThis {
+        /// The server's sentence.
+        message: String,
+    },
+    /// E45: more was given than a loader or a server carries.
+    TooLong(Overlong),
+}
+
+/// What was too long, in the unit of its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overlong {
+    /// The kernel command line, in bytes: what did not fit is gone.
+    CommandLine(usize),
+    /// The bootstrap token, in characters.
+    Token(usize),
 }
 
 impl Fault {
@@ -86,6 +117,8 @@ impl Fault {
             Self::NotPersonalised => "E11",
             Self::NoAddress => "E12",
             Self::NameNotResolved { .. } => "E13",
+            Self::NoRoute { .. } => "E14",
+            Self::Proxy { .. } => "E15",
             Self::Unreachable { .. } => "E20",
             Self::PinMismatch { .. } | Self::NoPins => "E21",
             Self::CertificateTime { .. } => "E22",
@@ -97,6 +130,9 @@ impl Fault {
             Self::TokenExpired => "E40",
             Self::TokenCut => "E41",
             Self::TokenRefused { .. } => "E42",
+            Self::TokenRevoked => "E43",
+            Self::TokenNotForThis { .. } => "E44",
+            Self::TooLong(_) => "E45",
         }
     }
 
@@ -114,6 +150,14 @@ impl Fault {
             }
             Self::NameNotResolved { .. } => {
                 "Check the name servers that DHCP hands out, or name the server by IP address."
+            }
+            Self::NoRoute { .. } => {
+                "Check the default gateway that DHCP or muster.net= gives (gw=, and the prefix of \
+                 addr=), and that the server is switched on if it is on this network."
+            }
+            Self::Proxy { .. } => {
+                "Check muster.proxy=http://user:password@host:port, and that the proxy lets this \
+                 machine through to the server."
             }
             Self::Unreachable { .. } => {
                 "Check that the server runs and that this network reaches it. Trying again by itself."
@@ -135,8 +179,19 @@ impl Fault {
             Self::Forgotten { .. } => "Nothing to do: the machine asks anew by itself.",
             Self::Denied { .. } => "Press R to ask again once the wait is over.",
             Self::Busy { .. } => "Nothing to do: the machine asks again by itself.",
-            Self::TokenExpired | Self::TokenRefused { .. } => {
+            Self::TokenExpired | Self::TokenRefused { .. } | Self::TokenRevoked => {
                 "Type the code into the dashboard, or boot with a fresh token."
+            }
+            Self::TokenNotForThis { .. } => {
+                "Type the code into the dashboard, or boot with a token made for this machine and \
+                 network."
+            }
+            Self::TooLong(Overlong::CommandLine(_)) => {
+                "Type the code into the dashboard, or shorten the kernel command line below 2047 bytes."
+            }
+            Self::TooLong(Overlong::Token(_)) => {
+                "Type the code into the dashboard, or make a token with fewer constraints: at most \
+                 768 characters are issued."
             }
             Self::TokenCut => {
                 "Type the code into the dashboard, or make the kernel command line shorter than \
@@ -149,6 +204,8 @@ impl Fault {
     pub(crate) fn is_of_connecting(&self) -> bool {
         match self {
             Self::NameNotResolved { .. }
+            | Self::NoRoute { .. }
+            | Self::Proxy { .. }
             | Self::Unreachable { .. }
             | Self::PinMismatch { .. }
             | Self::CertificateTime { .. } => true,
@@ -163,7 +220,10 @@ impl Fault {
             | Self::Busy { .. }
             | Self::TokenExpired
             | Self::TokenCut
-            | Self::TokenRefused { .. } => false,
+            | Self::TokenRefused { .. }
+            | Self::TokenRevoked
+            | Self::TokenNotForThis { .. }
+            | Self::TooLong(_) => false,
         }
     }
 
@@ -175,15 +235,18 @@ impl Fault {
             Self::Protocol { .. } => 5,
             Self::CertificateTime { .. } => 4,
             Self::Busy { .. } | Self::Denied { .. } => 3,
-            Self::NotUnderstood { .. } | Self::Forgotten { .. } => 2,
-            Self::NameNotResolved { .. } => 1,
+            Self::NotUnderstood { .. } | Self::Forgotten { .. } | Self::Proxy { .. } => 2,
+            Self::NameNotResolved { .. } | Self::NoRoute { .. } => 1,
             Self::Unreachable { .. }
             | Self::NoLink
             | Self::NotPersonalised
             | Self::NoAddress
             | Self::TokenExpired
             | Self::TokenCut
-            | Self::TokenRefused { .. } => 0,
+            | Self::TokenRefused { .. }
+            | Self::TokenRevoked
+            | Self::TokenNotForThis { .. }
+            | Self::TooLong(_) => 0,
         }
     }
 }
@@ -197,11 +260,18 @@ impl fmt::Display for Fault {
             }
             Self::NoAddress => f.write_str("no network address: nobody answers DHCP"),
             Self::NameNotResolved { cause } => write!(f, "name not resolved: {cause}"),
+            Self::NoRoute { cause } => write!(f, "no route to the server: {cause}"),
+            Self::Proxy { cause } => write!(f, "proxy {cause}"),
             Self::Unreachable { tried: 1, cause } => write!(f, "server unreachable (tried 1 URL): {cause}"),
             Self::Unreachable { tried, cause } => {
                 write!(f, "server unreachable (tried {tried} URLs): {cause}")
             }
-            Self::PinMismatch { expected, got } => write_mismatch(f, expected, got.as_ref()),
+            Self::PinMismatch { expected, got, authority } => {
+                write_mismatch(f, expected, got.as_ref())?;
+                authority
+                    .iter()
+                    .try_for_each(|cause| write!(f, "; no CA of the medium vouches for it: {cause}"))
+            }
             Self::NoPins => {
                 f.write_str("a server was named but no CA hash: there is nobody this machine may trust")
             }
@@ -222,12 +292,31 @@ impl fmt::Display for Fault {
             Self::TokenRefused { message } => {
                 write!(f, "the bootstrap token was refused ({message}), showing a code instead")
             }
+            Self::TokenRevoked => f.write_str("the bootstrap token was revoked, showing a code instead"),
+            Self::TokenNotForThis { message } => {
+                write!(
+                    f,
+                    "the bootstrap token does not cover this machine ({message}), showing a code instead"
+                )
+            }
+            Self::TooLong(Overlong::CommandLine(length)) => write!(
+                f,
+                "the kernel command line is full with {length} bytes and was cut, showing a code instead"
+            ),
+            Self::TooLong(Overlong::Token(length)) => write!(
+                f,
+                "the bootstrap token has {length} characters, at most {MAX_TOKEN_LEN} are accepted, showing a \
+                 code instead"
+            ),
         }
     }
 }
 
 fn write_mismatch(f: &mut fmt::Formatter<'_>, expected: &[SpkiPin], got: Option<&SpkiPin>) -> fmt::Result {
-    let expected: Vec<String> = expected.iter().map(SpkiPin::to_string).collect();
+    let expected: Vec<String> = match expected {
+        [] => vec!["a CA of the medium".to_owned()],
+        pins => pins.iter().map(SpkiPin::to_string).collect(),
+    };
     write!(f, "pin mismatch: expected {}", expected.join(" or "))?;
     match got {
         Some(pin) => write!(f, ", got {pin}"),
@@ -246,8 +335,10 @@ mod tests {
             Fault::NotPersonalised,
             Fault::NoAddress,
             Fault::NameNotResolved { cause: text() },
+            Fault::NoRoute { cause: text() },
+            Fault::Proxy { cause: text() },
             Fault::Unreachable { tried: 3, cause: text() },
-            Fault::PinMismatch { expected: vec![SpkiPin([1; 32])], got: Some(SpkiPin([2; 32])) },
+            impostor(),
             Fault::NoPins,
             Fault::CertificateTime { cause: text() },
             Fault::Protocol { message: text() },
@@ -258,7 +349,25 @@ mod tests {
             Fault::TokenExpired,
             Fault::TokenCut,
             Fault::TokenRefused { message: text() },
+            Fault::TokenRevoked,
+            Fault::TokenNotForThis { message: text() },
+            Fault::TooLong(Overlong::CommandLine(2_047)),
+            Fault::TooLong(Overlong::Token(1_100)),
         ]
+    }
+
+    fn impostor() -> Fault {
+        Fault::PinMismatch { expected: vec![SpkiPin([1; 32])], got: Some(SpkiPin([2; 32])), authority: None }
+    }
+
+    #[test]
+    fn operators_guide_has_a_row_for_every_code_and_no_other() {
+        let guide = include_str!("../../../docs/console-codes.md");
+        let rows = guide.lines().filter_map(|line| line.strip_prefix("| E")?.split_once(" |"));
+        let told: Vec<String> = rows.map(|(number, _)| format!("E{number}")).collect();
+        let mut codes: Vec<&str> = each().iter().map(Fault::code).collect();
+        codes.dedup();
+        assert_eq!(told, codes);
     }
 
     #[test]
@@ -272,14 +381,16 @@ mod tests {
     #[test]
     fn codes_are_stable() {
         let codes: Vec<&str> = each().iter().map(Fault::code).collect();
-        assert_eq!(codes.join(" "), "E10 E11 E12 E13 E20 E21 E21 E22 E23 E24 E25 E30 E31 E40 E41 E42");
+        assert_eq!(
+            codes.join(" "),
+            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45"
+        );
     }
 
     #[test]
     fn an_impostor_is_named_by_both_keys() {
-        let fault = Fault::PinMismatch { expected: vec![SpkiPin([1; 32])], got: Some(SpkiPin([2; 32])) };
         assert_eq!(
-            fault.to_string(),
+            impostor().to_string(),
             "pin mismatch: expected sha256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE, \
              got sha256:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI"
         );

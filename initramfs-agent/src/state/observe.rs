@@ -229,7 +229,6 @@ impl Flow {
             | RefusalKind::TokenRevoked
             | RefusalKind::ConstraintFailed
             | RefusalKind::ApprovalRequired
-            | RefusalKind::ApprovalRequired
             | RefusalKind::UnknownRequest
             | RefusalKind::ExpiredToken
             | RefusalKind::TooLarge
@@ -369,7 +368,9 @@ impl Flow {
         match error {
             ConnectError::Name { cause, .. } => Fault::NameNotResolved { cause },
             ConnectError::Unreachable(cause) => Fault::Unreachable { tried: self.plan.servers, cause },
-            ConnectError::Pin { got } => Fault::PinMismatch { expected: self.plan.pins.clone(), got },
+            ConnectError::Pin { got } => {
+                Fault::PinMismatch { expected: self.plan.pins.clone(), got, authority: None }
+            }
             ConnectError::CertificateTime(cause) => Fault::CertificateTime { cause },
         }
     }
