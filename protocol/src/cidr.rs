@@ -7,8 +7,6 @@ use std::str::FromStr;
 
 /// A network such as `10.20.0.0/16`. Bits behind the prefix are kept as written and ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String, example = "10.20.0.0/16"))]
 #[serde(try_from = "String", into = "String")]
 pub struct Cidr {
     network: IpAddr,

@@ -18,6 +18,7 @@ pub struct TokenCreate {
     pub lifetime: u64,
     /// Networks that machines must call from; none for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub cidr: Vec<Cidr>,
     /// Hardware addresses of which a machine must have one; none for any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +81,7 @@ pub struct Token {
 pub struct TokenConstraints {
     /// As in [`TokenCreate`], as are all that follow.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
     pub cidr: Vec<Cidr>,
     /// Hardware addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
