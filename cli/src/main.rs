@@ -4,6 +4,7 @@
 
 mod bootstrap;
 mod events;
+mod key;
 mod login;
 mod machine;
 mod media;
@@ -47,6 +48,9 @@ enum Command {
     /// See and delete registered machines
     #[command(subcommand)]
     Machine(machine::Command),
+    /// Replace the server's own keys
+    #[command(subcommand)]
+    Key(key::Command),
     /// Print what changes, as it changes: one JSON object a line
     Events(events::Args),
     /// Print a shell's completion script
@@ -86,6 +90,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bootstrap(command) => wait_for(bootstrap::run(command)),
         Command::Token(command) => wait_for(token::run(command)),
         Command::Machine(command) => wait_for(machine::run(command)),
+        Command::Key(command) => wait_for(key::run(command)),
         Command::Events(args) => wait_for(events::run(args)),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(folder) => pages::man(&folder),

@@ -150,6 +150,39 @@ fn refusals_say_what_to_do() {
 }
 
 #[test]
+fn a_roll_of_the_ca_asks_first_and_the_login_follows_every_one() {
+    let server = Server::start();
+    assert_eq!(server.log_in().code, Some(0));
+    let asked = server.run(&["key", "roll", "ca"], &[], "y\n");
+    assert_eq!(asked.code, Some(1));
+    assert!(asked.error.contains("run this on a terminal, or add --yes"), "{}", asked.error);
+
+    let ca = server.file("data/ca.pem");
+    let old = server.file("old-ca.pem");
+    std::fs::copy(&ca, &old).unwrap();
+    let told = server.run(&["key", "roll", "ca", "--yes", "-o", "json"], &[], "");
+    assert_eq!(told.code, Some(0), "{}", told.error);
+    let rolled: Value = serde_json::from_str(&told.out).unwrap();
+    assert_eq!(rolled["CaPem"].as_str().unwrap(), std::fs::read_to_string(&ca).unwrap());
+    assert_eq!(rolled["PreviousRoll"], Value::Null);
+    // The file from before, as scripts have it: it survives one roll.
+    let password = server.password();
+    let env = [("MUSTER_USERNAME", "admin"), ("MUSTER_PASSWORD", password.as_str())];
+    let list = ["machine", "list", "--endpoint", &server.url, "--ca", old.to_str().unwrap()];
+    assert_eq!(server.run(&list, &env, "").code, Some(0));
+
+    let soon = server.run(&["key", "roll", "ca", "--yes"], &[], "");
+    assert_eq!(soon.code, Some(1));
+    assert!(soon.error.contains("the CA was rolled on 20") && soon.error.contains("force"), "{}", soon.error);
+    let forced = server.run(&["key", "roll", "ca", "--yes", "--force"], &[], "");
+    assert_eq!(forced.code, Some(0), "{}", forced.error);
+    assert!(forced.out.contains("what was made before 20"), "{}", forced.out);
+    // The login followed both; the old file missed the second.
+    assert_eq!(server.run(&["machine", "list"], &[], "").code, Some(0));
+    assert_eq!(server.run(&list, &env, "").code, Some(1));
+}
+
+#[test]
 fn events_are_listened_to_until_the_server_stops() {
     let mut server = Server::start();
     assert_eq!(server.log_in().code, Some(0));

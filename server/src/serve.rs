@@ -41,7 +41,7 @@ const MAX_LOCK: u64 = 32;
 const BACKLOG: u32 = 4_096;
 /// Time between two looks at the certificate's end and the host's addresses: also how long a
 /// clock that jumped over its end locks machines out.
-const LEAF_CHECK: Duration = Duration::from_secs(600);
+const LEAF_CHECK: Duration = Duration::from_secs(10);
 
 /// How a server is started.
 #[derive(Debug, Clone)]

@@ -12,7 +12,6 @@ use engine::change::{AuditKind, AuditRow, Changes};
 use engine::time::Timestamp;
 use protocol::ids::SpkiPin;
 use protocol::rest::{CaRoll, CaRolled};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long what was made before a roll is surely still about: the longest life of a bootstrap
@@ -24,11 +23,7 @@ impl App {
     ///
     /// # Errors
     /// `conflict` within [`MEDIA_LIFE`] of the roll before, unless forced.
-    pub(crate) async fn roll_ca(
-        self: &Arc<Self>,
-        actor: &Actor,
-        request: CaRoll,
-    ) -> Result<CaRolled, AppError> {
+    pub(crate) async fn roll_ca(&self, actor: &Actor, request: CaRoll) -> Result<CaRolled, AppError> {
         actor.require(Action::KeyRoll)?;
         let (before, now) = (self.keys.shown(), self.clock.now());
         if let Some(last) = before.rolled_at.filter(|last| !request.force && now.since(*last) < MEDIA_LIFE) {
@@ -39,8 +34,8 @@ impl App {
         let row = AuditRow::new(AuditKind::KeyRotated, &actor.cause(now));
         let told = row.clone().reason(format!("CA {} gives way to the next", before.ca));
         self.store.commit(&Changes::new(now).audit(told)).await?;
-        let (app, current) = (Arc::clone(self), before.ca.clone());
-        let rolled = tokio::task::spawn_blocking(move || app.keys.roll_ca(&current, now)).await;
+        let (identity, current) = (self.keys.identity(), before.ca.clone());
+        let rolled = tokio::task::spawn_blocking(move || identity.roll(&current, now)).await;
         let failed = match rolled.map_err(AppError::internal)? {
             Ok(true) => return Ok(self.rolled(before.rolled_at)),
             Ok(false) => AppError::new(AppErrorKind::Conflict, "another roll of the CA was faster"),

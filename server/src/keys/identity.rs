@@ -4,7 +4,8 @@
 //! Connections that are open go on; the next handshake sees the new chain.
 
 use super::authority::{Authority, key_pair};
-use super::{Keys, KeysError, files, leaf};
+use super::leaf::{self, Leaf};
+use super::{Keys, KeysError, files};
 use engine::time::Timestamp;
 use protocol::ids::SpkiPin;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -12,21 +13,30 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// The server's identity, and where it is kept.
 pub(crate) struct Identity {
     keys_dir: PathBuf,
     ca_file: PathBuf,
     server_id: String,
-    /// What the leaf is to carry. Held while files change, so that renewal and roll take turns.
-    names: Mutex<Vec<String>>,
+    /// Held while files change, so that renewal and roll take turns.
+    work: Mutex<Work>,
     shown: RwLock<Arc<Shown>>,
+}
+
+/// What is to be shown.
+struct Work {
+    /// What the leaf is to carry.
+    names: Vec<String>,
+    /// The last try failed somewhere.
+    unfinished: bool,
 }
 
 /// What is shown at a time.
 pub(crate) struct Shown {
     certified: Arc<CertifiedKey>,
+    leaf: Leaf,
     /// Label of the CA that signed the leaf.
     pub(crate) ca: String,
     /// Pins of the current and the next CA.
@@ -53,8 +63,8 @@ impl Identity {
         now: Timestamp,
     ) -> Result<Self, KeysError> {
         let shown = read_or_renew(&keys_dir, &server_id, names, now)?;
-        let (names, shown) = (Mutex::new(names.to_vec()), RwLock::new(Arc::new(shown)));
-        Ok(Self { keys_dir, ca_file, server_id, names, shown })
+        let work = Mutex::new(Work { names: names.to_vec(), unfinished: false });
+        Ok(Self { keys_dir, ca_file, server_id, work, shown: RwLock::new(Arc::new(shown)) })
     }
 
     /// What is shown now.
@@ -63,14 +73,17 @@ impl Identity {
     }
 
     /// Makes a new leaf when the present one nears its end or lacks one of `names`, for every
-    /// handshake from now on. Blocks on the disk.
+    /// handshake from now on, and finishes what failed before. Blocks on the disk only then.
     ///
     /// # Errors
     /// When it cannot be made; the present one stays.
     pub(crate) fn refresh(&self, names: &[String], now: Timestamp) -> Result<(), KeysError> {
-        let mut kept = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = names.to_vec();
-        self.show(&kept, now)
+        let mut work = self.work();
+        if !work.unfinished && self.shown().leaf.is_good(names, now) {
+            return Ok(());
+        }
+        work.names = names.to_vec();
+        self.show(&mut work, now)
     }
 
     /// Lets the next CA take over from `current`, and makes one to follow it; false when another
@@ -79,23 +92,32 @@ impl Identity {
     /// # Errors
     /// [`KeysError`] names the file. Once `ca.json` is written, the next refresh or start
     /// finishes what failed.
-    pub(super) fn roll(&self, current: &str, now: Timestamp) -> Result<bool, KeysError> {
-        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn roll(&self, current: &str, now: Timestamp) -> Result<bool, KeysError> {
+        let mut work = self.work();
         Keys::require(&self.keys_dir)?;
         let authority = Authority::open(&self.keys_dir, &self.server_id, now)?;
         if authority.current.label != current {
             return Ok(false);
         }
         authority.roll(&self.keys_dir, now)?;
-        self.show(&names, now)?;
+        self.show(&mut work, now)?;
         Ok(true)
     }
 
-    fn show(&self, names: &[String], now: Timestamp) -> Result<(), KeysError> {
+    /// Shows what the files say, and makes what they lack.
+    fn show(&self, work: &mut Work, now: Timestamp) -> Result<(), KeysError> {
+        work.unfinished = true;
         Keys::require(&self.keys_dir)?;
-        let shown = read_or_renew(&self.keys_dir, &self.server_id, names, now)?;
+        let shown = read_or_renew(&self.keys_dir, &self.server_id, &work.names, now)?;
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(shown);
-        self.publish()
+        self.publish()?;
+        work.unfinished = false;
+        Ok(())
+    }
+
+    fn work(&self) -> MutexGuard<'_, Work> {
+        // After a panic elsewhere the files are looked at again at worst.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes the CAs' certificates where people and scripts find them, unless they are there.
@@ -125,9 +147,10 @@ fn read_or_renew(
     let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
     let private = rustls::crypto::ring::sign::any_ecdsa_type(&private)?;
     // Leaf, then CA: agents collect the chain before they trust anyone.
-    let chain: Vec<CertificateDer<'static>> = vec![leaf, authority.current.der.clone()];
+    let chain: Vec<CertificateDer<'static>> = vec![leaf.der.clone(), authority.current.der.clone()];
     Ok(Shown {
         certified: Arc::new(CertifiedKey::new(chain, private)),
+        leaf,
         pins: authority.pins(),
         ca_pem: authority.bundle(),
         rolled_at: authority.rolled_at,

@@ -174,7 +174,7 @@ fn roll_is_seen_by_the_next_handshake_and_survived_by_all_who_know_the_next_ca()
     let site = Site::new();
     let (pins, old_pem) = (site.keys.pins(), site.ca_pem());
     let mut held = site.connect(&old_pem, "10.0.0.5", NOW).unwrap();
-    assert!(site.keys.roll_ca("a", days(1)).unwrap());
+    assert!(site.keys.identity().roll("a", days(1)).unwrap());
     held.echo(b"still here");
     // The names stay, and who has the file from before goes on.
     site.connect(&old_pem, "10.0.0.5", days(1)).unwrap().echo(b"back again");
@@ -186,7 +186,7 @@ fn roll_is_seen_by_the_next_handshake_and_survived_by_all_who_know_the_next_ca()
     let first = old_pem.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap();
     assert!(site.connect(first, "10.0.0.5", days(1)).is_err());
     // The second roll leaves everybody behind who saw neither.
-    assert!(site.keys.roll_ca("b", days(2)).unwrap());
+    assert!(site.keys.identity().roll("b", days(2)).unwrap());
     assert!(site.connect(&old_pem, "10.0.0.5", days(2)).is_err());
     assert_eq!(site.keys.shown().rolled_at, Some(days(2)));
     let again = Keys::open(site.directory.path(), &["10.0.0.5".to_owned()], days(3)).unwrap();
@@ -194,11 +194,24 @@ fn roll_is_seen_by_the_next_handshake_and_survived_by_all_who_know_the_next_ca()
 }
 
 #[test]
+fn what_a_full_disk_left_undone_is_done_by_the_next_look() {
+    let site = Site::new();
+    let ca_file = site.directory.path().join("ca.pem");
+    std::fs::remove_file(&ca_file).unwrap();
+    std::fs::create_dir(&ca_file).unwrap();
+    assert!(matches!(site.keys.identity().roll("a", NOW), Err(KeysError::CaFile(_))));
+    std::fs::remove_dir(&ca_file).unwrap();
+    site.keys.identity().refresh(&["10.0.0.5".to_owned()], NOW).unwrap();
+    site.connect(&site.ca_pem(), "10.0.0.5", NOW).unwrap().echo(b"rolled");
+    assert_eq!(site.keys.shown().ca, "b");
+}
+
+#[test]
 fn of_two_rolls_at_once_one_is_done() {
     let site = Site::new();
-    assert!(site.keys.roll_ca("a", NOW).unwrap());
+    assert!(site.keys.identity().roll("a", NOW).unwrap());
     let pins = site.keys.pins();
-    assert!(!site.keys.roll_ca("a", NOW).unwrap());
+    assert!(!site.keys.identity().roll("a", NOW).unwrap());
     assert_eq!(site.keys.pins(), pins);
 }
 
@@ -261,7 +274,7 @@ fn roll_that_was_cut_anywhere_is_undone_or_finished_at_start() {
     let old_pins = site.keys.pins();
     let before = tempfile::tempdir().unwrap();
     copy(site.directory.path(), before.path());
-    site.keys.roll_ca("a", NOW).unwrap();
+    site.keys.identity().roll("a", NOW).unwrap();
     let new_pins = site.keys.pins();
     for count in 0..=STEPS.len() {
         let directory = cut_after(count, before.path(), site.directory.path());
@@ -273,7 +286,7 @@ fn roll_that_was_cut_anywhere_is_undone_or_finished_at_start() {
         assert_eq!(cut.directory.path().join("keys/ca-a.key.pem").exists(), !done, "cut after {count}");
         // And it can roll, to the very key that was made already.
         let current = if done { "b" } else { "a" };
-        assert!(cut.keys.roll_ca(current, NOW).unwrap());
+        assert!(cut.keys.identity().roll(current, NOW).unwrap());
         if count > 0 && !done {
             assert_eq!(cut.keys.pins(), new_pins, "cut after {count}");
         }

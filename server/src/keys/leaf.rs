@@ -39,6 +39,22 @@ fn first_ca() -> String {
     "a".to_owned()
 }
 
+/// A leaf in use.
+#[derive(Debug)]
+pub(super) struct Leaf {
+    pub(super) der: CertificateDer<'static>,
+    server_id: String,
+    not_after: u64,
+    names: Vec<String>,
+}
+
+impl Leaf {
+    /// Whether it goes on: in time, and for all of `names`.
+    pub(super) fn is_good(&self, names: &[String], now: Timestamp) -> bool {
+        is_in_time(self.not_after, now) && carries(&self.names, &all_names(&self.server_id, names))
+    }
+}
+
 /// The leaf for `names`, by the current CA: the one that is kept, or a new one.
 ///
 /// # Errors
@@ -50,14 +66,16 @@ pub(super) fn read_or_renew(
     now: Timestamp,
     key: &KeyPair,
     authority: &Authority,
-) -> Result<CertificateDer<'static>, KeysError> {
+) -> Result<Leaf, KeysError> {
     let path = directory.join(FILE);
     let names = all_names(server_id, names);
     let kept = match files::read(&path)? {
         Some(json) => Some(serde_json::from_slice(&json).map_err(|_| KeysError::Damaged(FILE))?),
         None => None,
     };
-    let good = |leaf: &StoredLeaf| is_current(leaf, &authority.current.label, &names, now.as_seconds());
+    let good = |leaf: &StoredLeaf| {
+        leaf.ca == authority.current.label && is_in_time(leaf.not_after, now) && carries(&leaf.names, &names)
+    };
     let leaf = match kept.filter(good) {
         Some(leaf) => leaf,
         None => {
@@ -67,15 +85,19 @@ pub(super) fn read_or_renew(
             leaf
         }
     };
-    CertificateDer::from_pem_slice(leaf.pem.as_bytes()).map_err(|_| KeysError::Damaged(FILE))
+    let der = CertificateDer::from_pem_slice(leaf.pem.as_bytes()).map_err(|_| KeysError::Damaged(FILE))?;
+    Ok(Leaf { der, server_id: server_id.to_owned(), not_after: leaf.not_after, names: leaf.names })
 }
 
-fn is_current(leaf: &StoredLeaf, ca: &str, names: &[String], now: u64) -> bool {
-    // One that ends later than one made now was made while the clock was wrong: for everybody
-    // else it may not have begun.
-    let in_time = leaf.not_after > now.saturating_add(LEAF_RENEWAL)
-        && leaf.not_after <= now.saturating_add(LEAF_VALIDITY);
-    in_time && leaf.ca == ca && names.iter().all(|name| leaf.names.contains(name))
+/// Whether a leaf has enough of its time left. One that ends later than one made now was made
+/// while the clock was ahead: for everybody else it may not have begun.
+fn is_in_time(not_after: u64, now: Timestamp) -> bool {
+    let now = now.as_seconds();
+    not_after > now.saturating_add(LEAF_RENEWAL) && not_after <= now.saturating_add(LEAF_VALIDITY)
+}
+
+fn carries(names: &[String], wanted: &[String]) -> bool {
+    wanted.iter().all(|name| names.contains(name))
 }
 
 fn issue(
@@ -143,7 +165,9 @@ mod tests {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let key = key_pair(&directory.join("leaf.key.pem")).unwrap();
         let authority = Authority::open(directory, "abc", now).unwrap();
-        read_or_renew(directory, "abc", &names, now, &key, &authority).unwrap()
+        let leaf = read_or_renew(directory, "abc", &names, now, &key, &authority).unwrap();
+        assert!(leaf.is_good(&names, now));
+        leaf.der
     }
 
     #[test]

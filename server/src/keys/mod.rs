@@ -184,15 +184,6 @@ impl Keys {
         Arc::clone(&self.identity)
     }
 
-    /// Lets the next CA take over from the one labelled `current`; false when another roll was
-    /// faster. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`KeysError`] names the file.
-    pub(crate) fn roll_ca(&self, current: &str, now: Timestamp) -> Result<bool, KeysError> {
-        self.identity.roll(current, now)
-    }
-
     /// What console and dialog show of a machine's key.
     pub(crate) fn fingerprint(&self, key: &KeyThumbprint) -> Fingerprint {
         let digest = digest(&SHA256, &Fingerprint::preimage(key, &self.server_id));
@@ -318,8 +309,9 @@ mod tests {
             std::fs::remove_file(path.join(file)).unwrap();
             let error = Keys::open(directory.path(), &[], NOW).unwrap_err();
             assert!(matches!(&error, KeysError::Missing(name) if name == file), "{error}");
-            assert!(keys.identity().refresh(&[], NOW).is_err(), "{file}");
-            assert!(keys.roll_ca("a", NOW).is_err(), "{file}");
+            let later = NOW.plus(std::time::Duration::from_secs(61 * 86_400));
+            assert!(keys.identity().refresh(&[], later).is_err(), "{file}");
+            assert!(keys.identity().roll("a", NOW).is_err(), "{file}");
             assert!(!path.join(file).exists());
         }
     }

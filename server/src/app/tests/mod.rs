@@ -2,6 +2,7 @@
 
 mod agents;
 mod approval;
+mod ca;
 mod enrollment;
 mod limits;
 mod registration;
