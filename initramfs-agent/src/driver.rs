@@ -7,7 +7,7 @@ use crate::console::Console;
 use crate::console::screen::Headline;
 use crate::deadline::Uptime;
 use crate::identity::{Identity, sha256};
-use crate::inventory;
+use crate::inventory::Hardware;
 use crate::kmsg;
 use crate::net::{NetEvent, Status};
 use crate::power::{Power, Requests};
@@ -18,7 +18,7 @@ use protocol::agent_api::{
     AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest,
 };
 use protocol::config::Settings;
-use protocol::inventory::Inventory;
+use protocol::inventory::{Inventory, MAX_INVENTORY};
 use protocol::token::base64url;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::future::{Future, pending};
@@ -47,8 +47,8 @@ pub(crate) struct Luggage {
     pub(crate) origin: Origin,
     /// Its key.
     pub(crate) identity: Arc<Identity>,
-    /// What the machine is made of, as seen at boot.
-    pub(crate) inventory: Inventory,
+    /// What the machine is made of.
+    pub(crate) hardware: Hardware,
     /// Sentences to keep in sight.
     pub(crate) problems: Vec<String>,
 }
@@ -108,7 +108,7 @@ impl Driver {
             Plan { servers: luggage.settings.servers.len(), pins: luggage.settings.ca_hash.clone(), token };
         let around = Surroundings {
             servers: luggage.settings.servers.iter().map(ToString::to_string).collect(),
-            inventory: luggage.inventory.clone(),
+            inventory: luggage.hardware.lasting().clone(),
             network: news.network.borrow().clone(),
             problems: luggage.problems.clone(),
             ..Surroundings::default()
@@ -251,6 +251,7 @@ impl Driver {
 
     fn show(&mut self) {
         let now = self.uptime.now();
+        self.around.switches = self.brief.luggage.hardware.switches();
         let said = self.console.show(now, &compose(&self.flow, &self.around, now));
         if self.news.kernel.is_none() {
             for line in said {
@@ -267,7 +268,8 @@ impl Driver {
             Stage::Run(_) => {
                 let request = HeartbeatRequest {
                     state: AgentState::Stopping,
-                    inventory_digest: digest(&self.around.inventory),
+                    // Nothing to ask for any more.
+                    inventory_digest: String::new(),
                     observed: None,
                 };
                 api.send(Call::Heartbeat { request, wait: Duration::ZERO }).await
@@ -337,11 +339,11 @@ impl Brief {
         match (ask, &settings.token) {
             (Ask::Register, Some(token)) => Call::Register(RegisterRequest {
                 token: token.reveal().to_owned(),
-                inventory: self.inventory().await,
+                inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
             }),
             (Ask::Enroll | Ask::Register, _) => Call::Enroll(EnrollmentRequest {
-                inventory: self.inventory().await,
+                inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
                 image_id: image_id.clone(),
             }),
@@ -359,12 +361,13 @@ impl Brief {
         }
     }
 
-    /// What the machine is made of now: disks and links come and go.
+    /// What the machine is made of now: disks, links and neighbours come and go.
     async fn inventory(&self) -> Inventory {
-        // A collector that panics has ended the machine already; what was seen at boot will do
-        // where there is no thread to collect on.
-        let found = tokio::task::spawn_blocking(inventory::collect).await;
-        let mut inventory = found.unwrap_or_else(|_| self.luggage.inventory.clone());
+        let luggage = self.luggage.clone();
+        // A collector that panics has ended the machine already; what lasts will do where there
+        // is no thread to collect on.
+        let found = tokio::task::spawn_blocking(move || luggage.hardware.inventory()).await;
+        let mut inventory = found.unwrap_or_else(|_| self.luggage.hardware.lasting().clone());
         inventory.host_name = self.network.borrow().host_name().unwrap_or_default();
         inventory.clean();
         inventory

@@ -10,6 +10,7 @@ mod efivar;
 mod identity;
 mod inventory;
 mod kmsg;
+mod lldp;
 mod modules;
 mod mounts;
 mod net;

@@ -12,8 +12,9 @@ use crate::deadline::{Overdue, Phase, Uptime};
 use crate::driver::{Driver, Luggage, News};
 use crate::efivar::KeyStore;
 use crate::identity::Identity;
-use crate::inventory;
+use crate::inventory::{Hardware, Learnt, bmc};
 use crate::kmsg::{self, Chatter};
+use crate::lldp;
 use crate::modules::{Loader, Modules};
 use crate::mounts;
 use crate::net::{NetEvent, Network, Status};
@@ -25,7 +26,6 @@ use crate::view::told;
 use protocol::agent_api::Origin;
 use protocol::cmdline::{ConsoleMode, KernelArgs};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
-use protocol::inventory::Inventory;
 use protocol::token::redact;
 use std::fs::File;
 use std::io::{self, Read};
@@ -76,11 +76,15 @@ async fn run(mount_problems: Vec<String>) -> Power {
     let (requests, reaper) = boot.console();
     let told = boot.settings();
     boot.rescue(&told.settings.console, reaper);
-    boot.modules().await;
+    let modules = boot.modules().await;
     let identity = boot.identity().await;
-    let (network, events) = boot.network(&told.settings).await;
+    let (learn, learnt) = watch::channel(Learnt::default());
+    let (network, events) = boot.network(&told.settings, learn.clone()).await;
     boot.clock(told.settings.built_at);
-    let inventory = boot.inventory().await;
+    let hardware = boot.hardware(learnt).await;
+    if hardware.lasting().bmc.present {
+        beside(async move { bmc::learn(modules, &learn).await });
+    }
     let mut client = Client::new(identity.clone(), told.settings.ca_hash.clone(), network.clone());
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
@@ -89,7 +93,7 @@ async fn run(mount_problems: Vec<String>) -> Power {
         image_id: told.image_id,
         origin: told.origin,
         identity,
-        inventory,
+        hardware,
         problems: boot.problems,
     };
     let news = News { network, events, power: requests, kernel };
@@ -227,21 +231,24 @@ impl Boot {
         }
     }
 
-    async fn modules(&mut self) {
+    /// Loads drivers; the loader goes on with devices that come later.
+    async fn modules(&mut self) -> Option<Modules> {
         self.enter("modules");
         let loader = match spawn_blocking(Loader::of_running_kernel).await {
             Ok(loader) => self.note(loader),
             Err(error) => self.note(Err(error)),
         };
-        let Some(modules) = loader.and_then(|loader| self.note(Modules::start(loader))) else { return };
+        let modules = loader.and_then(|loader| self.note(Modules::start(loader)))?;
         // Opened first: a device that appears while the walk is under way is not missed.
         let listener = Listener::open();
         self.coldplug(&modules).await;
         if let Some(listener) = self.note(listener) {
+            let modules = modules.clone();
             tokio::spawn(async move { modules.follow(listener).await });
         }
         let efivars = mounts::mount_efivars();
         self.note(efivars);
+        Some(modules)
     }
 
     /// Loads drivers for what is there, and shows how far it has come.
@@ -267,7 +274,11 @@ impl Boot {
         }
     }
 
-    async fn network(&mut self, settings: &Settings) -> (watch::Receiver<Status>, mpsc::Receiver<NetEvent>) {
+    async fn network(
+        &mut self,
+        settings: &Settings,
+        learn: watch::Sender<Learnt>,
+    ) -> (watch::Receiver<Status>, mpsc::Receiver<NetEvent>) {
         self.enter("network");
         let started = Network::start(settings.net.clone(), None);
         let Some((network, mut events)) = self.note(started) else {
@@ -275,6 +286,8 @@ impl Boot {
             return (watch::channel(Status::default()).1, mpsc::channel(1).1);
         };
         let mut status = network.status();
+        // From the first carrier on: many switches speak at once when a link comes up.
+        beside(lldp::listen(network.status(), learn));
         let limit = sleep(self.phase().limit);
         tokio::pin!(limit);
         loop {
@@ -328,10 +341,22 @@ impl Boot {
         Arc::new(identity)
     }
 
-    async fn inventory(&mut self) -> Inventory {
-        let inventory = spawn_blocking(inventory::collect).await;
-        self.note(inventory).unwrap_or_default()
+    async fn hardware(&mut self, learnt: watch::Receiver<Learnt>) -> Hardware {
+        let late = learnt.clone();
+        let hardware = spawn_blocking(move || Hardware::survey(late)).await;
+        self.note(hardware).unwrap_or_else(|| Hardware::unknown(learnt))
     }
+}
+
+/// Work that the boot does not wait for. Why it ended is for whoever reads the kernel log: the
+/// machine goes on without.
+fn beside<E: std::error::Error>(work: impl Future<Output = Result<(), E>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = work.await {
+            // The kernel log is a copy; a machine without one has the console.
+            drop(kmsg::say(&chain(&error)));
+        }
+    });
 }
 
 /// Why the medium's config cannot be used.

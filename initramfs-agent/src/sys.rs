@@ -1,8 +1,8 @@
 //! Every `unsafe` block of the agent, each behind a safe function.
 //!
 //! What `nix` and `std` offer safely is used directly elsewhere. Here are the calls they lack:
-//! `bpf(2)`, inode flags, the permanent hardware address, a controlling terminal, and a
-//! `waitpid(2)` that keeps every exit status.
+//! `bpf(2)`, inode flags, the permanent hardware address, packet sockets and their multicast
+//! groups, IPMI messages, a controlling terminal, and a `waitpid(2)` that keeps every exit status.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -20,6 +20,12 @@ const BPF_MAP_CREATE: libc::c_int = 0;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 /// `ETHTOOL_GPERMADDR` of `include/uapi/linux/ethtool.h`.
 const ETHTOOL_GPERMADDR: u32 = 0x20;
+/// `PACKET_ADD_MEMBERSHIP` and `PACKET_MR_MULTICAST` of `include/uapi/linux/if_packet.h`.
+const PACKET_ADD_MEMBERSHIP: libc::c_int = 1;
+const PACKET_MR_MULTICAST: libc::c_ushort = 0;
+/// `IPMI_SYSTEM_INTERFACE_ADDR_TYPE` and `IPMI_BMC_CHANNEL` of `include/uapi/linux/ipmi.h`.
+const IPMI_SYSTEM_INTERFACE: libc::c_int = 0x0c;
+const IPMI_BMC_CHANNEL: libc::c_short = 0xf;
 /// `FS_IMMUTABLE_FL` of `include/uapi/linux/fs.h`.
 const IMMUTABLE: libc::c_int = 0x10;
 
@@ -131,6 +137,35 @@ pub(crate) fn watch(file: File) -> io::Result<AsyncFd<File>> {
     unsafe { AsyncFd::register(file) }.map_err(io::Error::from)
 }
 
+/// `SYSLOG_ACTION_READ`, `_CLEAR` and `_SIZE_UNREAD` of `include/linux/syslog.h`.
+const SYSLOG_READ: libc::c_int = 2;
+const SYSLOG_CLEAR: libc::c_int = 5;
+const SYSLOG_SIZE_UNREAD: libc::c_int = 9;
+
+/// Reads whatever `syslog(2)` and `/proc/kmsg` have not handed out yet, keeps nothing of it, and
+/// marks the kernel log as cleared, so that `dmesg` begins after it.
+///
+/// # Errors
+/// What the kernel says.
+#[expect(unsafe_code, reason = "klogctl(3) has no wrapper in nix")]
+pub(crate) fn drain_kernel_log() -> io::Result<()> {
+    let mut buffer = [0 as libc::c_char; 8_192];
+    let room = libc::c_int::try_from(buffer.len()).map_err(io::Error::other)?;
+    // Only as many as one reader can be behind: the log may grow meanwhile.
+    for _ in 0..4_096 {
+        // SAFETY: this action looks at no buffer.
+        let unread = Errno::result(unsafe { libc::klogctl(SYSLOG_SIZE_UNREAD, std::ptr::null_mut(), 0) })?;
+        if unread == 0 {
+            break;
+        }
+        // SAFETY: `buffer` lives through the call and its size is passed.
+        Errno::result(unsafe { libc::klogctl(SYSLOG_READ, buffer.as_mut_ptr(), room) })?;
+    }
+    // SAFETY: as the first call.
+    Errno::result(unsafe { libc::klogctl(SYSLOG_CLEAR, std::ptr::null_mut(), 0) })?;
+    Ok(())
+}
+
 /// Collects one exited child without waiting: its process id and how it ended.
 ///
 /// # Errors
@@ -157,10 +192,174 @@ pub(crate) fn query_socket() -> io::Result<std::net::UdpSocket> {
     std::net::UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))
 }
 
+/// A non-blocking socket that hears the frames of one Ethernet type, without their heads. Frames
+/// to a multicast group come from links that [`join_group`] named.
+///
+/// # Errors
+/// Without the right to it, or without the kernel's `af_packet`.
+#[expect(unsafe_code, reason = "nix names two Ethernet types only")]
+pub(crate) fn frame_socket(ethertype: u16) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    // SAFETY: socket(2) takes three numbers and touches no memory of ours.
+    let fd = Errno::result(unsafe { libc::socket(libc::AF_PACKET, kind, ethertype.to_be().into()) })?;
+    // SAFETY: the kernel just gave us this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `struct packet_mreq` of `include/uapi/linux/if_packet.h`.
+#[repr(C)]
+struct PacketGroup {
+    link: libc::c_int,
+    kind: libc::c_ushort,
+    length: libc::c_ushort,
+    address: [u8; 8],
+}
+
+/// Lets a link take frames to an Ethernet multicast group, until the socket is closed.
+///
+/// # Errors
+/// When the link is gone.
+#[expect(unsafe_code, reason = "nix has no packet socket options")]
+pub(crate) fn join_group(socket: BorrowedFd<'_>, link: u32, group: [u8; 6]) -> io::Result<()> {
+    let [a, b, c, d, e, f] = group;
+    let request = PacketGroup {
+        link: link.try_into().map_err(io::Error::other)?,
+        kind: PACKET_MR_MULTICAST,
+        length: 6,
+        address: [a, b, c, d, e, f, 0, 0],
+    };
+    let length = libc::socklen_t::try_from(size_of_val(&request)).map_err(io::Error::other)?;
+    // SAFETY: `request` outlives the call and its size is passed; the kernel only reads it.
+    Errno::result(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            PACKET_ADD_MEMBERSHIP,
+            (&raw const request).cast(),
+            length,
+        )
+    })?;
+    Ok(())
+}
+
+/// `struct ipmi_system_interface_addr`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct IpmiAddress {
+    kind: libc::c_int,
+    channel: libc::c_short,
+    unit: libc::c_uchar,
+}
+
+/// `struct ipmi_msg`.
+#[repr(C)]
+struct IpmiMessage {
+    function: libc::c_uchar,
+    command: libc::c_uchar,
+    length: libc::c_ushort,
+    data: *mut libc::c_uchar,
+}
+
+/// `struct ipmi_req`.
+#[repr(C)]
+struct IpmiRequest {
+    address: *mut IpmiAddress,
+    address_length: libc::c_uint,
+    id: libc::c_long,
+    message: IpmiMessage,
+}
+
+/// `struct ipmi_recv`.
+#[repr(C)]
+struct IpmiReceived {
+    kind: libc::c_int,
+    address: *mut IpmiAddress,
+    address_length: libc::c_uint,
+    id: libc::c_long,
+    message: IpmiMessage,
+}
+
+/// Hands a command for the machine's own management controller to the kernel; the answer comes
+/// under the same `id`.
+///
+/// # Errors
+/// What the kernel says, or more than 65,535 bytes of data.
+#[expect(unsafe_code, reason = "IPMICTL_SEND_COMMAND has no wrapper in nix")]
+pub(crate) fn ipmi_send(
+    device: &File,
+    id: libc::c_long,
+    function: u8,
+    command: u8,
+    data: &[u8],
+) -> io::Result<()> {
+    let mut data = data.to_vec();
+    let mut address = IpmiAddress { kind: IPMI_SYSTEM_INTERFACE, channel: IPMI_BMC_CHANNEL, unit: 0 };
+    let mut request = IpmiRequest {
+        address_length: u32::try_from(size_of_val(&address)).map_err(io::Error::other)?,
+        address: &raw mut address,
+        id,
+        message: IpmiMessage {
+            function,
+            command,
+            length: u16::try_from(data.len()).map_err(io::Error::other)?,
+            data: data.as_mut_ptr(),
+        },
+    };
+    let code = nix::request_code_read!(b'i', 13, size_of::<IpmiRequest>());
+    // SAFETY: the request, its address and its data live through the call, each with its length;
+    // the kernel copies them before it returns.
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), code, &raw mut request) })?;
+    Ok(())
+}
+
+/// Takes one answer from the kernel into `buffer`, cut to its size: the `id` it was asked under
+/// and how long it is.
+///
+/// # Errors
+/// What the kernel says; `EAGAIN` when there is none.
+#[expect(unsafe_code, reason = "IPMICTL_RECEIVE_MSG_TRUNC has no wrapper in nix")]
+pub(crate) fn ipmi_receive(device: &File, buffer: &mut [u8]) -> io::Result<(libc::c_long, usize)> {
+    // Room for the longest address there is (`struct ipmi_addr`).
+    let mut address = [IpmiAddress { kind: 0, channel: 0, unit: 0 }; 8];
+    let mut received = IpmiReceived {
+        kind: 0,
+        address_length: u32::try_from(size_of_val(&address)).map_err(io::Error::other)?,
+        address: address.as_mut_ptr(),
+        id: 0,
+        message: IpmiMessage {
+            function: 0,
+            command: 0,
+            length: u16::try_from(buffer.len()).map_err(io::Error::other)?,
+            data: buffer.as_mut_ptr(),
+        },
+    };
+    let code = nix::request_code_readwrite!(b'i', 11, size_of::<IpmiReceived>());
+    // SAFETY: the address room and `buffer` live through the call, each with its length, which
+    // the kernel does not exceed.
+    let outcome = Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), code, &raw mut received) });
+    match outcome {
+        // EMSGSIZE: it was longer than the buffer, which holds what fits.
+        Ok(_) | Err(Errno::EMSGSIZE) => {
+            Ok((received.id, usize::from(received.message.length).min(buffer.len())))
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::fd::AsFd;
+
+    #[test]
+    fn ipmi_structures_are_laid_out_as_the_kernels() {
+        // From include/uapi/linux/ipmi.h on 64 bits: the size is part of the ioctl's number.
+        assert_eq!((size_of::<IpmiRequest>(), size_of::<IpmiReceived>()), (40, 48));
+        assert_eq!(size_of::<PacketGroup>(), 16);
+        let no_controller = tempfile::tempfile().unwrap();
+        assert!(ipmi_send(&no_controller, 1, 6, 1, &[]).is_err());
+        assert!(ipmi_receive(&no_controller, &mut [0; 8]).is_err());
+    }
 
     #[test]
     fn loopback_has_no_permanent_address() {

@@ -16,10 +16,12 @@ pub(crate) struct Surroundings {
     pub(crate) server_name: Option<String>,
     /// What the operator compares, for that server.
     pub(crate) check: Option<Fingerprint>,
-    /// What the machine is made of.
+    /// What the machine is made of, as far as that lasts.
     pub(crate) inventory: Inventory,
     /// How the network stands.
     pub(crate) network: Status,
+    /// Switches heard on the links.
+    pub(crate) switches: Vec<String>,
     /// Settings that could not be used, and other sentences to keep in sight.
     pub(crate) problems: Vec<String>,
 }
@@ -76,6 +78,7 @@ fn facts(flow: &Flow, around: &Surroundings) -> Facts {
         serial: if is_useful_serial(serial) { serial.clone() } else { String::new() },
         product: clean_text(&format!("{vendor} {product}")),
         macs: around.network.links.iter().map(|link| link.mac.to_string()).collect(),
+        switches: around.switches.iter().map(|switch| clean_text(switch)).collect(),
         links: around.network.trouble().map(|trouble| trouble.details()).unwrap_or_default(),
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Facts {
     pub(crate) product: String,
     /// Hardware addresses.
     pub(crate) macs: Vec<String>,
+    /// Switches heard, such as `sw-3 port Eth1/7 (eth0)`.
+    pub(crate) switches: Vec<String>,
     /// How each link stands, while there is no network.
     pub(crate) links: Vec<String>,
 }

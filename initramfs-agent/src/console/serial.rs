@@ -21,6 +21,7 @@ pub(crate) struct Announcer {
     notes: Vec<Fault>,
     problems: usize,
     addresses: Vec<String>,
+    switches: Vec<String>,
     server: Option<String>,
     repeat_at: Duration,
 }
@@ -68,6 +69,12 @@ impl Announcer {
             lines.extend(milestone(now, "network", &text));
             self.addresses.clone_from(&facts.addresses);
         }
+        for switch in &facts.switches {
+            if !self.switches.contains(switch) {
+                lines.extend(milestone(now, "switch", switch));
+            }
+        }
+        self.switches.clone_from(&facts.switches);
         // Once for each address: a connection that is made again is no news.
         if facts.trusted && facts.server_url != self.server {
             let name = facts.server_name.as_deref().unwrap_or_default();

@@ -19,6 +19,7 @@ fn facts() -> Facts {
         serial: "7XK21M3".to_owned(),
         product: "Dell Inc. PowerEdge R650".to_owned(),
         macs: vec!["52:54:00:12:34:56".to_owned(), "52:54:00:12:34:57".to_owned()],
+        switches: vec!["sw-3 port Eth1/7 (eth0)".to_owned()],
         links: Vec::new(),
     }
 }

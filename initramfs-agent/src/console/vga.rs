@@ -208,8 +208,18 @@ fn sentence(text: &str) -> String {
 
 /// The facts in their order; what is not known is left out.
 fn facts(screen: &Screen) -> Vec<(&'static str, String)> {
-    let Facts { server_url, server_name, trusted, addresses, host_name, serial, product, macs, links: _ } =
-        &screen.facts;
+    let Facts {
+        server_url,
+        server_name,
+        trusted,
+        addresses,
+        host_name,
+        serial,
+        product,
+        macs,
+        switches,
+        links: _,
+    } = &screen.facts;
     let mut facts = Vec::new();
     if let Headline::Code { code, check, replaced_in } = &screen.headline {
         facts.push(("Bootstrap code", code.to_string()));
@@ -235,6 +245,10 @@ fn facts(screen: &Screen) -> Vec<(&'static str, String)> {
     if !product.is_empty() {
         facts.push(("Machine", product.clone()));
     }
+    // Good to know; sentences about what is wrong need the room more.
+    let has_room = screen.notes.is_empty() && screen.problems.is_empty();
+    let mut switches = switches.iter().filter(|_| has_room);
+    facts.extend(switches.next().map(|first| ("Switch", more(first, switches.count()))));
     if let (Headline::Code { .. }, Some(trouble)) = (&screen.headline, &screen.trouble) {
         facts.push(("Problem", format!("{}. {}", told(trouble), retry(trouble))));
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
+use crate::inventory::Learnt;
 use crate::net::{Lease, LinkStatus};
 use protocol::agent_api::RefusalKind;
 use protocol::cmdline::KernelArgs;
@@ -41,7 +42,7 @@ async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>,
         image_id: None,
         origin: Origin::Iso,
         identity: Arc::new(Identity::establish(None).unwrap().0),
-        inventory: Inventory::default(),
+        hardware: Hardware::unknown(watch::channel(Learnt::default()).1),
         problems: Vec::new(),
     };
     let (_keep, network) = watch::channel(network);

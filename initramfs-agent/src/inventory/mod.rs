@@ -3,47 +3,94 @@
 //! A value that cannot be read is left empty: an inventory is a hint for people, and half of
 //! one is better than none. Every function takes the root of the tree, so that tests bring
 //! trees of their own; only what no tree can hold (permanent hardware addresses, addresses in
-//! use, the bpf system call) is asked of the kernel itself, in [`collect`].
+//! use, the bpf system call) is asked of the kernel itself.
+//!
+//! [`Hardware`] is read in two parts: once what cannot change while the machine runs, and for
+//! each inventory what can (disks, links, cards). What is [`Learnt`] later joins there too.
 
+pub(crate) mod bmc;
 mod cpu;
 mod disks;
 mod firmware;
+mod learnt;
 mod links;
+mod pci;
+mod smbios;
+
+pub(crate) use learnt::Learnt;
 
 use crate::sys;
-use protocol::inventory::Inventory;
+use protocol::inventory::{Inventory, MAX_OBSERVED};
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Longest attribute that is read, in bytes; `/proc/cpuinfo` has its own limit.
 const MAX_ATTRIBUTE: u64 = 4_096;
 
-/// The inventory of this machine. Blocks for some milliseconds. The host name is left empty:
-/// the network knows it.
-pub(crate) fn collect() -> Inventory {
-    let mut inventory = from_tree(Path::new("/"));
-    links::ask_kernel(&mut inventory.links);
-    inventory.ebpf = inventory.ebpf && sys::bpf_works();
-    inventory.clean();
-    inventory
+/// What this machine is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Hardware {
+    lasting: Inventory,
+    learnt: watch::Receiver<Learnt>,
 }
 
-/// The inventory as far as a tree with `sys` and `proc` tells it.
-fn from_tree(root: &Path) -> Inventory {
-    let tree = Tree { root: root.to_owned() };
-    let mut inventory = Inventory {
-        cpu: cpu::read(&tree),
-        memory_bytes: memory_bytes(&tree),
-        disks: disks::read(&tree),
-        links: links::read(&tree),
+impl Hardware {
+    /// Looks at the machine. Blocks for some milliseconds.
+    pub(crate) fn survey(learnt: watch::Receiver<Learnt>) -> Self {
+        let mut lasting = lasting(&Tree::of_this_machine());
+        lasting.ebpf = lasting.ebpf && sys::bpf_works();
+        lasting.clean();
+        Self { lasting, learnt }
+    }
+
+    /// Hardware of which nothing is known.
+    pub(crate) fn unknown(learnt: watch::Receiver<Learnt>) -> Self {
+        Self { lasting: Inventory::default(), learnt }
+    }
+
+    /// What cannot change while the machine runs: no disks, links, cards or addresses.
+    pub(crate) fn lasting(&self) -> &Inventory {
+        &self.lasting
+    }
+
+    /// The inventory of this moment. Blocks for some milliseconds. The host name is left empty:
+    /// the network knows it.
+    pub(crate) fn inventory(&self) -> Inventory {
+        let mut inventory = changing(&Tree::of_this_machine(), self.lasting.clone());
+        links::ask_kernel(&mut inventory.links);
+        self.learnt.borrow().join(&mut inventory, Instant::now());
+        inventory.fit(MAX_OBSERVED)
+    }
+
+    /// The switches heard, one a link, such as `sw-3 port Eth1/7 (eth0)`.
+    pub(crate) fn switches(&self) -> Vec<String> {
+        self.learnt.borrow().switches(Instant::now())
+    }
+}
+
+/// What cannot change, as far as a tree with `sys` and `proc` tells it.
+fn lasting(tree: &Tree) -> Inventory {
+    Inventory {
+        cpu: cpu::read(tree),
+        memory_bytes: memory_bytes(tree),
         ebpf: tree.exists("sys/kernel/btf/vmlinux"),
         arch: arch(std::env::consts::ARCH).to_owned(),
         kernel: tree.text("proc/sys/kernel/osrelease"),
-        ..firmware::read(&tree)
-    };
-    inventory.clean();
-    inventory
+        ..firmware::read(tree)
+    }
+}
+
+/// An inventory with what can change.
+fn changing(tree: &Tree, lasting: Inventory) -> Inventory {
+    Inventory { disks: disks::read(tree), links: links::read(tree), pci: pci::read(tree), ..lasting }
+}
+
+/// Names of the links that stand for hardware.
+pub(crate) fn hardware_links() -> Vec<String> {
+    links::read(&Tree::of_this_machine()).into_iter().map(|link| link.name).collect()
 }
 
 /// `MemTotal` in bytes.
@@ -74,6 +121,10 @@ struct Tree {
 }
 
 impl Tree {
+    fn of_this_machine() -> Self {
+        Self { root: PathBuf::from("/") }
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
@@ -178,9 +229,16 @@ mod tests {
     use super::*;
     use protocol::inventory::FirmwareMode;
 
+    fn from_fixture(fixture: &Fixture) -> Inventory {
+        let tree = fixture.tree();
+        let mut inventory = changing(&tree, lasting(&tree));
+        inventory.clean();
+        inventory
+    }
+
     #[test]
     fn empty_tree_gives_an_empty_inventory() {
-        let inventory = from_tree(Fixture::new(&[]).root());
+        let inventory = from_fixture(&Fixture::new(&[]));
         let expected = Inventory { arch: arch(std::env::consts::ARCH).to_owned(), ..Inventory::default() };
         assert_eq!(inventory, expected);
     }
@@ -194,7 +252,7 @@ mod tests {
             ("sys/class/dmi/id/product_serial", "7XK21M3\n"),
             ("sys/kernel/btf/vmlinux", "\u{9f}\u{eb}"),
         ]);
-        let inventory = from_tree(fixture.root());
+        let inventory = from_fixture(&fixture);
         assert_eq!(inventory.memory_bytes, 2_014_020 * 1_024);
         assert_eq!(inventory.kernel, "6.1.0-56-amd64");
         assert_eq!((inventory.vendor.as_str(), inventory.serial.as_str()), ("QEMU", "7XK21M3"));
@@ -225,7 +283,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_processors_and_memory() {
-        let inventory = collect();
+        let inventory = Hardware::survey(watch::channel(Learnt::default()).1).inventory();
         assert!(inventory.cpu.threads >= 1 && inventory.memory_bytes > 64 * 1_024 * 1_024);
         assert!(!inventory.kernel.is_empty());
     }

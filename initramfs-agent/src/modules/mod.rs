@@ -10,7 +10,7 @@ mod loader;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use loader::{Loader, Progress, Summary};
+pub(crate) use loader::{LoadError, Loader, Progress, Summary};
 
 use crate::uevents::{Heard, Listener, UeventError};
 use protocol::module_index::IndexError;
@@ -46,12 +46,16 @@ pub(crate) enum ModulesError {
     /// The thread is gone.
     #[error("the module loader has stopped; reboot the machine")]
     Stopped,
+    /// One module asked for by name.
+    #[error(transparent)]
+    Load(#[from] LoadError),
 }
 
 /// Work for the loader's thread.
 enum Request {
     Coldplug(oneshot::Sender<Summary>),
     Alias(String),
+    Name(&'static str, oneshot::Sender<Result<(), LoadError>>),
     Rescan,
 }
 
@@ -96,6 +100,16 @@ impl Modules {
         wait(summary, deadline).await
     }
 
+    /// Loads a module that no device asks for by itself.
+    ///
+    /// # Errors
+    /// [`ModulesError::Load`] says why not.
+    pub(crate) async fn load(&self, name: &'static str, deadline: Duration) -> Result<(), ModulesError> {
+        let (answer, outcome) = oneshot::channel();
+        self.send(Request::Name(name, answer))?;
+        Ok(wait(outcome, deadline).await??)
+    }
+
     /// Loads drivers for devices that appear, for ever.
     ///
     /// # Errors
@@ -134,6 +148,7 @@ fn serve(loader: &mut Loader, request: Request) {
         // Whoever asked may have given up waiting; the work is done all the same.
         Request::Coldplug(answer) => drop(answer.send(loader.coldplug())),
         Request::Alias(alias) => loader.load_alias(&alias),
+        Request::Name(name, answer) => drop(answer.send(loader.load(name))),
         Request::Rescan => drop(loader.coldplug()),
     }
 }
