@@ -39,8 +39,9 @@ struct Desk {
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    target: SocketAddr,
     desk: Arc<Mutex<Desk>>,
-    _door: Door,
+    door: Option<Door>,
 }
 
 impl Proxy {
@@ -50,12 +51,26 @@ impl Proxy {
     /// When nobody can listen there.
     pub fn start(lab: &Lab, target: SocketAddr, temper: Temper) -> Result<Self> {
         let desk = Arc::new(Mutex::new(Desk { temper, asked: Vec::new() }));
-        let serve = {
-            let desk = Arc::clone(&desk);
-            move |stream: TcpStream| serve(stream, &desk, target)
-        };
-        let door = Door::open(lab, SocketAddr::from((HOST, 0)), Arc::new(serve))?;
-        Ok(Self { address: door.address()?, desk, _door: door })
+        let mut proxy = Self { address: SocketAddr::from((HOST, 0)), target, desk, door: None };
+        proxy.open(lab)?;
+        proxy.address = proxy.door.as_ref().context("no door")?.address()?;
+        Ok(proxy)
+    }
+
+    /// Nobody listens any more, and open tunnels break.
+    pub fn close(&mut self) {
+        self.door = None;
+    }
+
+    /// Takes connections again, at the same address.
+    ///
+    /// # Errors
+    /// When nobody can listen there.
+    pub fn open(&mut self, lab: &Lab) -> Result<()> {
+        let (desk, target) = (Arc::clone(&self.desk), self.target);
+        let serve = move |stream: TcpStream| serve(stream, &desk, target);
+        self.door = Some(Door::open(lab, self.address, Arc::new(serve))?);
+        Ok(())
     }
 
     /// Where it listens.
@@ -68,7 +83,7 @@ impl Proxy {
     ///
     /// # Errors
     /// Never, unless one of its threads panicked.
-    pub fn become_(&self, temper: Temper) -> Result<()> {
+    pub fn set_temper(&self, temper: Temper) -> Result<()> {
         self.desk.lock().map_err(|_| anyhow!("a connection's thread panicked"))?.temper = temper;
         Ok(())
     }

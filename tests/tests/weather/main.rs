@@ -3,7 +3,13 @@
 //! machine or a few in a network of their own ([`tests::lab`]); one machine walks through several
 //! troubles, since a boot is what costs time. Run with two threads on two cores.
 
+mod canary;
+mod clock;
+mod links;
+mod media;
 mod network;
+mod proxy;
+mod server;
 
 use std::time::Duration;
 

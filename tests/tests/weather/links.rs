@@ -1,0 +1,118 @@
+//! Links of every kind: a VLAN with a static address, a bond whose cables are pulled one by one, IPv6
+//! alone, a form filled in at the console, a card that is plugged into a running machine.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tests::lab::{HOST_V6, Services};
+use tests::qemu::{Registered, Vm};
+use tests::wait;
+
+use crate::{BOOT_WITHIN, CHANGE_WITHIN, SCREEN_WITHIN, Site, shows, shows_a_code};
+
+/// The next heartbeat, after 24 s at most, with a change of cables before it.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
+/// What a switch says about itself every 30 s (IEEE 802.1AB): here every look.
+const SWITCH: &str = "weather-switch";
+
+/// An LLDP frame: chassis, port, time to live, port description, system name.
+fn lldp() -> Vec<u8> {
+    let field = |kind: u8, value: &[u8]| -> Vec<u8> {
+        [&[kind << 1, u8::try_from(value.len()).unwrap()], value].concat()
+    };
+    let mut frame = vec![0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e, 0x02, 0x00, 0x00, 0x00, 0x00, 0x07, 0x88, 0xcc];
+    frame.extend(field(1, &[4, 0x02, 0, 0, 0, 0, 7]));
+    frame.extend(field(2, b"\x05Eth1/7"));
+    frame.extend(field(3, &[0, 120]));
+    frame.extend(field(4, b"rack 3, unit 12"));
+    frame.extend(field(5, SWITCH.as_bytes()));
+    frame.extend([0, 0]);
+    frame
+}
+
+#[test]
+fn a_static_address_on_a_vlan_registers_and_the_switch_is_in_the_inventory() {
+    let mut site = Site::start("vlan");
+    let token = site.operator.create_token(600).unwrap();
+    let mac = "52:54:00:07:06:01";
+    let (port, trunk) = site.lab.trunk(mac, 7).unwrap();
+    let net = format!("muster.net=if={mac},vlan=7,mtu=1400,addr=10.77.0.50/24,gw=10.77.0.1");
+    let mut vm = site.machine("vlan", &format!("{} {net}", token.kernel_args)).plug(port).start().unwrap();
+    let Registered { uuid, .. } = vm.wait_for_registration(BOOT_WITHIN).unwrap();
+    vm.wait_for_words("10.77.0.50/24 (eth0.7)", SCREEN_WITHIN).unwrap();
+    let heard = wait::until("the switch in the inventory", HEARD_WITHIN, || {
+        trunk.say(&lldp())?;
+        let machine = site.operator.machine(&uuid.to_string())?;
+        Ok(machine.inventory.links.iter().find_map(|link| link.lldp.clone()))
+    });
+    let neighbour = heard.map_err(|error| vm.failed(&error)).unwrap();
+    assert_eq!((neighbour.system_name.as_str(), neighbour.port_id.as_str()), (SWITCH, "Eth1/7"));
+    assert_eq!(neighbour.port_description, "rack 3, unit 12");
+}
+
+/// The server hears of the machine anew.
+fn is_heard(vm: &mut Vm, site: &Site, machine: &Registered) {
+    let last_seen = || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.last_seen_at);
+    let before = last_seen().unwrap();
+    let heard = wait::until("another heartbeat", HEARD_WITHIN, || Ok((last_seen()? != before).then_some(())));
+    heard.map_err(|error| vm.failed(&error)).unwrap();
+}
+
+#[test]
+fn a_bond_of_two_cards_registers_and_either_cable_may_be_pulled() {
+    let mut site = Site::fair("bond");
+    let token = site.operator.create_token(600).unwrap();
+    let macs = ["52:54:00:07:06:02", "52:54:00:07:06:03"];
+    let args = format!("{} muster.net=bond={}+{}", token.kernel_args, macs[0], macs[1]);
+    let ports = macs.map(|mac| site.lab.port(mac).unwrap());
+    let machine = ports.into_iter().fold(site.machine("bond", &args), |machine, port| machine.plug(port));
+    let mut vm = machine.start().unwrap();
+    let registered = vm.wait_for_registration(BOOT_WITHIN).unwrap();
+    vm.wait_for_words("(bond0)", SCREEN_WITHIN).unwrap();
+    vm.set_cable(0, false).unwrap();
+    is_heard(&mut vm, &site, &registered);
+    vm.set_cable(0, true).unwrap();
+    vm.set_cable(1, false).unwrap();
+    is_heard(&mut vm, &site, &registered);
+    assert!(!vm.said().unwrap().contains("E10"), "a bond with one cable has a link");
+}
+
+/// A machine whose network has no IPv4 shows a code, and registers.
+fn registers_over_ipv6(name: &str, services: &Services, mac: &str) {
+    let mut site = Site::start(name);
+    let relay = site.lab.relay_at(IpAddr::V6(HOST_V6), site.server.port()).unwrap();
+    site.relay.cut();
+    site.lab.serve(services).unwrap();
+    let args = format!("muster.server={} {}", relay.url(), site.pins());
+    let port = site.lab.port(mac).unwrap();
+    let mut vm = site.machine(name, &args).plug(port).start().unwrap();
+    let code = shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
+    let approved = site.operator.approve(&code.to_string()).unwrap();
+    assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
+    let link = site.operator.machine(&approved.uuid.to_string()).unwrap().inventory.links.remove(0);
+    let global: Vec<&String> =
+        link.addresses.iter().filter(|address| !address.starts_with("fe80:")).collect();
+    assert!(!global.is_empty() && global.iter().all(|address| address.starts_with("fd77:")), "{link:?}");
+}
+
+#[test]
+fn ipv6_by_router_advertisement_alone_registers() {
+    registers_over_ipv6("slaac", &Services::router_advertisement(), "52:54:00:07:06:04");
+}
+
+#[test]
+fn ipv6_by_dhcpv6_registers() {
+    registers_over_ipv6("dhcpv6", &Services::dhcpv6(), "52:54:00:07:06:05");
+}
+
+#[test]
+fn a_card_plugged_into_a_running_machine_is_used() {
+    let mut site = Site::fair("hotplug");
+    let port = site.lab.port("52:54:00:07:06:06").unwrap();
+    let mut vm = site.machine("hotplug", &site.args()).plug(port).start().unwrap();
+    vm.set_cable(0, false).unwrap();
+    shows(&mut vm, "E10 no network link", "Connect a network cable", BOOT_WITHIN);
+    let second = site.lab.port("52:54:00:07:06:07").unwrap();
+    vm.hotplug(&second).unwrap();
+    shows_a_code(&mut vm, &site.operator, CHANGE_WITHIN);
+}
