@@ -76,11 +76,22 @@ e2e: ## boots and browsers: make e2e SUITE=first-light
 		--test harness --test api --test first-light -- --test-threads=2 && \
 		cargo test --locked --release -p tests --doc ;; \
 	weather) $(MAKE) setup media && $(AS_ROOT_OF_NETWORKS) \
-		cargo test --locked --release -p tests --test weather -- --test-threads=2 ;; \
+		cargo test --locked --release -p tests --test weather -- --test-threads=2 && \
+		$(MAKE) $(if $(FULL),e2e-releases,e2e-releases-not-run) ;; \
 	machine-model|network-boot|provisioning|dashboard|mesh) \
 		echo "make e2e: the suite $(SUITE) comes with a later issue; today there are first-light and weather" >&2; exit 2 ;; \
 	*) echo "make e2e: name a suite: make e2e SUITE=first-light" >&2; exit 2 ;; \
 	esac
+
+# Media of the release "First light", built from its commit: minutes, once.
+.PHONY: e2e-releases e2e-releases-not-run
+e2e-releases:
+	@if git cat-file -e 1fd9f7a^{commit} 2>/dev/null; then \
+		cargo test --locked --release -p tests --test releases; \
+	else echo "make e2e: media of the first release not run: history is missing (a shallow clone)"; fi
+
+e2e-releases-not-run:
+	@echo "make e2e: media of the first release not run: FULL=1 builds them from their commit and boots them"
 
 bench: ## benchmarks (with a later issue)
 	@echo "make bench: benchmarks come with a later issue" >&2; exit 2

@@ -1,6 +1,8 @@
 //! Boot media under test: built once by the real builder, then shared by every test.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
@@ -12,6 +14,8 @@ use crate::process::Spec;
 
 /// Longest build: Debian's packages are downloaded and 670 modules compressed.
 const BUILD_WITHIN: Duration = Duration::from_secs(900);
+/// Longest build of a whole release, from nothing.
+const RELEASE_WITHIN: Duration = Duration::from_secs(3_600);
 /// Lines of a build's output that a failure shows.
 const SHOWN_LINES: usize = 30;
 
@@ -64,6 +68,37 @@ impl Media {
         Self::open(&folder)
     }
 
+    /// The media of another commit, built whole by that commit's own `make media` into a cache beside
+    /// the clone's, which takes minutes once.
+    ///
+    /// # Errors
+    /// When the commit is not in this clone's history, or they cannot be built; with what make said.
+    pub fn of_commit(commit: &str) -> Result<Self> {
+        let cache = match std::env::var_os("XDG_CACHE_HOME") {
+            Some(folder) => PathBuf::from(folder),
+            None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+        };
+        let release = cache.join("muster/releases").join(commit);
+        let folder = release.join("target/media");
+        if folder.join("manifest.json").is_file() {
+            return Self::open(&folder);
+        }
+        // A folder of its own, so that its Makefile does not link it to the shared one.
+        std::fs::create_dir_all(release.join("target")).context("cannot make a folder")?;
+        unpack(commit, &release)?;
+        let logs = output::folder(&format!("media-{commit}"))?;
+        let mut make = Spec::new(Path::new("env"), &logs, "make")
+            .args(["--unset=CARGO_TARGET_DIR", "--unset=MAKEFLAGS", "make", "-C"].map(OsStr::new))
+            .args([release.as_os_str(), OsStr::new("media")])
+            .start()?;
+        let status = make.wait(RELEASE_WITHIN)?;
+        if !status.success() {
+            let said = std::fs::read_to_string(make.stderr()).context("cannot read make's output")?;
+            bail!("`make media` of {commit} ended with {status}:\n{}", output::tail(&said, SHOWN_LINES));
+        }
+        Self::open(&folder)
+    }
+
     /// Opens a media directory.
     ///
     /// # Errors
@@ -98,6 +133,24 @@ impl Media {
     pub fn initrd(&self) -> PathBuf {
         self.folder.join("initrd")
     }
+}
+
+/// Writes a commit's files into a folder.
+fn unpack(commit: &str, folder: &Path) -> Result<()> {
+    let mut archive = Command::new("git")
+        .arg("-C")
+        .arg(output::workspace())
+        .args(["archive", commit])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot run git")?;
+    let files = archive.stdout.take().context("git has no output")?;
+    let unpacked =
+        Command::new("tar").arg("-xC").arg(folder).stdin(files).status().context("cannot run tar")?;
+    if !archive.wait().context("cannot await git")?.success() || !unpacked.success() {
+        bail!("cannot unpack {commit} into {}: is it in this clone's history?", folder.display());
+    }
+    Ok(())
 }
 
 /// Path of the agent that media carry.

@@ -10,6 +10,7 @@ mod media;
 mod network;
 mod proxy;
 mod server;
+mod tokens;
 
 use std::time::Duration;
 

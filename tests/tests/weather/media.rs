@@ -1,10 +1,9 @@
-//! What machines boot: with little memory.
+//! What machines boot, with little memory.
 
 use tests::media::{Media, Profile};
 
 use crate::{BOOT_WITHIN, Site, shows_a_code};
 
-/// Machines with the least memory that is promised.
 #[test]
 fn the_memory_floor_is_384_mib_for_cloud_and_512_mib_for_generic() {
     let mut site = Site::fair("memory");
