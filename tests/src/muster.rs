@@ -50,7 +50,8 @@ pub struct ServerBuilder {
     database: Option<String>,
     advertise: Vec<String>,
     extra: Vec<String>,
-    movable_clock: bool,
+    /// Seconds from the real time at first, when the clock is movable.
+    clock: Option<i64>,
 }
 
 impl ServerBuilder {
@@ -85,8 +86,14 @@ impl ServerBuilder {
 
     /// Lets [`Server::move_clock`] move the time this server sees.
     #[must_use]
-    pub fn movable_clock(mut self) -> Self {
-        self.movable_clock = true;
+    pub fn movable_clock(self) -> Self {
+        self.clock_at(0)
+    }
+
+    /// The same, with the time of the first start `seconds` from the real one.
+    #[must_use]
+    pub fn clock_at(mut self, seconds: i64) -> Self {
+        self.clock = Some(seconds);
         self
     }
 
@@ -157,7 +164,7 @@ impl Server {
             database: None,
             advertise: Vec::new(),
             extra: Vec::new(),
-            movable_clock: false,
+            clock: None,
         }
     }
 
@@ -243,7 +250,7 @@ impl Server {
     /// # Errors
     /// When it was not built with [`ServerBuilder::movable_clock`].
     pub fn move_clock(&self, seconds: i64) -> Result<()> {
-        if !self.settings.movable_clock {
+        if self.settings.clock.is_none() {
             bail!("this server's clock is the system's");
         }
         // Written whole: the server reads it at any moment.
@@ -294,8 +301,8 @@ impl Server {
         let out = self.folder.join("serve.out");
         let seen = std::fs::read(&out).map_or(0, |bytes| bytes.len());
         let mut spec = Spec::new(&self.binary, &self.folder, "serve").args(self.args());
-        if self.settings.movable_clock {
-            spec = self.with_movable_clock(spec)?;
+        if let Some(at_first) = self.settings.clock {
+            spec = self.with_movable_clock(spec, at_first)?;
         }
         let mut process = spec.start()?;
         let port = wait::until("the server's ready line", READY_WITHIN, || {
@@ -319,12 +326,12 @@ impl Server {
         Ok(())
     }
 
-    fn with_movable_clock(&self, spec: Spec) -> Result<Spec> {
+    fn with_movable_clock(&self, spec: Spec, at_first: i64) -> Result<Spec> {
         if !Path::new(FAKETIME).is_file() {
             bail!("{FAKETIME} does not exist: install the package faketime");
         }
         if !self.clock_file().exists() {
-            self.move_clock(0)?;
+            self.move_clock(at_first)?;
         }
         Ok(spec
             .env("LD_PRELOAD", FAKETIME)

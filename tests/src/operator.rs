@@ -24,16 +24,16 @@ const MAX_ANSWER: u64 = 16 * 1_024 * 1_024;
 /// Life of the API token that calls are made with, in seconds.
 const TOKEN_LIFE: u64 = 3_600;
 
-/// An HTTP client that trusts one CA and nobody else.
+/// An HTTP client that trusts the CAs of a `ca.pem` and nobody else.
 ///
 /// # Errors
-/// When the certificate cannot be read.
+/// When they cannot be read.
 pub fn client(ca_pem: &[u8]) -> Result<ClientBuilder> {
     static PROVIDER: Once = Once::new();
     // A second installation is refused and the first one is ours as well.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    let ca = reqwest::Certificate::from_pem(ca_pem).context("the CA's certificate is not PEM")?;
-    Ok(Client::builder().tls_certs_only([ca]).no_proxy().timeout(CALL_WITHIN))
+    let cas = reqwest::Certificate::from_pem_bundle(ca_pem).context("the CAs' certificates are not PEM")?;
+    Ok(Client::builder().tls_certs_only(cas).no_proxy().timeout(CALL_WITHIN))
 }
 
 /// Any answer, as it came.

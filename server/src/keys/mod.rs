@@ -157,7 +157,7 @@ impl Keys {
         Ok(Self {
             identity: Arc::new(identity),
             tokens: TokenKeys::open(&directory.join("kids.json"), &master, now.as_seconds())?,
-            nonces: Nonces::new(master.derive_hmac("nonce/v1"), now),
+            nonces: Nonces::new(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
             labels: master.derive_hmac("label/v1"),
             server_id,
@@ -322,6 +322,18 @@ mod tests {
         Keys::open(directory.path(), &[], NOW).unwrap();
         std::fs::remove_dir_all(directory.path().join("keys")).unwrap();
         assert!(matches!(Keys::open(directory.path(), &[], NOW), Err(KeysError::Missing(_))));
+    }
+
+    #[test]
+    fn nonce_from_before_a_restart_is_nobodys_even_when_the_clock_was_set_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = KeyThumbprint([7; 32]);
+        let before = Keys::open(directory.path(), &[], NOW).unwrap().nonce(NOW);
+        for now in [NOW, NOW.minus(std::time::Duration::from_secs(315_360_000))] {
+            let keys = Keys::open(directory.path(), &[], now).unwrap();
+            assert!(keys.nonces.redeem(&before, &key, "a", now).is_err());
+            assert!(keys.nonces.redeem(&keys.nonce(now), &key, "a", now).is_ok());
+        }
     }
 
     #[test]

@@ -119,6 +119,27 @@ fn a_token_ends_on_time_and_stays_dead_when_the_clock_is_set_back() {
 }
 
 #[test]
+fn a_proof_that_was_used_stays_used_when_the_clock_is_set_back_before_a_restart() {
+    let mut ahead = Ahead::start("clock-replay");
+    let mut machine = ahead.site.machine();
+    let pending = machine.enroll().unwrap();
+    let path = protocol::agent_api::poll_path(pending.id);
+    let tamper = tests::machine::Tamper {
+        nonce: Some(pending.nonce.clone()),
+        jti: Some("once".to_owned()),
+        ..Default::default()
+    };
+    let first = machine.call_with(&path, b"{}", Duration::ZERO, &tamper).unwrap();
+    assert_eq!(first.status, 202, "{}", first.text());
+    ahead.site.server.kill().unwrap();
+    ahead.advance(-315_360_000);
+    ahead.site.server.start_again().unwrap();
+    let again = machine.call_with(&path, b"{}", Duration::ZERO, &tamper).unwrap();
+    assert_eq!((again.status, again.json::<Refusal>().unwrap().error), (401, RefusalKind::UseNonce));
+    machine.poll_pending(pending.id, Duration::ZERO).unwrap();
+}
+
+#[test]
 fn a_machine_is_online_for_sixty_seconds_after_its_heartbeat() {
     let mut ahead = Ahead::start("clock-online");
     let mut machine = ahead.site.machine();

@@ -6,6 +6,7 @@ mod codes;
 mod crash;
 mod fixtures;
 mod hostile;
+mod keys;
 mod limits;
 mod proofs;
 mod secrets;
