@@ -34,6 +34,12 @@ impl Services {
         Self::dhcp().arg("--dhcp-option=option:router")
     }
 
+    /// IPv4 addresses with a subnet mask that is none.
+    #[must_use]
+    pub fn broken_dhcp() -> Self {
+        Self::dhcp().arg("--dhcp-option=option:netmask,255.0.255.0")
+    }
+
     /// IPv6 by router advertisement alone.
     #[must_use]
     pub fn router_advertisement() -> Self {
@@ -60,17 +66,14 @@ impl Services {
 
     pub(super) fn start(&self, lab: &Lab) -> Result<Process> {
         let mut args: Vec<OsString> = [
-            "--keep-in-foreground",
+            // In the foreground, and as whoever calls: inside a user namespace there is nobody else.
+            "--no-daemon",
             "--conf-file=/dev/null",
             "--no-hosts",
             "--no-resolv",
             "--no-ping",
             "--log-dhcp",
             "--log-facility=-",
-            "--pid-file=",
-            // Already inside a namespace of its own, and in a user namespace there is nobody else.
-            "--user=root",
-            "--group=root",
             "--bind-dynamic",
             // Nobody else is asked, and unknown names are answered at once.
             "--domain-needed",
