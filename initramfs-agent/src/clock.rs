@@ -9,6 +9,8 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_settime};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// How far the clock may be off before it is corrected: an answer is not older on any network.
+const TOLERANCE: Duration = Duration::from_secs(5);
 /// How far past the build of the medium a clock is believed: ten years.
 const CREDIBLE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
 
@@ -65,12 +67,27 @@ pub(crate) fn apply_floor(built_at: Option<u64>) -> Result<Verdict, ClockError> 
     Ok(verdict)
 }
 
-/// Sets the system clock, in seconds since 1970: from the build time, or from `server_time` of
-/// an authenticated answer. Only as process 1: nowhere else is the machine ours.
+/// Corrects the system clock by `server_time` of an authenticated answer, in seconds since 1970,
+/// when it is off by more than an answer's way explains.
+///
+/// # Errors
+/// As [`set`].
+pub(crate) fn correct(server_time: u64) -> Result<(), ClockError> {
+    if is_off(SystemTime::now(), server_time) { set(server_time) } else { Ok(()) }
+}
+
+fn is_off(now: SystemTime, server_time: u64) -> bool {
+    let Some(told) = UNIX_EPOCH.checked_add(Duration::from_secs(server_time)) else { return true };
+    let apart = now.duration_since(told).unwrap_or_else(|error| error.duration());
+    apart > TOLERANCE
+}
+
+/// Sets the system clock, in seconds since 1970. Only as process 1: nowhere else is the machine
+/// ours.
 ///
 /// # Errors
 /// [`ClockError`] names the value or carries the kernel's reason.
-pub(crate) fn set(unix_seconds: u64) -> Result<(), ClockError> {
+fn set(unix_seconds: u64) -> Result<(), ClockError> {
     let seconds = i64::try_from(unix_seconds).map_err(|_| ClockError::Range(unix_seconds))?;
     if std::process::id() != 1 {
         return Err(ClockError::NotInit);
@@ -106,6 +123,14 @@ mod tests {
         ] {
             assert_eq!(judge(at(now), Some(BUILT)), verdict, "{now}");
         }
+    }
+
+    #[test]
+    fn only_a_clock_that_is_off_is_corrected() {
+        for (now, off) in [(BUILT - 6, true), (BUILT - 5, false), (BUILT + 5, false), (BUILT + 6, true)] {
+            assert_eq!(is_off(at(now), BUILT), off, "{now}");
+        }
+        assert!(is_off(at(BUILT), u64::MAX), "so that its absurdity is told");
     }
 
     #[test]

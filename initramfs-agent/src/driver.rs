@@ -19,10 +19,10 @@ use protocol::agent_api::{
 };
 use protocol::config::Settings;
 use protocol::inventory::{Inventory, MAX_INVENTORY};
-use protocol::token::base64url;
+use protocol::token::{BootstrapToken, base64url};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::future::{Future, pending};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, interval, sleep_until, timeout};
@@ -37,10 +37,10 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 /// What the agent brings along from its boot.
 #[derive(Debug)]
 pub(crate) struct Luggage {
-    /// What it was told.
+    /// What it was told. The token in it is taken out by the driver.
     pub(crate) settings: Settings,
-    /// A token was given and lost a part.
-    pub(crate) token_cut: bool,
+    /// Whether the token arrived.
+    pub(crate) token: TokenPlan,
     /// Id of the personalised medium.
     pub(crate) image_id: Option<String>,
     /// How it was booted.
@@ -83,6 +83,8 @@ enum Event {
 struct Brief {
     luggage: Arc<Luggage>,
     network: watch::Receiver<Status>,
+    /// The bootstrap token, until it is of no more use.
+    token: Arc<Mutex<Option<BootstrapToken>>>,
 }
 
 /// The agent at work.
@@ -98,14 +100,15 @@ pub(crate) struct Driver {
 
 impl Driver {
     /// An agent that begins its work with what the boot found.
-    pub(crate) fn new(luggage: Luggage, news: News, console: Console, uptime: Uptime) -> Self {
-        let token = match (&luggage.settings.token, luggage.token_cut) {
-            (Some(_), _) => TokenPlan::Ready,
-            (None, true) => TokenPlan::Cut,
-            (None, false) => TokenPlan::Absent,
+    pub(crate) fn new(mut luggage: Luggage, news: News, console: Console, uptime: Uptime) -> Self {
+        let token = luggage.settings.token.take();
+        let plan = Plan {
+            servers: luggage.settings.servers.len(),
+            pins: luggage.settings.ca_hash.clone(),
+            has_authorities: !luggage.settings.ca.is_empty(),
+            built_at: luggage.settings.built_at.unwrap_or_default(),
+            token: luggage.token,
         };
-        let plan =
-            Plan { servers: luggage.settings.servers.len(), pins: luggage.settings.ca_hash.clone(), token };
         let around = Surroundings {
             servers: luggage.settings.servers.iter().map(ToString::to_string).collect(),
             inventory: luggage.hardware.lasting().clone(),
@@ -118,7 +121,11 @@ impl Driver {
             console,
             uptime,
             around,
-            brief: Brief { luggage: Arc::new(luggage), network: news.network.clone() },
+            brief: Brief {
+                luggage: Arc::new(luggage),
+                network: news.network.clone(),
+                token: Arc::new(Mutex::new(token)),
+            },
             news,
             ticks: interval(TICK),
         }
@@ -207,7 +214,9 @@ impl Driver {
         let mut errand = None;
         for action in actions {
             match action {
-                Action::SetClock(seconds) => self.remember(clock::set(seconds)),
+                Action::SetClock(seconds) => self.remember(clock::correct(seconds)),
+                // Its memory is overwritten when it is dropped.
+                Action::ForgetToken => drop(self.brief.token().take()),
                 Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
                 Action::Connect { .. } | Action::Send(_) => errand = Some(action),
             }
@@ -318,7 +327,7 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
         Action::Send(ask) => {
             let held = match &ask {
                 Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
-                Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
+                Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
             };
             let late = || ConnectError::Unreachable("no answer in time".to_owned()).into();
             let call = async {
@@ -328,17 +337,29 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
             let result = timeout(held + ERRAND_LIMIT, call).await.unwrap_or_else(|_| Err(late()));
             Some(Observation::Answered(result))
         }
-        Action::SetClock(_) | Action::KeepKey => None,
+        Action::SetClock(_) | Action::ForgetToken | Action::KeepKey => None,
     }
 }
 
 impl Brief {
+    fn token(&self) -> MutexGuard<'_, Option<BootstrapToken>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The call with everything it is made of.
     async fn call(&self, ask: Ask) -> Call {
-        let Luggage { settings, origin, image_id, .. } = self.luggage.as_ref();
-        match (ask, &settings.token) {
+        let Luggage { origin, image_id, .. } = self.luggage.as_ref();
+        // A copy only for the one call that carries it.
+        let token = match &ask {
+            Ask::Register => self.token().as_ref().map(|token| token.reveal().to_owned()),
+            Ask::Time | Ask::Enroll | Ask::Poll { .. } | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => {
+                None
+            }
+        };
+        match (ask, token) {
+            (Ask::Time, _) => Call::Time,
             (Ask::Register, Some(token)) => Call::Register(RegisterRequest {
-                token: token.reveal().to_owned(),
+                token,
                 inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
             }),

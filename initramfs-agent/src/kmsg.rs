@@ -1,20 +1,36 @@
 //! The kernel log: read for the verbose mode, kept off our screen otherwise, and written to so
 //! that the agent's own lines stand among the kernel's.
 //!
+//! The kernel writes its command line there, and with it a token ([`scrub`]).
+//!
 //! Format of a record: `Documentation/ABI/testing/dev-kmsg`.
 
+use crate::mounts::{self, MountError};
 use crate::sys;
-use std::fs::{self, File, OpenOptions};
+use protocol::token::redact;
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::OnceLock;
 use tokio::io::unix::AsyncFd;
+
+/// The kernel's own door to its log.
+const DEVICE: &str = "/dev/kmsg";
+/// The log of the boot without secrets, for people.
+const COPY: &str = "/run/muster/kernel.log";
+/// The same as records, for programs that read `/dev/kmsg`.
+const RECORDS: &str = "/run/muster/kmsg";
+/// Most records that are copied: more than the kernel's buffer holds.
+const MAX_RECORDS: usize = 65_536;
+/// The device, opened before it was covered.
+static KEPT: OnceLock<File> = OnceLock::new();
 
 /// Longest record the kernel hands out (`CONSOLE_EXT_LOG_MAX`), in bytes.
 const MAX_RECORD: usize = 8_192;
 /// Longest text that is shown of a record, in characters.
 const MAX_TEXT: usize = 512;
-/// What hides a token.
-const REDACTED: &str = "muster.token=[redacted]";
 
 /// Why the kernel log cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +47,12 @@ pub(crate) enum KmsgError {
     /// A setting below `/proc/sys/kernel` cannot be written.
     #[error("cannot set kernel.{0}; kernel messages may appear on the screen")]
     Setting(&'static str, #[source] io::Error),
+    /// A secret stays readable in the log.
+    #[error("cannot hide the token in the kernel log; root on this machine can read it with dmesg")]
+    Copy(#[source] io::Error),
+    /// The device cannot be covered.
+    #[error(transparent)]
+    Cover(#[from] MountError),
 }
 
 /// How much the kernel prints on its consoles by itself.
@@ -86,17 +108,73 @@ pub(crate) fn parse(record: &[u8]) -> Option<Line> {
     Some(Line { level: u8::try_from(priority & 7).ok()?, uptime_us, text })
 }
 
-/// Replaces every token of a kernel command line in the text.
-pub(crate) fn redact(text: &str) -> String {
-    const KEY: &str = "muster.token=";
-    let mut parts = text.split(KEY);
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        out.push_str(REDACTED);
-        let end = part.find(char::is_whitespace).unwrap_or(part.len());
-        out.push_str(part.get(end..).unwrap_or_default());
+/// Takes the secrets of the kernel command line out of the log's reach (`spec/security.md` 3.5):
+///
+/// 1. a copy without secrets is put where people find it;
+/// 2. what `dmesg` and `/proc/kmsg` still hold back is read to its end and marked as cleared;
+/// 3. `/dev/kmsg`, which hands out the records from the first one whatever was cleared, is for root
+///    alone and covered with that copy. This process keeps the device to write to.
+///
+/// No kernel lets go of the record itself: root who uncovers the device can read it.
+///
+/// # Errors
+/// [`KmsgError`]; the steps before the one that failed are done.
+pub(crate) fn scrub() -> Result<(), KmsgError> {
+    if std::process::id() != 1 {
+        return Err(KmsgError::NotInit);
     }
-    out
+    let mut device = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::libc::O_NONBLOCK)
+        .open(DEVICE)
+        .map_err(KmsgError::Open)?;
+    let (records, lines) = copy_redacted(&mut device).map_err(KmsgError::Copy)?;
+    // Somebody else's file is no reason to hold it open twice: the first one stays.
+    KEPT.get_or_init(|| device);
+    for (path, text) in [(COPY, lines), (RECORDS, records)] {
+        write_private(Path::new(path), &text).map_err(KmsgError::Copy)?;
+    }
+    sys::drain_kernel_log().map_err(KmsgError::Copy)?;
+    fs::set_permissions(DEVICE, Permissions::from_mode(0o600)).map_err(KmsgError::Copy)?;
+    Ok(mounts::cover(RECORDS, DEVICE)?)
+}
+
+/// Everything the log holds now, without secrets: as records, and as lines for people.
+fn copy_redacted(log: &mut impl Read) -> io::Result<(String, String)> {
+    let (mut records, mut lines) = (String::new(), String::new());
+    let mut buffer = [0; MAX_RECORD];
+    for _ in 0..MAX_RECORDS {
+        match log.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                let record = buffer.get(..length).unwrap_or_default();
+                records.push_str(&redact(&String::from_utf8_lossy(record)));
+                if let Some(line) = parse(record) {
+                    let at = std::time::Duration::from_micros(line.uptime_us).as_secs_f64();
+                    lines.push_str(&format!("[{at:12.6}] {}\n", line.text));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            // EPIPE: the record was overwritten; the next read goes on after it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((records, lines))
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o400).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+/// Where the log is opened: the device itself, also where it is covered.
+fn door() -> String {
+    KEPT.get().map_or_else(|| DEVICE.to_owned(), |kept| format!("/proc/self/fd/{}", kept.as_raw_fd()))
 }
 
 /// The kernel log from its beginning, then as it grows.
@@ -114,7 +192,7 @@ impl Reader {
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(nix::libc::O_NONBLOCK)
-            .open("/dev/kmsg")
+            .open(door())
             .map_err(KmsgError::Open)?;
         Ok(Self { file: sys::watch(file).map_err(KmsgError::Open)? })
     }
@@ -146,7 +224,7 @@ impl Reader {
 }
 
 /// Writes a line of the agent into the kernel log at level info. The caller passes no secrets;
-/// a token of a command line is hidden all the same.
+/// those of a command line are hidden all the same.
 ///
 /// # Errors
 /// [`KmsgError::Open`] where there is no `/dev/kmsg`, as before the first mount.
@@ -155,7 +233,7 @@ pub(crate) fn say(text: &str) -> Result<(), KmsgError> {
         return Err(KmsgError::NotInit);
     }
     let line: String = redact(text).chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect();
-    let mut file = OpenOptions::new().write(true).open("/dev/kmsg").map_err(KmsgError::Open)?;
+    let mut file = OpenOptions::new().write(true).open(door()).map_err(KmsgError::Open)?;
     // One write is one record.
     file.write_all(format!("<6>muster-agent: {line}\n").as_bytes()).map_err(KmsgError::Open)
 }
@@ -184,6 +262,43 @@ mod tests {
     fn token_never_reaches_the_screen() {
         let line = parse(b"6,1,0,-;Command line: quiet muster.token=eyJ.s3cret muster.net=dhcp").unwrap();
         assert_eq!(line.text, "Command line: quiet muster.token=[redacted] muster.net=dhcp");
+    }
+
+    /// A log that hands out one record a read, as the device does.
+    struct Log(Vec<io::Result<&'static [u8]>>);
+
+    impl Read for Log {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let record = self.0.remove(0)?;
+            buffer[..record.len()].copy_from_slice(record);
+            Ok(record.len())
+        }
+    }
+
+    #[test]
+    fn copy_of_the_log_has_everything_but_the_secrets() {
+        let mut log = Log(vec![
+            Ok(b"5,0,0,-;Linux version 6.1\n"),
+            Err(io::ErrorKind::BrokenPipe.into()),
+            Ok(b"6,2,1500000,-;Command line: ro muster.token=eyJ.s3cret muster.proxy=http://a:s3cret@p:1\n"),
+            Ok(b"no record s3cret=eyJhbG.s3.cret\n"),
+            Err(io::ErrorKind::WouldBlock.into()),
+        ]);
+        let (records, lines) = copy_redacted(&mut log).unwrap();
+        assert_eq!(
+            lines,
+            "[    0.000000] Linux version 6.1\n[    1.500000] Command line: ro muster.token=[redacted] \
+             muster.proxy=http://a:[redacted]@p:1\n"
+        );
+        assert_eq!(records.lines().count(), 3);
+        assert!(records.starts_with("5,0,0,-;Linux version 6.1\n6,2,1500000,-;Command line: ro"));
+        assert!(!records.contains("eyJ") && !lines.contains("s3cret"), "{records}");
+    }
+
+    #[test]
+    fn only_init_touches_the_kernel_log() {
+        assert!(matches!(scrub(), Err(KmsgError::NotInit)));
+        assert!(matches!(say("x"), Err(KmsgError::NotInit)));
     }
 
     #[test]

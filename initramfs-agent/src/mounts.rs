@@ -86,9 +86,15 @@ pub(crate) enum MountError {
         #[source]
         source: Errno,
     },
-    /// The redacted command line cannot be put in place.
-    #[error("cannot hide the token of the kernel command line from /proc/cmdline")]
-    Cmdline(#[source] io::Error),
+    /// A copy without secrets cannot be put in place.
+    #[error("cannot hide the token of the kernel command line from {target}")]
+    Cover {
+        /// What should have been covered.
+        target: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// Mounts everything in the table. Goes on after a failure: a machine without `/tmp` can still
@@ -123,12 +129,22 @@ pub(crate) fn mount_efivars() -> Result<bool, MountError> {
 /// task's log or a shell cannot carry the token away by accident.
 ///
 /// # Errors
-/// [`MountError::Cmdline`] with the step's cause.
+/// [`MountError::Cover`] with the step's cause.
 pub(crate) fn cover_cmdline(redacted: &str) -> Result<(), MountError> {
-    let copy = "/run/cmdline";
-    fs::write(copy, redacted).map_err(MountError::Cmdline)?;
-    mount(Some(copy), "/proc/cmdline", None::<&str>, MsFlags::MS_BIND, None::<&str>)
-        .map_err(|errno| MountError::Cmdline(errno.into()))
+    let (copy, target) = ("/run/cmdline", "/proc/cmdline");
+    fs::write(copy, redacted).map_err(|source| MountError::Cover { target, source })?;
+    cover(copy, target)
+}
+
+/// Puts the file `copy` over `target`, to be read and not written.
+///
+/// # Errors
+/// [`MountError::Cover`] with the step's cause.
+pub(crate) fn cover(copy: &str, target: &'static str) -> Result<(), MountError> {
+    let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(Some(copy), target, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+        .and_then(|()| mount(None::<&str>, target, None::<&str>, read_only, None::<&str>))
+        .map_err(|errno| MountError::Cover { target, source: errno.into() })
 }
 
 fn mount_row(row: &Row) -> Result<(), MountError> {

@@ -63,6 +63,11 @@ impl ServerUrl {
     pub fn port(&self) -> u16 {
         self.port
     }
+
+    /// `HOST:PORT`, as a proxy is asked for it.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", write_host(&self.host), self.port)
+    }
 }
 
 impl fmt::Display for ServerUrl {

@@ -68,11 +68,16 @@ pub struct BootstrapToken(String);
 
 impl Drop for BootstrapToken {
     fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        bytes.fill(0);
-        // Whoever may look at the bytes needs them written: the compiler cannot leave it out.
-        std::hint::black_box(&bytes);
+        wipe(std::mem::take(&mut self.0));
     }
+}
+
+/// Overwrites a secret's memory before it is given back.
+pub fn wipe(secret: String) {
+    let mut bytes = secret.into_bytes();
+    bytes.fill(0);
+    // Whoever may look at the bytes needs them written: the compiler cannot leave it out.
+    std::hint::black_box(&bytes);
 }
 
 impl BootstrapToken {

@@ -4,57 +4,43 @@
 //! `agent.internal` whatever address it has, which general clients cannot do. A connection
 //! that the server closed while idle is made again silently, with the same judgement.
 //!
-//! Limits: 5 s per address, 10 s for a handshake, 30 s beyond what a call waits for, 64 KiB
-//! per answer, 16 KiB and 64 headers.
+//! Limits: 5 s per address, 15 s for a proxy, 10 s for a handshake, 30 s beyond what a call waits
+//! for, 64 KiB per answer, 16 KiB and 64 headers.
 
+use super::connect::{Requests, Road};
 use super::proof::{Signed, sign};
-use super::tls::{PinVerifier, TrustError, config};
+use super::tls::Trust;
 use super::{Answer, Api, Call, CallError, ClockTrust, ConnectError, Peer};
 use crate::identity::Identity;
 use crate::net::Status;
-use crate::net::resolve::lookup;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use protocol::agent_api::{
     self, Approved, EnrollmentAnswer, Refusal, RefusalKind, TokenAnswer, TokenRequest, cancel_path, poll_path,
 };
-use protocol::config::ServerUrl;
+use protocol::config::{MAX_SERVERS, ProxyUrl, ServerUrl};
 use protocol::ids::SpkiPin;
 use protocol::proof::{NONCE_HEADER, PROOF_HEADER};
-use protocol::{AGENT_SNI, PROTOCOL_HEADER, ProtocolVersion, SERVER_ID_SUFFIX};
+use protocol::token::wipe;
+use protocol::{PROTOCOL_HEADER, ProtocolVersion, SERVER_ID_SUFFIX};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::ServerName;
 
-const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
-const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Most addresses of one name that are tried.
-const MAX_ADDRESSES: usize = 3;
 /// Longest answer, in bytes.
 const MAX_ANSWER: usize = 64 * 1_024;
-/// Longest head of an answer, in bytes.
-const MAX_HEAD: usize = 16 * 1_024;
-const MAX_HEADERS: usize = 64;
 /// Longest nonce that is kept, in bytes: it goes back in a header.
 const MAX_NONCE: usize = 512;
 
 /// A connection, and how to make it again.
 struct Open {
-    requests: SendRequest<Full<Bytes>>,
+    requests: Requests,
     server: ServerUrl,
     clock: ClockTrust,
     peer: Peer,
@@ -63,7 +49,10 @@ struct Open {
 /// A client of one server at a time.
 pub(crate) struct Client {
     identity: Arc<Identity>,
-    pins: Vec<SpkiPin>,
+    /// What the machine booted with, and the pins a server told it since.
+    trust: Trust,
+    booted_with: Vec<SpkiPin>,
+    proxy: Option<ProxyUrl>,
     network: watch::Receiver<Status>,
     nonce: String,
     access_token: Option<String>,
@@ -76,6 +65,8 @@ struct Question {
     body: Bytes,
     wait: Duration,
     authorised: bool,
+    /// Said without a proof: by nobody.
+    anonymous: bool,
     nonce: Option<String>,
 }
 
@@ -87,68 +78,45 @@ struct Reply {
 
 impl Client {
     /// A client that has met nobody yet. `network` says whom to ask for names.
-    pub(crate) fn new(identity: Arc<Identity>, pins: Vec<SpkiPin>, network: watch::Receiver<Status>) -> Self {
-        Self { identity, pins, network, nonce: String::new(), access_token: None, open: None }
+    pub(crate) fn new(
+        identity: Arc<Identity>,
+        trust: Trust,
+        proxy: Option<ProxyUrl>,
+        network: watch::Receiver<Status>,
+    ) -> Self {
+        let booted_with = trust.pins.clone();
+        Self {
+            identity,
+            trust,
+            booted_with,
+            proxy,
+            network,
+            nonce: String::new(),
+            access_token: None,
+            open: None,
+        }
     }
 
     async fn open(&mut self, server: &ServerUrl, clock: ClockTrust) -> Result<Peer, ConnectError> {
         self.open = None;
         let dns = self.network.borrow().dns();
-        let found = timeout(RESOLVE_LIMIT, lookup(server.host(), &dns)).await;
-        let name = |cause: String| ConnectError::Name { host: server.host().to_owned(), cause };
-        let addresses =
-            found.map_err(|_| name("no answer".to_owned()))?.map_err(|error| name(error.to_string()))?;
-        let mut last = name("no address".to_owned());
-        for address in addresses.into_iter().take(MAX_ADDRESSES) {
-            match self.open_address(SocketAddr::new(address, server.port()), clock).await {
-                Ok((requests, peer)) => {
-                    self.open = Some(Open { requests, server: server.clone(), clock, peer: peer.clone() });
-                    return Ok(peer);
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        let road = Road { trust: &self.trust, proxy: self.proxy.as_ref(), dns };
+        let (requests, peer) = road.lead_to(server, clock).await?;
+        self.open = Some(Open { requests, server: server.clone(), clock, peer: peer.clone() });
+        Ok(peer)
     }
 
-    async fn open_address(
-        &self,
-        address: SocketAddr,
-        clock: ClockTrust,
-    ) -> Result<(SendRequest<Full<Bytes>>, Peer), ConnectError> {
-        let unreachable = |what: &str| ConnectError::Unreachable(format!("{address} {what}"));
-        let stream = timeout(CONNECT_LIMIT, TcpStream::connect(address))
-            .await
-            .map_err(|_| unreachable("does not answer"))?
-            .map_err(|error| unreachable(&told(&error)))?;
-        stream.set_nodelay(true).map_err(|error| unreachable(&told(&error)))?;
-        let (config, verifier) =
-            config(&self.pins, clock).map_err(|error| unreachable(&error.to_string()))?;
-        let sni = ServerName::try_from(AGENT_SNI).map_err(|error| unreachable(&error.to_string()))?;
-        let shaken =
-            timeout(HANDSHAKE_LIMIT, TlsConnector::from(Arc::new(config)).connect(sni, stream)).await;
-        let stream = match shaken {
-            Err(_) => return Err(unreachable("does not finish the TLS handshake")),
-            Ok(Err(error)) => return Err(handshake_error(address, &verifier, &error)),
-            Ok(Ok(stream)) => stream,
-        };
-        let Some(Ok(verified)) = verifier.verdict() else {
-            return Err(unreachable("finished TLS without a certificate"));
-        };
-        let (requests, connection) = Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error.to_string()))?;
-        // Ends with the connection; what goes wrong in it reaches the request it happens to.
-        tokio::spawn(connection);
-        let peer = Peer {
-            server_id: verified.server_id.clone(),
-            address: address.ip(),
-            time_problem: verified.time_problem.clone(),
-        };
-        Ok((requests, peer))
+    /// Follows a server whose CA changes: its pins count beside those the machine booted with.
+    fn follow(&mut self, pins: &[SpkiPin]) {
+        if pins.is_empty() {
+            return;
+        }
+        self.trust.pins.clone_from(&self.booted_with);
+        for pin in pins.iter().take(MAX_SERVERS) {
+            if !self.trust.pins.contains(pin) {
+                self.trust.pins.push(*pin);
+            }
+        }
     }
 
     /// The server's id on a live connection, made again when the server closed it meanwhile.
@@ -223,14 +191,23 @@ impl Client {
         nonce: &str,
     ) -> Result<Request<Full<Bytes>>, CallError> {
         let access_token = self.access_token.as_deref().filter(|_| question.authorised);
-        let signed = Signed { server_id, path: &question.path, nonce, body: &question.body, access_token };
-        let proof = sign(&self.identity, signed).map_err(|error| CallError::Malformed(error.to_string()))?;
+        // A proxy that ends TLS finds the server by the name that was dialled.
+        let host = match &self.open {
+            Some(Open { server, peer: Peer { authority: Some(_), .. }, .. }) => server.authority(),
+            Some(_) | None => format!("{server_id}{SERVER_ID_SUFFIX}"),
+        };
         let mut request = Request::post(question.path.as_str())
-            .header(HOST, format!("{server_id}{SERVER_ID_SUFFIX}"))
+            .header(HOST, host)
             .header(USER_AGENT, concat!("muster-agent/", env!("CARGO_PKG_VERSION")))
             .header(CONTENT_TYPE, "application/json")
-            .header(PROTOCOL_HEADER, ProtocolVersion::CURRENT.to_string())
-            .header(PROOF_HEADER, proof);
+            .header(PROTOCOL_HEADER, ProtocolVersion::CURRENT.to_string());
+        if !question.anonymous {
+            let signed =
+                Signed { server_id, path: &question.path, nonce, body: &question.body, access_token };
+            let proof =
+                sign(&self.identity, signed).map_err(|error| CallError::Malformed(error.to_string()))?;
+            request = request.header(PROOF_HEADER, proof);
+        }
         if !question.wait.is_zero() {
             request = request.header("prefer", format!("wait={}", question.wait.as_secs()));
         }
@@ -292,16 +269,22 @@ impl Api for Client {
 
     async fn send(&mut self, call: Call) -> Result<Answer, CallError> {
         match call {
+            Call::Time => self.ask_time().await,
             Call::Enroll(body) => {
                 let reply = self.ask(question(agent_api::ENROLLMENTS_PATH, &body)?).await?;
                 self.take_enrollment(&reply)
             }
             Call::Register(body) => {
-                let reply = self.ask(question(agent_api::REGISTER_PATH, &body)?).await?;
+                let question = question(agent_api::REGISTER_PATH, &body)?;
+                wipe(body.token);
+                let sent = question.body.clone();
+                let reply = self.ask(question).await;
+                wipe_sent(sent);
+                let reply = reply?;
                 if reply.status == StatusCode::ACCEPTED {
                     return self.take_enrollment(&reply);
                 }
-                Ok(read_body::<Approved>(&reply)?.into())
+                Ok(self.take_approval(read_body(&reply)?))
             }
             Call::Poll { id, wait } => {
                 let question = Question { wait, ..question(&poll_path(id), &TokenRequest {})? };
@@ -320,6 +303,7 @@ impl Api for Client {
                 let reply = self.ask(Question { wait, authorised: true, ..question }).await?;
                 let answer: agent_api::HeartbeatAnswer = read_body(&reply)?;
                 self.keep_nonce(&answer.nonce);
+                self.follow(&answer.ca_hash);
                 Ok(Answer::Heartbeat(answer))
             }
             Call::Cancel(id) => {
@@ -332,11 +316,38 @@ impl Api for Client {
 
 impl Client {
     fn take_enrollment(&mut self, reply: &Reply) -> Result<Answer, CallError> {
-        let answer: EnrollmentAnswer = read_body(reply)?;
-        if let EnrollmentAnswer::AuthorizationPending(pending) = &answer {
-            self.keep_nonce(&pending.nonce);
+        match read_body(reply)? {
+            EnrollmentAnswer::AuthorizationPending(pending) => {
+                self.keep_nonce(&pending.nonce);
+                Ok(Answer::Enrollment(EnrollmentAnswer::AuthorizationPending(pending)))
+            }
+            EnrollmentAnswer::Approved(approved) => Ok(self.take_approval(approved)),
         }
-        Ok(Answer::Enrollment(answer))
+    }
+
+    fn take_approval(&mut self, approved: Approved) -> Answer {
+        self.follow(&approved.agent_config.ca_hash);
+        approved.into()
+    }
+
+    /// The time, from the refusal that every call without a proof meets.
+    async fn ask_time(&mut self) -> Result<Answer, CallError> {
+        let question = Question {
+            path: agent_api::ENROLLMENTS_PATH.to_owned(),
+            body: Bytes::new(),
+            wait: Duration::ZERO,
+            authorised: false,
+            anonymous: true,
+            nonce: None,
+        };
+        let reply = self.exchange(&question, "").await?;
+        let silent = || CallError::Malformed("it does not tell the time; update the server".to_owned());
+        match refusal(&reply) {
+            Some(Refusal { server_time: Some(seconds), .. }) => Ok(Answer::Time(seconds)),
+            Some(Refusal { error: RefusalKind::UseNonce | RefusalKind::InvalidProof, .. }) => Err(silent()),
+            // Something else is wrong, such as an unknown protocol.
+            Some(_) | None => judge(reply).and(Err(silent())),
+        }
     }
 }
 
@@ -351,8 +362,17 @@ fn question(path: &str, body: &impl Serialize) -> Result<Question, CallError> {
         body: body.into(),
         wait: Duration::ZERO,
         authorised: false,
+        anonymous: false,
         nonce: None,
     })
+}
+
+/// Overwrites a request's body, unless the connection still holds it.
+fn wipe_sent(body: Bytes) {
+    if let Ok(mut bytes) = body.try_into_mut() {
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+    }
 }
 
 fn read_body<T: DeserializeOwned>(reply: &Reply) -> Result<T, CallError> {
@@ -388,32 +408,6 @@ fn judge(reply: Reply) -> Result<Reply, CallError> {
     // Outside text on its way to a terminal.
     refusal.message = protocol::inventory::clean_text(&refusal.message);
     Err(CallError::Refused(refusal))
-}
-
-fn handshake_error(address: SocketAddr, verifier: &PinVerifier, error: &io::Error) -> ConnectError {
-    match verifier.verdict() {
-        Some(Err(TrustError::Pin { got })) => ConnectError::Pin { got: *got },
-        Some(Err(TrustError::Time(cause))) => ConnectError::CertificateTime(cause.clone()),
-        Some(Err(error @ (TrustError::NoServerId | TrustError::TooLarge))) => {
-            ConnectError::Unreachable(format!("{address} is not a Muster server: {error}"))
-        }
-        Some(Ok(_)) | None => ConnectError::Unreachable(format!("{address} breaks off TLS: {}", told(error))),
-    }
-}
-
-/// An I/O error in words for a console: without the number that only a programmer reads.
-fn told(error: &io::Error) -> String {
-    const PLAIN: [(io::ErrorKind, &str); 6] = [
-        (io::ErrorKind::ConnectionRefused, "refuses the connection"),
-        (io::ErrorKind::ConnectionReset, "resets the connection"),
-        (io::ErrorKind::TimedOut, "does not answer"),
-        (io::ErrorKind::HostUnreachable, "cannot be reached from this network"),
-        (io::ErrorKind::NetworkUnreachable, "cannot be reached from this network"),
-        (io::ErrorKind::UnexpectedEof, "closes the connection"),
-    ];
-    let plain = PLAIN.iter().find(|(kind, _)| *kind == error.kind());
-    plain
-        .map_or_else(|| protocol::inventory::clean_text(&error.to_string()), |(_, words)| (*words).to_owned())
 }
 
 #[cfg(test)]

@@ -3,13 +3,16 @@
 //! [`Api`] is one of the project's two seams: [`http`] talks to a real server, `scripted`
 //! plays one with faults in tests. Everything above it sees only the types here.
 //!
-//! 1. `connect`: resolve, TCP, TLS; the pin decides before a byte of HTTP is sent ([`tls`]).
+//! 1. `connect`: resolve, TCP (perhaps through a proxy, [`proxy`]), TLS; the pin decides before
+//!    a byte of HTTP is sent ([`tls`]).
 //! 2. `send`: one signed call ([`proof`]), with the server's nonce, which the client keeps.
 //!
 //! The client also keeps the access token, so that no secret passes through the state machine.
 
+mod connect;
 pub(crate) mod http;
 pub(crate) mod proof;
+mod proxy;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod tls;
@@ -21,14 +24,13 @@ use protocol::agent_api::{
 use protocol::config::ServerUrl;
 use protocol::ids::{EnrollmentId, SpkiPin};
 use std::future::Future;
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How far the machine's clock is believed when a certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClockTrust {
     /// Never set by a server: a certificate that fails on time alone is accepted, once, under
-    /// its pin (RFC 8995 section 2.6.1).
+    /// its pin (RFC 8995 section 2.6.1), to ask for the time and nothing else.
     Doubtful,
     /// Set from an authenticated answer: time counts.
     Set,
@@ -39,8 +41,8 @@ pub(crate) enum ClockTrust {
 pub(crate) struct Peer {
     /// Its id, from its certificate.
     pub(crate) server_id: String,
-    /// The address that answered.
-    pub(crate) address: IpAddr,
+    /// The medium's CA that vouched for it; `None` when a pinned key did.
+    pub(crate) authority: Option<String>,
     /// Why its certificate would have failed on time, when the clock is doubtful.
     pub(crate) time_problem: Option<String>,
 }
@@ -56,6 +58,12 @@ pub(crate) enum ConnectError {
         /// What the resolver says.
         cause: String,
     },
+    /// This network has no way to the address.
+    #[error("{0}")]
+    NoRoute(String),
+    /// The proxy does not lead to the server: its address and its own words.
+    #[error("{0}")]
+    Proxy(String),
     /// No address answers, or the handshake broke off.
     #[error("{0}")]
     Unreachable(String),
@@ -64,6 +72,8 @@ pub(crate) enum ConnectError {
     Pin {
         /// Topmost key presented.
         got: Option<SpkiPin>,
+        /// Why none of the medium's CAs vouches for it, when there are some.
+        authority: Option<String>,
     },
     /// Trusted, and its time is over or has not come.
     #[error("{0}")]
@@ -73,6 +83,8 @@ pub(crate) enum ConnectError {
 /// One call. Bodies are whole: composing them is the caller's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Call {
+    /// What time is it? Says nothing about the machine, not even its key.
+    Time,
     /// Ask for a code.
     Enroll(EnrollmentRequest),
     /// Register by token.
@@ -103,6 +115,8 @@ pub(crate) enum Call {
 /// A server's good answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Answer {
+    /// The server's clock, seconds since 1970.
+    Time(u64),
     /// To asking, polling and registering.
     Enrollment(EnrollmentAnswer),
     /// An access token is held, for so long.

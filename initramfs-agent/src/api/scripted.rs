@@ -7,7 +7,6 @@ use protocol::agent_api::{
 };
 use protocol::config::ServerUrl;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 /// One line of a script.
@@ -57,7 +56,7 @@ impl Api for Scripted {
 
 /// Server `dc1` at 10.0.2.2.
 pub(crate) fn peer() -> Peer {
-    Peer { server_id: "dc1".to_owned(), address: IpAddr::V4(Ipv4Addr::new(10, 0, 2, 2)), time_problem: None }
+    Peer { server_id: "dc1".to_owned(), authority: None, time_problem: None }
 }
 
 /// A waiting enrollment with this code.

@@ -19,6 +19,8 @@ pub(crate) struct Screen {
     pub(crate) facts: Facts,
     /// Sentences about settings that could not be used.
     pub(crate) problems: Vec<String>,
+    /// Sentences about how the machine got here, such as why the first server is not used.
+    pub(crate) remarks: Vec<String>,
 }
 
 /// What matters most.
@@ -85,8 +87,8 @@ pub(crate) struct Facts {
     pub(crate) server_url: Option<String>,
     /// What the server calls itself, or its id, once it proved itself.
     pub(crate) server_name: Option<String>,
-    /// Whether it stands by its pin right now.
-    pub(crate) trusted: bool,
+    /// By what it is trusted right now, such as `pin OK`; `None` while not connected.
+    pub(crate) trusted: Option<String>,
     /// Addresses with prefix and link, such as `10.0.2.15/24 (eth0)`.
     pub(crate) addresses: Vec<String>,
     /// Host name by DHCP.

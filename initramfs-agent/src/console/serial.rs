@@ -20,6 +20,7 @@ pub(crate) struct Announcer {
     trouble: Option<Fault>,
     notes: Vec<Fault>,
     problems: usize,
+    remarks: Vec<String>,
     addresses: Vec<String>,
     switches: Vec<String>,
     server: Option<String>,
@@ -76,10 +77,10 @@ impl Announcer {
         }
         self.switches.clone_from(&facts.switches);
         // Once for each address: a connection that is made again is no news.
-        if facts.trusted && facts.server_url != self.server {
+        if let Some(trusted) = facts.trusted.as_ref().filter(|_| facts.server_url != self.server) {
             let name = facts.server_name.as_deref().unwrap_or_default();
             let url = facts.server_url.as_deref().unwrap_or_default();
-            lines.extend(milestone(now, "server", &format!("{name} (pin OK) {url}")));
+            lines.extend(milestone(now, "server", &format!("{name} ({trusted}) {url}")));
             self.server.clone_from(&facts.server_url);
         }
     }
@@ -89,6 +90,12 @@ impl Announcer {
             lines.extend(milestone(now, "settings", problem));
         }
         self.problems = screen.problems.len();
+        for remark in &screen.remarks {
+            if !self.remarks.contains(remark) {
+                lines.extend(stamped(now, remark));
+            }
+        }
+        self.remarks.clone_from(&screen.remarks);
         for note in &screen.notes {
             if !self.notes.contains(note) {
                 lines.extend(fault(now, note, None));

@@ -13,7 +13,7 @@ fn facts() -> Facts {
     Facts {
         server_url: Some("https://10.0.2.2:8092".to_owned()),
         server_name: Some("dc1".to_owned()),
-        trusted: true,
+        trusted: Some("pin OK".to_owned()),
         addresses: vec!["10.0.2.15/24 (eth0)".to_owned()],
         host_name: Some("db-07.example.com".to_owned()),
         serial: "7XK21M3".to_owned(),
@@ -25,7 +25,14 @@ fn facts() -> Facts {
 }
 
 fn screen(headline: Headline) -> Screen {
-    Screen { headline, trouble: None, notes: Vec::new(), facts: facts(), problems: Vec::new() }
+    Screen {
+        headline,
+        trouble: None,
+        notes: Vec::new(),
+        facts: facts(),
+        problems: Vec::new(),
+        remarks: Vec::new(),
+    }
 }
 
 fn code(text: &str) -> Headline {
@@ -37,7 +44,7 @@ fn code(text: &str) -> Headline {
 }
 
 fn in_trouble(fault: Fault, retry_in: Option<u64>) -> Screen {
-    let alone = Facts { server_name: None, trusted: false, ..facts() };
+    let alone = Facts { server_name: None, trusted: None, ..facts() };
     Screen {
         trouble: Some(Trouble { fault, retry_in: retry_in.map(Duration::from_secs) }),
         facts: alone,
@@ -131,7 +138,7 @@ fn states() -> Vec<(&'static str, Screen)> {
         ("code-widest", Screen { problems: vec![unclear], ..screen(code(widest)) }),
         (
             "code-server-away",
-            Screen { trouble: away(), facts: Facts { trusted: false, ..facts() }, ..screen(code("K7P3XB")) },
+            Screen { trouble: away(), facts: Facts { trusted: None, ..facts() }, ..screen(code("K7P3XB")) },
         ),
         ("code-e40-expired-token", Screen { notes: vec![Fault::TokenExpired], ..screen(code("K7P3XB")) }),
         ("code-e41-cut-token", Screen { notes: vec![Fault::TokenCut], ..screen(code("K7P3XB")) }),
@@ -140,7 +147,7 @@ fn states() -> Vec<(&'static str, Screen)> {
         ("registered", screen(registered())),
         (
             "registered-server-away",
-            Screen { trouble: away(), facts: Facts { trusted: false, ..facts() }, ..screen(registered()) },
+            Screen { trouble: away(), facts: Facts { trusted: None, ..facts() }, ..screen(registered()) },
         ),
         ("e30-denied", screen(denied(540))),
         ("e30-denied-over", screen(denied(0))),

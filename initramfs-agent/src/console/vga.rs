@@ -60,7 +60,7 @@ pub(crate) fn render(screen: &Screen) -> Vec<Row> {
     for note in &screen.notes {
         row = sheet.paragraph(row, &format!("{} {note}", note.code()), width, tint);
     }
-    for problem in &screen.problems {
+    for problem in screen.remarks.iter().chain(&screen.problems) {
         row = sheet.paragraph(row, problem, width, tint);
     }
     for (row, line) in (FACTS_ROW..).zip(qr.iter().flatten()) {
@@ -228,8 +228,8 @@ fn facts(screen: &Screen) -> Vec<(&'static str, String)> {
     }
     match (server_name, server_url) {
         (Some(name), Some(url)) => {
-            let pin = if *trusted { "pin OK" } else { "not connected" };
-            facts.push(("Server", format!("{name} ({pin}) {url}")));
+            let trusted = trusted.as_deref().unwrap_or("not connected");
+            facts.push(("Server", format!("{name} ({trusted}) {url}")));
         }
         (None, Some(url)) => facts.push(("Server", url.clone())),
         (_, None) => {}

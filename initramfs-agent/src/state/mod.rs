@@ -6,8 +6,9 @@
 //!
 //! ```text
 //! NET -> TLS(pin) -> ASK or REGISTER -> SHOW -> ENROL -> RUN
-//!                         ^                |-> DENIED
-//!                         +-- code ended, machine forgotten, R pressed
+//!          |  ^            ^                |-> DENIED
+//!          v  |            +-- code ended, machine forgotten, R pressed
+//!          TIME, once, when the certificate fails on time alone
 //! ```
 //!
 //! A lost connection does not lose the stage: a code stays on the screen while its server
@@ -20,12 +21,15 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Fault, Overlong};
 
 use crate::api::{ClockTrust, Peer};
 use protocol::agent_api::Approved;
+use protocol::cmdline::MAX_CMDLINE;
 use protocol::code::BootstrapCode;
+use protocol::config::Settings;
 use protocol::ids::{EnrollmentId, SpkiPin};
+use protocol::token::TokenShapeError;
 use std::time::Duration;
 
 /// Longest time the server is asked to hold a poll's answer (`spec/security.md` 2.4).
@@ -34,6 +38,8 @@ const POLL_WAIT: Duration = Duration::from_secs(25);
 const HEARTBEAT_WAIT: Duration = Duration::from_secs(20);
 /// How long an errand may take beyond what it waits for, before it is given up.
 const ERRAND_LIMIT: Duration = Duration::from_secs(45);
+/// How long a token is kept while servers have no time for it.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(180);
 /// How often a wait for the network, or for a new medium, is looked at again.
 const RECHECK: Duration = Duration::from_secs(30);
 /// A denied machine asks again by itself after this time, when nobody presses R.
@@ -48,6 +54,10 @@ pub(crate) struct Plan {
     pub(crate) servers: usize,
     /// Whom to trust.
     pub(crate) pins: Vec<SpkiPin>,
+    /// The medium carries CAs that may vouch for a server where no pin does.
+    pub(crate) has_authorities: bool,
+    /// When the medium was made, in seconds since 1970: no clock is set to an earlier time.
+    pub(crate) built_at: u64,
     /// The bootstrap token's state.
     pub(crate) token: TokenPlan,
 }
@@ -59,8 +69,25 @@ pub(crate) enum TokenPlan {
     Absent,
     /// One was given and lost a part (E41).
     Cut,
+    /// Too much was given for it to arrive, or to be accepted (E45).
+    TooLong(Overlong),
     /// One of the right shape.
     Ready,
+}
+
+impl TokenPlan {
+    /// What became of the token on its way here. `line_length` is the kernel command line's, in
+    /// bytes: of a line as long as loaders carry, the end is gone, and with it a token.
+    pub(crate) fn of(settings: &Settings, line_length: usize) -> Self {
+        let line_is_full = line_length >= MAX_CMDLINE;
+        match (&settings.token, settings.token_error) {
+            (Some(_), _) => Self::Ready,
+            (None, Some(TokenShapeError::TooLong(length))) => Self::TooLong(Overlong::Token(length)),
+            (None, _) if line_is_full => Self::TooLong(Overlong::CommandLine(line_length)),
+            (None, Some(_)) => Self::Cut,
+            (None, None) => Self::Absent,
+        }
+    }
 }
 
 /// The network as the flow sees it.
@@ -161,6 +188,8 @@ pub(crate) struct Running {
 /// A call, as the flow asks for it: the driver adds what it is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
+    /// The time, over a connection that is good for nothing else.
+    Time,
     /// Ask for a code.
     Enroll,
     /// Register by token.
@@ -198,8 +227,10 @@ pub(crate) enum Action {
     },
     /// Make a call; report `Answered`.
     Send(Ask),
-    /// Set the clock to seconds since 1970.
+    /// The clock should say so many seconds since 1970.
     SetClock(u64),
+    /// The bootstrap token is of no more use: forget it.
+    ForgetToken,
     /// Registered: keep the key where a reboot finds it.
     KeepKey,
 }
@@ -237,14 +268,25 @@ pub(crate) struct Flow {
     round: Option<Fault>,
     /// Faults that were overcome and are still worth reading beside the code.
     notes: Vec<Fault>,
+    /// What each server failed with when it was last tried, in the servers' order.
+    failures: Vec<Option<Fault>>,
+    /// Since when servers have had no time for the token.
+    token_waits_since: Option<Duration>,
+    /// The token was good and left the approval to an operator.
+    approval_required: bool,
     wake: Duration,
 }
 
 impl Flow {
     /// A machine that was just switched on.
     pub(crate) fn new(plan: Plan, now: Duration) -> Self {
-        let cut = (plan.token == TokenPlan::Cut).then_some(Fault::TokenCut);
+        let unusable = match plan.token {
+            TokenPlan::Cut => Some(Fault::TokenCut),
+            TokenPlan::TooLong(what) => Some(Fault::TooLong(what)),
+            TokenPlan::Absent | TokenPlan::Ready => None,
+        };
         Self {
+            failures: vec![None; plan.servers],
             plan,
             net: NetView::NoLink,
             link: Link::Down { next: 0, at: now },
@@ -254,7 +296,9 @@ impl Flow {
             attempt: 0,
             trouble: None,
             round: None,
-            notes: cut.into_iter().collect(),
+            notes: unusable.into_iter().collect(),
+            token_waits_since: None,
+            approval_required: false,
             wake: now,
         }
     }
@@ -262,12 +306,16 @@ impl Flow {
     /// Takes in one observation and says what to do now.
     pub(crate) fn step(&mut self, now: Duration, random: u64, observed: Observation) -> Vec<Action> {
         let mut actions = Vec::new();
+        let had_token = self.plan.token == TokenPlan::Ready;
         match observed {
             Observation::Net(view) => self.see_network(now, view),
             Observation::Connected(result) => self.see_connection(now, random, result),
             Observation::Answered(result) => self.see_answer(now, random, result, &mut actions),
             Observation::AskAgain => self.ask_again(now),
             Observation::Tick => self.give_up_overdue(now, random),
+        }
+        if had_token && self.plan.token != TokenPlan::Ready {
+            actions.push(Action::ForgetToken);
         }
         actions.extend(self.next_errand(now, random));
         self.wake = self.next_wake(now);
@@ -315,6 +363,20 @@ impl Flow {
         &self.notes
     }
 
+    /// What other servers than the one that is told of failed with, by their numbers: an operator
+    /// who named three wants to know why the third is used.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (usize, &Fault)> {
+        let told = self.trouble().map(Fault::code);
+        let known =
+            self.failures.iter().enumerate().filter_map(|(server, fault)| Some((server, fault.as_ref()?)));
+        known.filter(move |(_, fault)| self.plan.servers > 1 && told != Some(fault.code()))
+    }
+
+    /// Whether a good token left the approval to an operator.
+    pub(crate) fn approval_required(&self) -> bool {
+        self.approval_required
+    }
+
     /// When the next try is made, while there is trouble.
     pub(crate) fn next_try(&self) -> Option<Duration> {
         match (&self.link, &self.stage) {
@@ -329,6 +391,9 @@ impl Flow {
     pub(crate) fn doing(&self) -> &'static str {
         match (&self.link, &self.stage) {
             (Link::Down { .. } | Link::Connecting { .. }, _) => "connecting to the server",
+            (Link::Up { peer: Peer { time_problem: Some(_), .. }, .. }, _) => {
+                "asking the server for the time"
+            }
             (Link::Up { .. }, Stage::Ask { .. }) if self.plan.token == TokenPlan::Ready => {
                 "registering with the bootstrap token"
             }
@@ -344,7 +409,7 @@ impl Flow {
     fn hopeless(&self) -> Option<&Fault> {
         if self.plan.servers == 0 {
             Some(&Fault::NotPersonalised)
-        } else if self.plan.pins.is_empty() {
+        } else if self.plan.pins.is_empty() && !self.plan.has_authorities {
             Some(&Fault::NoPins)
         } else {
             None
@@ -356,18 +421,20 @@ impl Flow {
         if self.hopeless().is_some() || self.net != NetView::Ready || self.calling.is_some() {
             return None;
         }
-        match self.link {
+        match &self.link {
             Link::Connecting { .. } => None,
-            Link::Down { at, .. } if now < at => None,
+            Link::Down { at, .. } if now < *at => None,
             Link::Down { next, .. } => {
-                self.link = Link::Connecting { server: next, until: now + ERRAND_LIMIT };
-                Some(Action::Connect { server: next, clock: self.clock })
+                let server = *next;
+                self.link = Link::Connecting { server, until: now + ERRAND_LIMIT };
+                Some(Action::Connect { server, clock: self.clock })
             }
-            Link::Up { .. } => {
-                let ask = self.due(now, random)?;
+            Link::Up { peer, .. } => {
+                // Nothing that needs keeping goes over a certificate that is out of its time.
+                let ask = if peer.time_problem.is_some() { Ask::Time } else { self.due(now, random)? };
                 let held = match &ask {
                     Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
-                    Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
+                    Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
                 };
                 self.calling = Some((ask.clone(), now, now + held + ERRAND_LIMIT));
                 Some(Action::Send(ask))
@@ -380,7 +447,7 @@ impl Flow {
         match &mut self.stage {
             Stage::Ask { at } => (now >= *at).then_some(match self.plan.token {
                 TokenPlan::Ready => Ask::Register,
-                TokenPlan::Absent | TokenPlan::Cut => Ask::Enroll,
+                TokenPlan::Absent | TokenPlan::Cut | TokenPlan::TooLong(_) => Ask::Enroll,
             }),
             Stage::Show(shown) if now >= shown.poll_at => {
                 // The answer is wanted at the latest when the code is replaced.

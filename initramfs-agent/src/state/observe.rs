@@ -3,7 +3,7 @@
 
 use super::{
     Ask, ClockTrust, DENIED_AT_MOST, Duration, Fault, Flow, INTERVAL, Link, NetView, Peer, Running, Shown,
-    Stage, TokenPlan, retry,
+    Stage, TOKEN_PATIENCE, TokenPlan, retry,
 };
 use crate::api::{Answer, CallError, ConnectError};
 use crate::state::Action;
@@ -59,6 +59,9 @@ impl Flow {
                     self.note(Fault::CertificateTime { cause: cause.clone() });
                 }
                 self.trouble.take_if(|fault| fault.is_of_connecting());
+                if let Some(failure) = self.failures.get_mut(server) {
+                    *failure = None;
+                }
                 self.link = Link::Up { server, peer };
             }
             Err(error) => {
@@ -104,6 +107,12 @@ impl Flow {
         self.trouble = None;
         self.round = None;
         match (answer, ask) {
+            (Answer::Time(server_time), Ask::Time) => {
+                actions.push(self.learn_time(server_time));
+                // The same server again, now strictly. When its certificate fails on time even by
+                // its own clock, that is its operator's to mend: E22 stays.
+                self.link = Link::Down { next: self.server(), at: now };
+            }
             (Answer::Enrollment(answer), Ask::Enroll | Ask::Register | Ask::Poll { .. }) => {
                 let server_time = match answer {
                     EnrollmentAnswer::AuthorizationPending(pending) => {
@@ -118,7 +127,7 @@ impl Flow {
                     }
                 };
                 self.token_is_spent(ask);
-                actions.extend(self.learn_time(now, server_time));
+                actions.push(self.learn_time(server_time));
             }
             (Answer::AccessToken { lasts }, Ask::AccessToken { .. }) => {
                 actions.extend(self.see_access_token(now, random, lasts));
@@ -127,7 +136,11 @@ impl Flow {
                 self.see_heartbeat(now, *inventory, answer);
             }
             (
-                Answer::Enrollment(_) | Answer::AccessToken { .. } | Answer::Heartbeat(_) | Answer::Cancelled,
+                Answer::Time(_)
+                | Answer::Enrollment(_)
+                | Answer::AccessToken { .. }
+                | Answer::Heartbeat(_)
+                | Answer::Cancelled,
                 _,
             ) => {
                 let message = "an answer to another question".to_owned();
@@ -156,7 +169,7 @@ impl Flow {
         // a poll that was held.
         let poll_at = match ask {
             Ask::Poll { .. } => (sent + retry::spread_late(interval, random)).max(now),
-            Ask::Enroll | Ask::Register | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => now,
+            Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => now,
         };
         let expires_at = now + Duration::from_secs(pending.code_expires_in.min(86_400));
         self.stage = Stage::Show(Shown { id: pending.id, code, expires_at, interval, poll_at });
@@ -169,6 +182,7 @@ impl Flow {
             Stage::Enrol { approved } => {
                 self.attempt = 0;
                 self.notes.clear();
+                self.approval_required = false;
                 let seconds =
                     approved.agent_config.heartbeat_interval.clamp(*INTERVAL.start(), *INTERVAL.end());
                 self.stage = Stage::Run(Running {
@@ -205,6 +219,15 @@ impl Flow {
     /// What a refusal means depends on the question; every branch leads on.
     fn see_refusal(&mut self, now: Duration, random: u64, ask: &Ask, refusal: Refusal) {
         let Refusal { error, message, nonce: _, interval, retry_after, server_time: _ } = refusal;
+        let busy = matches!(error, RefusalKind::SlowDown | RefusalKind::TemporarilyUnavailable);
+        if busy && *ask == Ask::Register && self.token_waited_enough(now) {
+            return self.give_token_up(now, Fault::Busy { message });
+        }
+        if *ask == Ask::Time && error != RefusalKind::UnsupportedProtocol {
+            // There is nothing else to ask over such a connection.
+            let why = if busy { Fault::Busy { message } } else { Fault::NotUnderstood { message } };
+            return self.leave_server(now, random, why, retry_after);
+        }
         match error {
             RefusalKind::UnsupportedProtocol => {
                 self.leave_server(now, random, Fault::Protocol { message }, retry_after);
@@ -214,6 +237,12 @@ impl Flow {
             }
             RefusalKind::SlowDown => self.slow_down(now, random, message, interval, retry_after),
             RefusalKind::AccessDenied => self.see_denial(now, random, ask, message, retry_after),
+            RefusalKind::ApprovalRequired if *ask == Ask::Register => {
+                // No fault: the token did all it was made for.
+                self.approval_required = true;
+                self.token_is_spent(ask);
+                self.stage = Stage::Ask { at: now };
+            }
             RefusalKind::UnknownRequest | RefusalKind::ExpiredToken if matches!(ask, Ask::Poll { .. }) => {
                 self.start_over(now, random, message);
             }
@@ -233,11 +262,11 @@ impl Flow {
             | RefusalKind::ExpiredToken
             | RefusalKind::TooLarge
             | RefusalKind::Other => match ask {
-                Ask::Register => self.fall_back_to_code(now, error, message),
+                Ask::Register => self.give_token_up(now, token_fault(error, message)),
                 // The server no longer knows this key, or the approval's nonce is too old:
                 // asking anew answers both.
                 Ask::AccessToken { .. } => self.start_over(now, random, message),
-                Ask::Enroll | Ask::Poll { .. } | Ask::Heartbeat { .. } => {
+                Ask::Time | Ask::Enroll | Ask::Poll { .. } | Ask::Heartbeat { .. } => {
                     self.leave_server(now, random, Fault::NotUnderstood { message }, retry_after);
                 }
             },
@@ -267,8 +296,22 @@ impl Flow {
             Stage::Ask { .. } | Stage::Enrol { .. } | Stage::Denied { .. } => {
                 self.attempt = self.attempt.saturating_add(1);
                 self.trouble = Some(Fault::Busy { message });
-                self.stage = Stage::Ask { at: now + pause };
+                self.stage = Stage::Ask { at: self.before_patience_ends(now, now + pause) };
             }
+        }
+    }
+
+    /// Whether servers have had no time for the token for as long as it is kept.
+    fn token_waited_enough(&mut self, now: Duration) -> bool {
+        now >= *self.token_waits_since.get_or_insert(now) + TOKEN_PATIENCE
+    }
+
+    /// `at`, or when the token is given up if that comes first: a code is asked for then.
+    fn before_patience_ends(&self, now: Duration, at: Duration) -> Duration {
+        let ends = self.token_waits_since.map(|since| since + TOKEN_PATIENCE);
+        match ends.filter(|ends| self.plan.token == TokenPlan::Ready && *ends > now) {
+            Some(ends) => at.min(ends),
+            None => at,
         }
     }
 
@@ -283,7 +326,7 @@ impl Flow {
         match ask {
             // A machine that was removed while it ran, or between approval and duty.
             Ask::Heartbeat { .. } | Ask::AccessToken { .. } => self.start_over(now, random, message),
-            Ask::Enroll | Ask::Register | Ask::Poll { .. } => {
+            Ask::Time | Ask::Enroll | Ask::Register | Ask::Poll { .. } => {
                 self.token_is_spent(ask);
                 let wait = retry::asked_pause(0, random, Some(retry_after.unwrap_or(DENIED_WAIT)));
                 self.stage =
@@ -292,13 +335,11 @@ impl Flow {
         }
     }
 
-    fn fall_back_to_code(&mut self, now: Duration, error: RefusalKind, message: String) {
+    /// The token is of no use: on with a code, and why beside it.
+    fn give_token_up(&mut self, now: Duration, why: Fault) {
         self.token_is_spent(&Ask::Register);
-        self.note(if error == RefusalKind::TokenExpired {
-            Fault::TokenExpired
-        } else {
-            Fault::TokenRefused { message }
-        });
+        self.trouble = None;
+        self.note(why);
         self.stage = Stage::Ask { at: now };
     }
 
@@ -328,23 +369,21 @@ impl Flow {
         }
     }
 
-    /// The first authenticated answer sets the clock. A certificate that was accepted in
-    /// spite of its time is then checked again, strictly.
-    fn learn_time(&mut self, now: Duration, server_time: u64) -> Option<Action> {
-        if self.clock == ClockTrust::Set {
-            return None;
-        }
+    /// From the first answer of a trusted server on, the clock is right and certificates' times
+    /// count. No server makes it earlier than the medium.
+    fn learn_time(&mut self, server_time: u64) -> Action {
         self.clock = ClockTrust::Set;
-        if let Link::Up { server, peer: Peer { time_problem: Some(_), .. } } = &self.link {
-            self.link = Link::Down { next: *server, at: now };
-        }
-        Some(Action::SetClock(server_time))
+        Action::SetClock(server_time.max(self.plan.built_at))
     }
 
     /// Tries the next server; after the last one, pauses. The gravest fault of the round is
     /// what the console shows.
     fn leave_server(&mut self, now: Duration, random: u64, fault: Fault, asked: Option<u64>) {
-        let next = self.server().saturating_add(1);
+        let server = self.server();
+        let next = server.saturating_add(1);
+        if let Some(failure) = self.failures.get_mut(server) {
+            *failure = Some(fault.clone());
+        }
         let graver = self.round.as_ref().is_none_or(|known| fault.gravity() >= known.gravity());
         if graver {
             self.round = Some(fault);
@@ -360,7 +399,7 @@ impl Flow {
             let pause = retry::asked_pause(self.attempt, random, asked);
             self.attempt = self.attempt.saturating_add(1);
             self.round = None;
-            self.link = Link::Down { next: 0, at: now + pause };
+            self.link = Link::Down { next: 0, at: self.before_patience_ends(now, now + pause) };
         }
     }
 
@@ -368,8 +407,10 @@ impl Flow {
         match error {
             ConnectError::Name { cause, .. } => Fault::NameNotResolved { cause },
             ConnectError::Unreachable(cause) => Fault::Unreachable { tried: self.plan.servers, cause },
-            ConnectError::Pin { got } => {
-                Fault::PinMismatch { expected: self.plan.pins.clone(), got, authority: None }
+            ConnectError::NoRoute(cause) => Fault::NoRoute { cause },
+            ConnectError::Proxy(cause) => Fault::Proxy { cause },
+            ConnectError::Pin { got, authority } => {
+                Fault::PinMismatch { expected: self.plan.pins.clone(), got, authority }
             }
             ConnectError::CertificateTime(cause) => Fault::CertificateTime { cause },
         }
@@ -378,5 +419,28 @@ impl Flow {
     fn note(&mut self, fault: Fault) {
         self.notes.retain(|known| known.code() != fault.code());
         self.notes.push(fault);
+    }
+}
+
+/// What the refusal of a token is called.
+fn token_fault(error: RefusalKind, message: String) -> Fault {
+    match error {
+        RefusalKind::TokenExpired => Fault::TokenExpired,
+        RefusalKind::TokenRevoked => Fault::TokenRevoked,
+        RefusalKind::ConstraintFailed => Fault::TokenNotForThis { message },
+        RefusalKind::InvalidRequest
+        | RefusalKind::InvalidProof
+        | RefusalKind::UseNonce
+        | RefusalKind::InvalidAccessToken
+        | RefusalKind::InvalidToken
+        | RefusalKind::ApprovalRequired
+        | RefusalKind::AccessDenied
+        | RefusalKind::UnknownRequest
+        | RefusalKind::ExpiredToken
+        | RefusalKind::TooLarge
+        | RefusalKind::UnsupportedProtocol
+        | RefusalKind::SlowDown
+        | RefusalKind::TemporarilyUnavailable
+        | RefusalKind::Other => Fault::TokenRefused { message },
     }
 }

@@ -7,9 +7,11 @@ use proptest::prelude::*;
 use protocol::agent_api::RefusalKind;
 
 const START: Duration = Duration::from_secs(5);
+/// When the medium was made; scripted servers live a good year later.
+const BUILT: u64 = 1_760_000_000;
 
 fn plan(token: TokenPlan) -> Plan {
-    Plan { servers: 2, pins: vec![SpkiPin([1; 32])], token }
+    Plan { servers: 2, pins: vec![SpkiPin([1; 32])], has_authorities: false, built_at: BUILT, token }
 }
 
 fn ready(token: TokenPlan) -> Flow {
@@ -52,13 +54,15 @@ fn a_machine_goes_from_no_network_to_duty() {
         "{shown:?}"
     );
     assert_eq!(code_of(&flow).as_deref(), Some("K7P-3XB"));
-    assert_eq!(answer(&mut flow, START, Ok(pending(None))), [], "polls keep their interval");
+    let kept = answer(&mut flow, START, Ok(pending(None)));
+    assert_eq!(kept, [Action::SetClock(1_800_000_000)], "polls keep their interval");
     let due = flow.wake();
     assert_eq!(due, START + Duration::from_secs(5));
     let polled = flow.step(due, 0, Observation::Tick);
     assert!(matches!(polled.as_slice(), [Action::Send(Ask::Poll { .. })]));
     let token = answer(&mut flow, due, Ok(approved("db-07")));
-    assert_eq!(token, [Action::Send(Ask::AccessToken { nonce: Some("e".to_owned()) })]);
+    let asks = Action::Send(Ask::AccessToken { nonce: Some("e".to_owned()) });
+    assert_eq!(token, [Action::SetClock(1_800_000_000), asks]);
     let beat = answer(&mut flow, due, Ok(access_token()));
     assert!(matches!(beat.as_slice(), [Action::KeepKey, Action::Send(Ask::Heartbeat { .. })]), "{beat:?}");
     answer(&mut flow, due, Ok(heartbeat("db-08")));
@@ -70,7 +74,7 @@ fn a_machine_goes_from_no_network_to_duty() {
 fn a_medium_that_names_nobody_contacts_nobody() {
     for (servers, pins, code) in [(0, vec![], "E11"), (0, vec![SpkiPin([1; 32])], "E11"), (1, vec![], "E21")]
     {
-        let mut flow = Flow::new(Plan { servers, pins, token: TokenPlan::Ready }, START);
+        let mut flow = Flow::new(Plan { servers, pins, ..plan(TokenPlan::Ready) }, START);
         let mut now = START;
         for observed in [Observation::Net(NetView::Ready), Observation::Tick, Observation::AskAgain] {
             assert_eq!(flow.step(now, 7, observed), []);
@@ -86,7 +90,7 @@ fn a_token_is_tried_first_and_once() {
     let (mut flow, actions) = connected(TokenPlan::Ready);
     assert_eq!(actions, [Action::Send(Ask::Register)]);
     let next = answer(&mut flow, START, Err(refused(RefusalKind::TokenExpired, None)));
-    assert_eq!(next, [Action::Send(Ask::Enroll)]);
+    assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)]);
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
     assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E40"]);
 }
@@ -109,20 +113,93 @@ fn every_refusal_of_a_token_leads_to_a_code() {
     ] {
         let (mut flow, _) = connected(TokenPlan::Ready);
         let next = answer(&mut flow, START, Err(refused(error, None)));
-        assert_eq!(next, [Action::Send(Ask::Enroll)], "{error:?}");
-        let expected = if error == RefusalKind::TokenExpired { "E40" } else { "E42" };
+        assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)], "{error:?}");
+        let told = [
+            (RefusalKind::TokenExpired, "E40"),
+            (RefusalKind::TokenRevoked, "E43"),
+            (RefusalKind::ConstraintFailed, "E44"),
+        ];
+        let expected = told.iter().find(|(kind, _)| *kind == error).map_or("E42", |(_, code)| code);
         assert_eq!(flow.notes().first().map(Fault::code), Some(expected), "{error:?}");
     }
 }
 
 #[test]
-fn a_full_server_keeps_the_token_for_later() {
+fn a_busy_server_keeps_the_token_for_three_minutes_altogether() {
+    for busy in [RefusalKind::SlowDown, RefusalKind::TemporarilyUnavailable] {
+        let mut flow = Flow::new(Plan { servers: 1, ..plan(TokenPlan::Ready) }, START);
+        flow.step(START, 0, Observation::Net(NetView::Ready));
+        let mut actions = flow.step(START, 0, Observation::Connected(Ok(peer())));
+        let mut now = START;
+        let mut tries = 0;
+        while actions == [Action::Send(Ask::Register)] {
+            tries += 1;
+            actions = answer(&mut flow, now, Err(refused(busy, Some(40))));
+            if !actions.is_empty() {
+                break;
+            }
+            assert_eq!(flow.trouble().map(Fault::code), Some("E31"), "{busy:?}");
+            now = flow.wake();
+            actions = flow.step(now, 0, Observation::Tick);
+            if matches!(actions.as_slice(), [Action::Connect { .. }]) {
+                actions = flow.step(now, 0, Observation::Connected(Ok(peer())));
+            }
+        }
+        assert_eq!(actions, [Action::ForgetToken, Action::Send(Ask::Enroll)], "{busy:?}");
+        assert_eq!((tries, now - START), (6, TOKEN_PATIENCE), "{busy:?}");
+        assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E31"]);
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_after_it_was_busy_is_not_called_without_a_pause() {
     let (mut flow, _) = connected(TokenPlan::Ready);
-    assert_eq!(answer(&mut flow, START, Err(refused(RefusalKind::SlowDown, Some(40)))), []);
-    assert_eq!(flow.trouble().map(Fault::code), Some("E31"));
-    let due = flow.wake();
-    assert!(due >= START + Duration::from_secs(40));
-    assert_eq!(flow.step(due, 0, Observation::Tick), [Action::Send(Ask::Register)]);
+    answer(&mut flow, START, Err(refused(RefusalKind::SlowDown, Some(1))));
+    let mut now = START + 2 * TOKEN_PATIENCE;
+    let away = || ConnectError::Unreachable("refused".to_owned());
+    flow.step(now, 0, Observation::Tick);
+    answer(&mut flow, now, Err(away().into()));
+    for _ in 0..3 {
+        flow.step(now, 0, Observation::Connected(Err(away())));
+        assert!(flow.wake() > now || matches!(flow.link, Link::Connecting { .. }));
+        now = flow.wake();
+        flow.step(now, 0, Observation::Tick);
+    }
+    assert_eq!(flow.plan.token, TokenPlan::Ready, "the token was not refused");
+}
+
+#[test]
+fn a_token_that_wants_an_operator_leads_to_a_code_without_a_fault() {
+    let (mut flow, _) = connected(TokenPlan::Ready);
+    let next = answer(&mut flow, START, Err(refused(RefusalKind::ApprovalRequired, None)));
+    assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)]);
+    answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
+    assert!(flow.approval_required());
+    assert_eq!((flow.notes(), flow.trouble()), (&[][..], None));
+    answer(&mut flow, START, Ok(approved("db-07")));
+    answer(&mut flow, START, Ok(access_token()));
+    assert!(!flow.approval_required(), "over once it is registered");
+}
+
+#[test]
+fn what_was_too_long_is_named_with_its_number() {
+    let settings = |line: &str| {
+        let args = protocol::cmdline::KernelArgs::parse(line);
+        TokenPlan::of(&Settings::combine(&args, None), line.len())
+    };
+    assert_eq!(settings("quiet"), TokenPlan::Absent);
+    assert_eq!(settings("muster.token=eyJh.."), TokenPlan::Cut);
+    let long = format!("muster.token={}", "x".repeat(1_100));
+    assert_eq!(settings(&long), TokenPlan::TooLong(Overlong::Token(1_100)));
+    // A line as long as loaders carry: the token was cut, or is gone altogether.
+    let full = format!("{} muster.token=eyJh", "x".repeat(2_029));
+    assert_eq!(full.len(), 2_047);
+    assert_eq!(settings(&full), TokenPlan::TooLong(Overlong::CommandLine(2_047)));
+    let told = |what| Flow::new(plan(TokenPlan::TooLong(what)), START).notes().first().unwrap().to_string();
+    assert!(told(Overlong::CommandLine(2_047)).contains("2047 bytes"));
+    assert!(told(Overlong::Token(1_100)).contains("1100 characters, at most 1024"));
+    let (_, actions) = connected(TokenPlan::TooLong(Overlong::Token(1_100)));
+    assert_eq!(actions, [Action::Send(Ask::Enroll)]);
 }
 
 #[test]
@@ -195,18 +272,149 @@ fn a_denied_machine_left_alone_asks_after_a_day() {
     assert_eq!(flow.step(flow.wake(), 0, Observation::Tick), [Action::Send(Ask::Enroll)]);
 }
 
+fn out_of_its_time() -> Result<Peer, ConnectError> {
+    Ok(Peer { time_problem: Some("it is valid from 2026-01-01 on".to_owned()), ..peer() })
+}
+
 #[test]
-fn a_dead_clock_is_set_under_the_pin_and_then_checked() {
+fn a_dead_clock_is_set_before_anything_is_said_and_then_checked() {
+    let mut flow = ready(TokenPlan::Ready);
+    let asked = flow.step(START, 0, Observation::Connected(out_of_its_time()));
+    assert_eq!(asked, [Action::Send(Ask::Time)], "not the token");
+    assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E22"]);
+    let told = answer(&mut flow, START, Ok(Answer::Time(1_800_000_000)));
+    let strictly = Action::Connect { server: 0, clock: ClockTrust::Set };
+    assert_eq!(told, [Action::SetClock(1_800_000_000), strictly]);
+    let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
+    assert_eq!(asked, [Action::Send(Ask::Register)]);
+    assert_eq!(flow.notes().len(), 1, "told once");
+}
+
+#[test]
+fn no_server_sets_the_clock_before_the_medium_was_made() {
     let mut flow = ready(TokenPlan::Absent);
-    let doubtful = Peer { time_problem: Some("certificate is not valid yet".to_owned()), ..peer() };
-    flow.step(START, 0, Observation::Connected(Ok(doubtful)));
-    assert_eq!(flow.notes().first().map(Fault::code), Some("E22"));
-    let actions = answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
-    assert_eq!(
-        actions,
-        [Action::SetClock(1_800_000_000), Action::Connect { server: 0, clock: ClockTrust::Set }]
-    );
-    assert!(code_of(&flow).is_some(), "the code stays while the connection is made again");
+    flow.step(START, 0, Observation::Connected(out_of_its_time()));
+    let told = answer(&mut flow, START, Ok(Answer::Time(5)));
+    assert_eq!(told.first(), Some(&Action::SetClock(BUILT)));
+}
+
+#[test]
+fn a_certificate_that_really_expired_stays_a_fault_and_the_clock_is_left_alone() {
+    let mut flow = Flow::new(Plan { servers: 1, ..plan(TokenPlan::Ready) }, START);
+    flow.step(START, 0, Observation::Net(NetView::Ready));
+    flow.step(START, 0, Observation::Connected(out_of_its_time()));
+    answer(&mut flow, START, Ok(Answer::Time(1_800_000_000)));
+    let mut now = START;
+    for _ in 0..5 {
+        let expired = ConnectError::CertificateTime("it was valid until 2026-01-01".to_owned());
+        assert_eq!(flow.step(now, 0, Observation::Connected(Err(expired))), []);
+        assert_eq!(flow.trouble().map(Fault::code), Some("E22"));
+        assert!(flow.wake() > now);
+        now = flow.wake();
+        let again = flow.step(now, 0, Observation::Tick);
+        assert_eq!(again, [Action::Connect { server: 0, clock: ClockTrust::Set }]);
+    }
+    // Its operator restarts it, which renews the certificate.
+    let asked = flow.step(now, 0, Observation::Connected(Ok(peer())));
+    assert_eq!((asked.as_slice(), flow.trouble()), (&[Action::Send(Ask::Register)][..], None));
+}
+
+#[test]
+fn a_server_that_does_not_tell_the_time_is_told_nothing() {
+    let mut flow = Flow::new(Plan { servers: 1, ..plan(TokenPlan::Ready) }, START);
+    flow.step(START, 0, Observation::Net(NetView::Ready));
+    let mut now = START;
+    for outcome in [
+        Err(refused(RefusalKind::AccessDenied, None)),
+        Err(refused(RefusalKind::TemporarilyUnavailable, None)),
+        Err(refused(RefusalKind::SlowDown, None)),
+        Err(CallError::Malformed("x".to_owned())),
+        Ok(pending(Some("K7P3XB"))),
+    ] {
+        let asked = flow.step(now, 0, Observation::Connected(out_of_its_time()));
+        assert_eq!(asked, [Action::Send(Ask::Time)], "{outcome:?}");
+        assert_eq!(answer(&mut flow, now, outcome), []);
+        assert!(matches!(flow.stage(), Stage::Ask { .. }), "no code is shown on such an answer");
+        assert!(flow.trouble().is_some() && flow.wake() > now);
+        now = flow.wake();
+        let again = flow.step(now, 0, Observation::Tick);
+        assert_eq!(again, [Action::Connect { server: 0, clock: ClockTrust::Doubtful }]);
+    }
+}
+
+#[test]
+fn the_clock_follows_every_answer_that_tells_the_time() {
+    let (mut flow, _) = connected(TokenPlan::Absent);
+    for code in [Some("K7P3XB"), None] {
+        let actions = answer(&mut flow, START, Ok(pending(code)));
+        assert_eq!(actions.first(), Some(&Action::SetClock(1_800_000_000)));
+    }
+}
+
+#[test]
+fn every_fault_on_the_way_to_the_server_ends_with_its_cause() {
+    let away = || "10.0.0.5:8092 does not answer".to_owned();
+    for (error, code) in [
+        (ConnectError::Name { host: "muster".to_owned(), cause: away() }, "E13"),
+        (ConnectError::NoRoute(away()), "E14"),
+        (ConnectError::Proxy(away()), "E15"),
+        (ConnectError::Unreachable(away()), "E20"),
+        (ConnectError::Pin { got: None, authority: None }, "E21"),
+        (ConnectError::CertificateTime(away()), "E22"),
+    ] {
+        for stage in [None, Some(pending(Some("K7P3XB"))), Some(approved("db-07"))] {
+            let mut flow = Flow::new(Plan { servers: 1, ..plan(TokenPlan::Absent) }, START);
+            flow.step(START, 0, Observation::Net(NetView::Ready));
+            flow.step(START, 0, Observation::Connected(Ok(peer())));
+            if let Some(answered) = stage.clone() {
+                answer(&mut flow, START, Ok(answered));
+            }
+            // The server restarts, and meets the machine with this error first.
+            let lost = CallError::Connection(ConnectError::Unreachable("reset".to_owned()));
+            answer(&mut flow, START, Err(lost));
+            let mut now = flow.wake();
+            flow.step(now, 0, Observation::Tick);
+            for _ in 0..8 {
+                flow.step(now, 0, Observation::Connected(Err(error.clone())));
+                assert_eq!(flow.trouble().map(Fault::code), Some(code));
+                assert!(flow.wake() > now && flow.wake() <= now + Duration::from_secs(75), "{code}");
+                now = flow.wake();
+                flow.step(now, 0, Observation::Tick);
+            }
+            let asked = flow.step(now, 0, Observation::Connected(Ok(peer())));
+            let goes_on = matches!(asked.as_slice(), [Action::Send(_)]);
+            assert!(goes_on || code_of(&flow).is_some(), "{code}: {asked:?}");
+            assert_eq!(flow.trouble(), None, "{code}");
+        }
+    }
+}
+
+#[test]
+fn the_next_server_is_used_and_why_stays_readable() {
+    let mut flow = ready(TokenPlan::Absent);
+    let away = ConnectError::NoRoute("10.9.9.9:8092 cannot be reached from this network".to_owned());
+    let next = flow.step(START, 0, Observation::Connected(Err(away)));
+    assert_eq!(next, [Action::Connect { server: 1, clock: ClockTrust::Doubtful }]);
+    let told = |flow: &Flow| flow.failures().map(|(at, fault)| (at, fault.code())).collect::<Vec<_>>();
+    assert_eq!(flow.trouble().map(Fault::code), Some("E14"));
+    assert_eq!(told(&flow), [], "told already");
+    flow.step(START, 0, Observation::Connected(Ok(peer())));
+    answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
+    assert_eq!((flow.trouble(), told(&flow)), (None, vec![(0, "E14")]));
+    // It comes back, and the other one goes.
+    let lost = CallError::Connection(ConnectError::Unreachable("reset".to_owned()));
+    let now = START + Duration::from_secs(20);
+    answer(&mut flow, now, Err(lost));
+    flow.step(flow.wake(), 0, Observation::Tick);
+    flow.step(flow.wake(), 0, Observation::Connected(Ok(peer())));
+    assert_eq!((flow.server(), told(&flow)), (0, vec![(1, "E20")]));
+}
+
+#[test]
+fn medium_with_authorities_and_without_pins_is_not_hopeless() {
+    let mut flow = Flow::new(Plan { pins: vec![], has_authorities: true, ..plan(TokenPlan::Absent) }, START);
+    let actions = flow.step(START, 0, Observation::Net(NetView::Ready));
+    assert_eq!(actions, [Action::Connect { server: 0, clock: ClockTrust::Doubtful }]);
 }
 
 #[test]
@@ -237,7 +445,7 @@ fn the_inventory_follows_at_once_when_asked_for() {
 fn an_impostor_outweighs_a_server_that_is_away() {
     let mut flow = ready(TokenPlan::Absent);
     let got = Some(SpkiPin([9; 32]));
-    flow.step(START, 0, Observation::Connected(Err(ConnectError::Pin { got })));
+    flow.step(START, 0, Observation::Connected(Err(ConnectError::Pin { got, authority: None })));
     flow.step(START, 0, Observation::Connected(Err(ConnectError::Unreachable("refused".to_owned()))));
     assert_eq!(flow.trouble().map(Fault::code), Some("E21"));
     assert!(flow.next_try().is_some_and(|at| at > START));
@@ -282,6 +490,7 @@ fn outcome(choice: u8) -> Result<Answer, CallError> {
         RefusalKind::TokenExpired,
         RefusalKind::TokenRevoked,
         RefusalKind::ConstraintFailed,
+        RefusalKind::ApprovalRequired,
         RefusalKind::AccessDenied,
         RefusalKind::UnknownRequest,
         RefusalKind::ExpiredToken,
@@ -291,24 +500,27 @@ fn outcome(choice: u8) -> Result<Answer, CallError> {
         RefusalKind::TemporarilyUnavailable,
         RefusalKind::Other,
     ];
-    match usize::from(choice) % 24 {
-        index @ 0..16 => Err(refused(kinds[index], (choice > 128).then_some(u64::from(choice)))),
-        16 => Err(CallError::Malformed("x".to_owned())),
-        17 => Err(CallError::Connection(ConnectError::Unreachable("x".to_owned()))),
-        18 => Ok(pending(Some("K7P3XB"))),
-        19 => Ok(pending(None)),
-        20 => Ok(approved("a")),
-        21 => Ok(access_token()),
-        22 => Ok(heartbeat("a")),
+    match usize::from(choice) % 26 {
+        index @ 0..17 => Err(refused(kinds[index], (choice > 128).then_some(u64::from(choice)))),
+        17 => Err(CallError::Malformed("x".to_owned())),
+        18 => Err(CallError::Connection(ConnectError::Unreachable("x".to_owned()))),
+        19 => Ok(pending(Some("K7P3XB"))),
+        20 => Ok(pending(None)),
+        21 => Ok(approved("a")),
+        22 => Ok(access_token()),
+        23 => Ok(heartbeat("a")),
+        24 => Ok(Answer::Time(1_800_000_000)),
         _ => Ok(Answer::Cancelled),
     }
 }
 
 fn connection(choice: u8) -> Result<Peer, ConnectError> {
-    match choice % 5 {
+    match choice % 7 {
+        5 => Err(ConnectError::NoRoute("x".to_owned())),
+        6 => Err(ConnectError::Proxy("x".to_owned())),
         0 => Err(ConnectError::Name { host: "h".to_owned(), cause: "x".to_owned() }),
         1 => Err(ConnectError::Unreachable("x".to_owned())),
-        2 => Err(ConnectError::Pin { got: None }),
+        2 => Err(ConnectError::Pin { got: None, authority: None }),
         3 => Ok(Peer { time_problem: Some("x".to_owned()), ..peer() }),
         _ => Ok(peer()),
     }
@@ -345,7 +557,7 @@ impl World {
                     self.errand = Errand::Calling;
                     self.last = Some(ask);
                 }
-                Action::SetClock(_) | Action::KeepKey => {}
+                Action::SetClock(_) | Action::ForgetToken | Action::KeepKey => {}
             }
         }
         self.check();
@@ -388,6 +600,7 @@ impl World {
             Some(Ask::AccessToken { .. }) => access_token(),
             Some(Ask::Heartbeat { .. }) => heartbeat("a"),
             Some(Ask::Register) => approved("a"),
+            Some(Ask::Time) => Answer::Time(1_800_000_000),
             Some(Ask::Enroll | Ask::Poll { .. }) | None => pending(Some("K7P3XB")),
         }
     }
@@ -403,7 +616,12 @@ proptest! {
     #[test]
     fn no_course_of_events_leaves_a_machine_stuck(
         events in proptest::collection::vec((any::<u8>(), any::<u8>(), any::<u64>()), 0..120),
-        token in prop_oneof![Just(TokenPlan::Absent), Just(TokenPlan::Cut), Just(TokenPlan::Ready)],
+        token in prop_oneof![
+            Just(TokenPlan::Absent),
+            Just(TokenPlan::Cut),
+            Just(TokenPlan::TooLong(Overlong::Token(1_100))),
+            Just(TokenPlan::Ready),
+        ],
     ) {
         let mut world =
             World { flow: Flow::new(plan(token), START), now: START, errand: Errand::None, last: None };

@@ -1,9 +1,12 @@
 //! The client against real TLS servers in this process.
 
+use super::super::proxy::tests::proxy;
+use super::super::tls::ExtraCa;
 use super::super::tls::tests::Authority;
 use super::*;
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use protocol::agent_api::{AgentState, EnrollmentRequest, HeartbeatRequest, Origin};
 use protocol::inventory::Inventory;
 use protocol::proof::ReceivedProof;
@@ -24,7 +27,14 @@ struct Seen {
     path: String,
     headers: hyper::HeaderMap,
     body: Bytes,
-    proof: ReceivedProof,
+    /// None on an anonymous call.
+    proof: Option<ReceivedProof>,
+}
+
+impl Seen {
+    fn proof(&self) -> &ReceivedProof {
+        self.proof.as_ref().unwrap()
+    }
 }
 
 /// What a request is answered; an answer of status 204 is held for ever.
@@ -49,7 +59,11 @@ fn reply(status: u16, body: &str) -> Response<Full<Bytes>> {
 
 impl Server {
     async fn start(ca: &Authority, years: RangeInclusive<i32>, script: Script) -> Self {
-        let (leaf, key) = ca.leaf(&["dc1.agent.internal", "127.0.0.1"], years);
+        Self::start_as(ca, &["dc1.agent.internal", "127.0.0.1"], years, script).await
+    }
+
+    async fn start_as(ca: &Authority, names: &[&str], years: RangeInclusive<i32>, script: Script) -> Self {
+        let (leaf, key) = ca.leaf(names, years);
         let chain: Vec<CertificateDer<'static>> = vec![leaf, ca.der()];
         let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -95,8 +109,8 @@ impl Server {
                     async move {
                         let (head, body) = request.into_parts();
                         let body = body.collect().await.unwrap().to_bytes();
-                        let proof = head.headers.get(PROOF_HEADER).unwrap().to_str().unwrap();
-                        let proof = protocol::proof::parse(proof).unwrap();
+                        let proof = head.headers.get(PROOF_HEADER).map(|proof| proof.to_str().unwrap());
+                        let proof = proof.map(|proof| protocol::proof::parse(proof).unwrap());
                         let entry =
                             Seen { path: head.uri.path().to_owned(), headers: head.headers, body, proof };
                         let mut response = script(&entry);
@@ -123,9 +137,13 @@ impl Server {
 }
 
 fn client(pins: Vec<SpkiPin>) -> Client {
+    client_of(Trust { pins, extra: None }, None)
+}
+
+fn client_of(trust: Trust, proxy: Option<&str>) -> Client {
     let (identity, _) = Identity::establish(None).unwrap();
     let (_, network) = watch::channel(Status::default());
-    Client::new(Arc::new(identity), pins, network)
+    Client::new(Arc::new(identity), trust, proxy.map(|url| url.parse().unwrap()), network)
 }
 
 fn enroll() -> Call {
@@ -142,7 +160,7 @@ const PENDING: &str = r#"{"status":"authorization_pending","id":"4c4c4544-0058-4
 
 /// Answers as a server does that insists on its nonce.
 fn strict_about_nonces(seen: &Seen) -> Response<Full<Bytes>> {
-    let mut response = if seen.proof.claims.nonce.is_empty() {
+    let mut response = if seen.proof().claims.nonce.is_empty() {
         reply(401, r#"{"error":"use_nonce","message":"use this nonce","nonce":"n1"}"#)
     } else if seen.path.ends_with("/token") {
         reply(200, r#"{"access_token":"at-1","expires_in":900,"nonce":"n3"}"#)
@@ -151,7 +169,7 @@ fn strict_about_nonces(seen: &Seen) -> Response<Full<Bytes>> {
     } else {
         reply(201, PENDING)
     };
-    if seen.proof.claims.nonce.is_empty() {
+    if seen.proof().claims.nonce.is_empty() {
         response.headers_mut().insert(NONCE_HEADER, "n1".parse().unwrap());
     }
     response
@@ -170,15 +188,15 @@ async fn calls_are_signed_over_the_servers_nonce() {
     client.send(Call::AccessToken { nonce: Some("enrol".to_owned()) }).await.unwrap();
     client.send(heartbeat()).await.unwrap();
     let seen = server.seen();
-    let nonces: Vec<&str> = seen.iter().map(|entry| entry.proof.claims.nonce.as_str()).collect();
+    let nonces: Vec<&str> = seen.iter().map(|entry| entry.proof().claims.nonce.as_str()).collect();
     assert_eq!(nonces, ["", "n1", "enrol", "n3"]);
     for entry in &seen {
-        UnparsedPublicKey::new(&ED25519, entry.proof.public_key)
-            .verify(&entry.proof.signing_input, &entry.proof.signature)
+        UnparsedPublicKey::new(&ED25519, entry.proof().public_key)
+            .verify(&entry.proof().signing_input, &entry.proof().signature)
             .unwrap();
-        assert_eq!(entry.proof.claims.htu, format!("https://dc1.agent.internal{}", entry.path));
+        assert_eq!(entry.proof().claims.htu, format!("https://dc1.agent.internal{}", entry.path));
         assert_eq!(
-            entry.proof.claims.body_sha256,
+            entry.proof().claims.body_sha256,
             protocol::token::base64url(&crate::identity::sha256(&entry.body))
         );
         assert_eq!(entry.headers.get(PROTOCOL_HEADER).unwrap(), "1");
@@ -186,7 +204,7 @@ async fn calls_are_signed_over_the_servers_nonce() {
     let beat = seen.last().unwrap();
     assert_eq!(beat.headers.get(AUTHORIZATION).unwrap(), "DPoP at-1");
     assert_eq!(beat.headers.get("prefer").unwrap(), "wait=20");
-    assert!(beat.proof.claims.ath.is_some());
+    assert!(beat.proof().claims.ath.is_some());
     assert!(seen.first().unwrap().headers.get(AUTHORIZATION).is_none());
     assert_eq!(
         *server.names.lock().unwrap(),
@@ -202,7 +220,7 @@ async fn an_impostor_receives_no_application_byte() {
     let mut client = client(vec![ours.pin()]);
     for clock in [ClockTrust::Doubtful, ClockTrust::Set] {
         let error = client.connect(&server.url, clock).await.unwrap_err();
-        assert_eq!(error, ConnectError::Pin { got: Some(evil.pin()) });
+        assert_eq!(error, ConnectError::Pin { got: Some(evil.pin()), authority: None });
     }
     assert!(matches!(client.send(enroll()).await, Err(CallError::Connection(_))));
     assert_eq!(server.shaken.load(Ordering::SeqCst), 0, "the handshake never ends");
@@ -305,4 +323,98 @@ async fn refusals_keep_their_word_and_strangers_keep_their_status() {
     assert!(matches!(token, CallError::Malformed(_)), "{token}");
     let huge = client.send(heartbeat()).await.unwrap_err();
     assert_eq!(huge.to_string(), "answer not understood: HTTP 200 OK, length limit exceeded");
+}
+
+#[tokio::test]
+async fn time_is_asked_for_by_nobody_and_answered_before_anything_is_said() {
+    let ca = Authority::new();
+    let script: Script = |seen| match &seen.proof {
+        None => reply(401, r#"{"error":"use_nonce","message":"x","nonce":"n1","server_time":1800000000}"#),
+        Some(_) => strict_about_nonces(seen),
+    };
+    let server = Server::start(&ca, 2001..=2002, script).await;
+    let mut client = client(vec![ca.pin()]);
+    client.connect(&server.url, ClockTrust::Doubtful).await.unwrap();
+    assert_eq!(client.send(Call::Time).await, Ok(Answer::Time(1_800_000_000)));
+    let seen = server.seen();
+    let [only] = seen.as_slice() else { panic!("{seen:?}") };
+    assert!(only.body.is_empty() && only.proof.is_none());
+    let told: Vec<&str> = only.headers.keys().map(hyper::header::HeaderName::as_str).collect();
+    assert!(!told.contains(&"authorization") && !told.contains(&"dpop"), "{told:?}");
+}
+
+#[tokio::test]
+async fn server_that_does_not_tell_the_time_is_named() {
+    let ca = Authority::new();
+    let script: Script = |_| reply(401, r#"{"error":"invalid_proof","message":"x","nonce":"n1"}"#);
+    let server = Server::start(&ca, 2020..=2090, script).await;
+    let mut client = client(vec![ca.pin()]);
+    client.connect(&server.url, ClockTrust::Doubtful).await.unwrap();
+    let error = client.send(Call::Time).await.unwrap_err();
+    assert_eq!(error.to_string(), "answer not understood: it does not tell the time; update the server");
+}
+
+#[tokio::test]
+async fn through_a_proxy_the_pin_decides_all_the_same() {
+    let (ca, evil) = (Authority::new(), Authority::new());
+    let server = Server::start(&ca, 2020..=2090, strict_about_nonces).await;
+    let (at, asked) = proxy(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n").await;
+    let url = format!("http://ann:s3cret@{at}");
+    let trust = |pin| Trust { pins: vec![pin], extra: None };
+    let mut machine = client_of(trust(ca.pin()), Some(&url));
+    assert_eq!(machine.connect(&server.url, ClockTrust::Set).await.unwrap().server_id, "dc1");
+    machine.send(enroll()).await.unwrap();
+    let head = asked.lock().unwrap().first().unwrap().clone();
+    assert!(head.starts_with(&format!("CONNECT {} HTTP/1.1\r\n", server.url.authority())), "{head}");
+    assert!(!head.to_lowercase().contains("dpop"), "nothing of the machine's is said to the proxy");
+    let error = client_of(trust(evil.pin()), Some(&url)).connect(&server.url, ClockTrust::Set).await;
+    assert_eq!(error, Err(ConnectError::Pin { got: Some(ca.pin()), authority: None }));
+}
+
+#[tokio::test]
+async fn proxy_that_refuses_is_named_without_its_password() {
+    let (at, _) = proxy(b"HTTP/1.1 403 Forbidden\r\n\r\n").await;
+    let mut machine = client_of(Trust::default(), Some(&format!("http://ann:s3cret@{at}")));
+    // No name server is known here: the proxy is the one to look the name up.
+    let url = "https://muster.example:8092".parse().unwrap();
+    let error = machine.connect(&url, ClockTrust::Set).await.unwrap_err();
+    let told = format!("http://ann:[redacted]@{at} refuses the way to muster.example:8092: 403 Forbidden");
+    assert_eq!(error, ConnectError::Proxy(told));
+}
+
+#[tokio::test]
+async fn server_behind_a_proxy_that_ends_tls_is_called_by_the_name_that_was_dialled() {
+    let corporate = Authority::new();
+    let server = Server::start_as(&corporate, &["127.0.0.1"], 2020..=2090, strict_about_nonces).await;
+    let pem = protocol::config::CaCertificate::try_from(corporate.pem()).unwrap();
+    let extra = ExtraCa::new(&[pem], Some("muster-4k2p")).unwrap();
+    let mut machine = client_of(Trust { pins: vec![SpkiPin([1; 32])], extra }, None);
+    let peer = machine.connect(&server.url, ClockTrust::Doubtful).await.unwrap();
+    assert_eq!((peer.server_id.as_str(), peer.authority.as_deref()), ("muster-4k2p", Some("Corp Root")));
+    machine.send(enroll()).await.unwrap();
+    let seen = server.seen();
+    let last = seen.last().unwrap();
+    assert_eq!(last.headers.get(HOST).unwrap().to_str().unwrap(), server.url.authority());
+    assert_eq!(last.proof().claims.sid, "muster-4k2p", "the proof is for the server behind it");
+    let without = client(vec![SpkiPin([1; 32])]).connect(&server.url, ClockTrust::Doubtful).await;
+    assert_eq!(without, Err(ConnectError::Pin { got: Some(corporate.pin()), authority: None }));
+}
+
+#[tokio::test]
+async fn machine_on_duty_follows_its_server_to_the_next_authority() {
+    let (first, next) = (Authority::new(), Authority::new());
+    let old = Server::start(&first, 2020..=2090, strict_about_nonces).await;
+    let rolled = Server::start(&next, 2020..=2090, strict_about_nonces).await;
+    let mut machine = client(vec![first.pin()]);
+    let impostor = Err(ConnectError::Pin { got: Some(next.pin()), authority: None });
+    assert_eq!(machine.connect(&rolled.url, ClockTrust::Set).await, impostor);
+    machine.connect(&old.url, ClockTrust::Set).await.unwrap();
+    machine.follow(&[next.pin(), first.pin()]);
+    assert_eq!(machine.trust.pins, [first.pin(), next.pin()]);
+    machine.connect(&rolled.url, ClockTrust::Set).await.unwrap();
+    machine.follow(&[]);
+    machine.connect(&rolled.url, ClockTrust::Set).await.unwrap();
+    // Lists of one server after another do not pile up.
+    machine.follow(&[SpkiPin([7; 32])]);
+    assert_eq!(machine.trust.pins, [first.pin(), SpkiPin([7; 32])]);
 }
