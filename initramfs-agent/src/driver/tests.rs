@@ -3,7 +3,8 @@
 use super::*;
 use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
 use crate::inventory::Learnt;
-use crate::net::{Lease, LinkStatus};
+use crate::net::resolve::Dns;
+use crate::net::{Lease, LinkStatus, Role};
 use protocol::agent_api::RefusalKind;
 use protocol::cmdline::KernelArgs;
 use protocol::ids::MacAddr;
@@ -19,10 +20,13 @@ fn online() -> Status {
         mac: MAC,
         driver: "e1000".to_owned(),
         has_carrier: true,
-        lease: Lease::from_spec("eth0", MAC, &spec),
+        role: Role::Own,
+        leases: Lease::from_spec("eth0", MAC, &spec),
+        routers: Vec::new(),
+        dns: Dns::default(),
         problem: None,
     };
-    Status { links: vec![link], driverless: Vec::new() }
+    Status { links: vec![link], ..Status::default() }
 }
 
 /// A token of the right shape that opens nothing.
@@ -36,10 +40,9 @@ fn token() -> String {
 async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let args = KernelArgs::parse(line);
-    let settings = Settings::combine(&args, None);
     let luggage = Luggage {
-        token: TokenPlan::of(&settings, line.len()),
-        settings,
+        settings: Settings::combine(&args, None),
+        token_cut: args.token_error.is_some(),
         image_id: None,
         origin: Origin::Iso,
         identity: Arc::new(Identity::establish(None).unwrap().0),

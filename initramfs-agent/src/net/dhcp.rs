@@ -1,20 +1,23 @@
-//! The DHCP client of one link: asks until somebody answers, then keeps the lease alive.
+//! The DHCPv4 client of one link: asks until somebody answers, then keeps the lease alive.
 //!
 //! `mozim` speaks RFC 2131 from DISCOVER to REBIND; this file gives it a fresh start whenever
 //! it got nowhere (it keeps its retry delays for ever, and a refused request is repeated instead
 //! of starting over), and turns its states into reports.
 
 use super::lease::{Lease, LeaseError};
+use super::resolve::Dns;
 use mozim::{DhcpError, DhcpV4Client, DhcpV4Config, DhcpV4State};
 use protocol::ids::MacAddr;
+use std::io;
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long one attempt may take. mozim asks after 0, 4, 12 and 28 seconds, so that switches
 /// that learn for 30 seconds before they forward (spanning tree) are outlived by the second.
-const ATTEMPT: Duration = Duration::from_secs(30);
+pub(super) const ATTEMPT: Duration = Duration::from_secs(30);
 /// Pause after an attempt that failed at once, so that a broken link is no busy loop.
-const PAUSE: Duration = Duration::from_secs(3);
+pub(super) const PAUSE: Duration = Duration::from_secs(3);
 
 /// Whom to ask for.
 #[derive(Debug, Clone)]
@@ -35,7 +38,9 @@ pub(super) enum Report {
     /// A lease, new or renewed.
     Lease(Lease),
     /// The lease ran out and nobody renewed it.
-    Expired,
+    Expired(IpAddr),
+    /// Name servers without an address (DHCPv6).
+    Names(Dns),
     /// Nothing useful came; the client goes on.
     Problem(DhcpProblem),
 }
@@ -67,6 +72,38 @@ pub(crate) enum DhcpProblem {
         #[source]
         source: DhcpError,
     },
+    /// The router says there is a DHCPv6 server, and there is none.
+    #[error(
+        "no DHCPv6 server answers on {link} ({mac}) after {} s, although its router promises one; check the server, or the M and O flags of the router", .waited.as_secs()
+    )]
+    Silence6 {
+        /// Link.
+        link: String,
+        /// Its hardware address, as the server's log shows it.
+        mac: MacAddr,
+        /// How long was waited in all.
+        waited: Duration,
+    },
+    /// The DHCPv6 server has nothing for this machine.
+    #[error("the DHCPv6 server on {link} gives {mac} no address (status {code} {words:?}); check its pool")]
+    Refused6 {
+        /// Link.
+        link: String,
+        /// Its hardware address.
+        mac: MacAddr,
+        /// Status code (RFC 8415 21.13).
+        code: u16,
+        /// The server's words.
+        words: String,
+    },
+    /// The DHCPv6 client has no socket.
+    #[error("the DHCPv6 client on {link} cannot send: {kind}")]
+    Socket6 {
+        /// Link.
+        link: String,
+        /// What the kernel says.
+        kind: io::ErrorKind,
+    },
 }
 
 /// Asks for ever; ends when nobody listens to its reports any more.
@@ -74,25 +111,22 @@ pub(super) async fn run(asker: Asker, reports: mpsc::Sender<(u32, Report)>) {
     let mut waited = Duration::ZERO;
     loop {
         let outcome = attempt(&asker, &reports).await;
-        let problem = match outcome {
+        let report = match outcome {
             Ended::Unheard => return,
-            Ended::Expired => {
+            Ended::Expired(address) => {
                 waited = Duration::ZERO;
-                if reports.send((asker.index, Report::Expired)).await.is_err() {
-                    return;
-                }
-                continue;
+                Report::Expired(address)
             }
             Ended::Silence => {
                 waited += ATTEMPT;
-                DhcpProblem::Silence { link: asker.name.clone(), mac: asker.mac, waited }
+                Report::Problem(DhcpProblem::Silence { link: asker.name.clone(), mac: asker.mac, waited })
             }
             Ended::Failed(problem) => {
                 tokio::time::sleep(PAUSE).await;
-                problem
+                Report::Problem(problem)
             }
         };
-        if reports.send((asker.index, Report::Problem(problem))).await.is_err() {
+        if reports.send((asker.index, report)).await.is_err() {
             return;
         }
     }
@@ -101,7 +135,7 @@ pub(super) async fn run(asker: Asker, reports: mpsc::Sender<(u32, Report)>) {
 /// How one attempt ended. One that got a lease ends only when the lease does.
 enum Ended {
     Silence,
-    Expired,
+    Expired(IpAddr),
     Failed(DhcpProblem),
     Unheard,
 }
@@ -116,9 +150,9 @@ async fn attempt(asker: &Asker, reports: &mpsc::Sender<(u32, Report)>) -> Ended 
         Err(error) => return failed(error),
     };
     let give_up = tokio::time::Instant::now() + ATTEMPT;
-    let mut bound = false;
+    let mut bound: Option<IpAddr> = None;
     loop {
-        let state = if bound {
+        let state = if bound.is_some() {
             client.run().await
         } else {
             match tokio::time::timeout_at(give_up, client.run()).await {
@@ -126,27 +160,29 @@ async fn attempt(asker: &Asker, reports: &mpsc::Sender<(u32, Report)>) -> Ended 
                 Err(_elapsed) => return Ended::Silence,
             }
         };
-        match state {
-            Ok(DhcpV4State::Done(offer)) => {
+        match (state, bound) {
+            (Ok(DhcpV4State::Done(offer)), _) => {
                 let lease = match Lease::from_dhcp(&asker.name, asker.mac, &offer) {
                     Ok(lease) => lease,
                     Err(error) => return Ended::Failed(error.into()),
                 };
-                bound = true;
+                bound = Some(lease.address);
                 if reports.send((asker.index, Report::Lease(lease))).await.is_err() {
                     return Ended::Unheard;
                 }
             }
-            Ok(DhcpV4State::InitReboot) if bound => return Ended::Expired,
-            Ok(
-                DhcpV4State::InitReboot
-                | DhcpV4State::Selecting
-                | DhcpV4State::Renewing
-                | DhcpV4State::Rebinding,
-            ) => {}
             // The address may not be used any longer without a client that renews it.
-            Err(_error) if bound => return Ended::Expired,
-            Err(error) => return failed(error),
+            (Ok(DhcpV4State::InitReboot) | Err(_), Some(address)) => return Ended::Expired(address),
+            (
+                Ok(
+                    DhcpV4State::InitReboot
+                    | DhcpV4State::Selecting
+                    | DhcpV4State::Renewing
+                    | DhcpV4State::Rebinding,
+                ),
+                _,
+            ) => {}
+            (Err(error), None) => return failed(error),
         }
     }
 }

@@ -1,46 +1,58 @@
-//! What a link was given: by a DHCP server, whose words are checked here, or by `muster.net=`.
+//! One address of a link and all that came with it: from a DHCP server or a router, whose words
+//! are checked here, or from `muster.net=`.
 
+use super::dhcp6::message::{Answer, Given};
 use mozim::{DhcpV4ClasslessRoute, DhcpV4Lease};
 use protocol::ids::MacAddr;
-use protocol::net::{NetSpec, dns_name};
-use std::net::{IpAddr, Ipv4Addr};
+use protocol::net::{
+    MAX_DNS, MAX_MTU, MAX_SEARCH, MIN_IPV6_MTU, NetSpec, Prefix, dns_name, is_host, is_link_local_v6,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Most routes that are taken from a server.
 const MAX_ROUTES: usize = 64;
-/// Most name servers, as in `resolv.conf(5)`.
-const MAX_DNS: usize = 3;
-/// Most search domains.
-const MAX_SEARCH: usize = 6;
-/// Smallest MTU that is obeyed, in bytes: what every IPv4 host must take (RFC 791). A server
-/// that says 68 would only break the connection.
-const MIN_MTU: u16 = 576;
 
 /// One route of a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Route {
-    /// Network, `0.0.0.0` for the default route.
-    pub(crate) destination: Ipv4Addr,
-    /// Prefix length of the network, 0 to 32.
-    pub(crate) prefix: u8,
+    /// Where it leads; a length of 0 is the default route.
+    pub(crate) to: Prefix,
     /// Next hop, `None` when the network is on the link itself.
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) via: Option<IpAddr>,
+}
+
+impl Route {
+    fn default_via(gateway: IpAddr) -> Self {
+        let address = match gateway {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        Self { to: Prefix { address, length: 0 }, via: Some(gateway) }
+    }
 }
 
 /// Where an address comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A DHCP server.
+    /// A DHCPv4 server.
     Dhcp {
         /// The server's identifier.
         server: Ipv4Addr,
         /// How long the lease lasts, in seconds.
         seconds: u32,
     },
+    /// A DHCPv6 server.
+    Dhcp6 {
+        /// How long the lease lasts, in seconds.
+        seconds: u32,
+    },
+    /// The kernel made it from a router's advertisement (SLAAC) and looks after it.
+    Router,
     /// `muster.net=`.
     Static,
 }
 
-/// A link's address and all that came with it.
+/// An address and all that came with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Lease {
     /// Link name.
@@ -48,8 +60,8 @@ pub(crate) struct Lease {
     /// The link's hardware address.
     pub(crate) mac: MacAddr,
     /// Address of the machine.
-    pub(crate) address: Ipv4Addr,
-    /// Prefix length, 1 to 32.
+    pub(crate) address: IpAddr,
+    /// Prefix length, 1 to 32 or 128.
     pub(crate) prefix: u8,
     /// Routes, in the order they are set.
     pub(crate) routes: Vec<Route>,
@@ -62,7 +74,7 @@ pub(crate) struct Lease {
     /// Domain of the machine.
     pub(crate) domain: Option<String>,
     /// MTU in bytes, when told.
-    pub(crate) mtu: Option<u16>,
+    pub(crate) mtu: Option<u32>,
     /// Who gave it.
     pub(crate) source: Source,
 }
@@ -89,13 +101,13 @@ pub(crate) enum LeaseError {
 }
 
 impl Lease {
-    /// Takes a DHCP lease, checked: addresses must be usable, lists are cut, names are names.
+    /// Takes a DHCPv4 lease, checked: addresses must be usable, lists are cut, names are names.
     ///
     /// # Errors
     /// [`LeaseError`] names the server and what it said.
     pub(crate) fn from_dhcp(link: &str, mac: MacAddr, offer: &DhcpV4Lease) -> Result<Self, LeaseError> {
         let (server, address) = (offer.srv_id, offer.yiaddr);
-        if !is_usable(address) {
+        if !is_host(IpAddr::V4(address)) {
             return Err(LeaseError::Address { server, address });
         }
         let prefix = prefix_len(offer.subnet_mask, address)
@@ -107,46 +119,86 @@ impl Lease {
         search.dedup();
         search.truncate(MAX_SEARCH);
         Ok(Self {
-            link: link.to_owned(),
-            mac,
-            address,
-            prefix,
             routes: routes(offer),
-            dns: usable(offer.dns_srvs.as_deref()).take(MAX_DNS).map(IpAddr::V4).collect(),
+            dns: usable(offer.dns_srvs.as_deref()).take(MAX_DNS).collect(),
             search,
             host_name: name(&offer.host_name),
             domain,
-            mtu: offer.mtu.filter(|&mtu| mtu >= MIN_MTU),
-            source: Source::Dhcp { server, seconds: offer.lease_time_sec },
+            // What is too small for IPv6 would switch it off; what is larger, no card takes.
+            mtu: offer.mtu.map(u32::from).filter(|mtu| (MIN_IPV6_MTU..=MAX_MTU).contains(mtu)),
+            ..Self::bare(
+                link,
+                mac,
+                IpAddr::V4(address),
+                prefix,
+                Source::Dhcp { server, seconds: offer.lease_time_sec },
+            )
         })
     }
 
-    /// A lease made from `muster.net=`.
-    pub(crate) fn from_spec(link: &str, mac: MacAddr, spec: &NetSpec) -> Option<Self> {
-        let v4 = |address: &IpAddr| match address {
-            IpAddr::V4(ip) => Some(*ip),
-            IpAddr::V6(_) => None,
-        };
-        let (address, prefix) =
-            spec.addresses.iter().find_map(|own| Some((v4(&own.address)?, own.length)))?;
-        Some(Self {
+    /// Takes an address of a DHCPv6 server's answer. The prefix is the address alone: which
+    /// network is on the link is the router's to say (RFC 8415 18.2.10.1).
+    pub(super) fn from_dhcp6(link: &str, mac: MacAddr, given: &Given, answer: &Answer) -> Option<Self> {
+        let address = IpAddr::V6(given.address);
+        let source = Source::Dhcp6 { seconds: given.valid };
+        (is_host(address) && !is_link_local_v6(address)).then(|| Self {
+            dns: answer.dns.iter().copied().map(IpAddr::V6).collect(),
+            search: answer.search.clone(),
+            ..Self::bare(link, mac, address, 128, source)
+        })
+    }
+
+    /// An address that the kernel made from a router's advertisement.
+    pub(super) fn from_router(link: &str, mac: MacAddr, address: Ipv6Addr, prefix: u8) -> Self {
+        Self::bare(link, mac, IpAddr::V6(address), prefix, Source::Router)
+    }
+
+    /// The addresses of a spec. Gateways and routes go with the first address of their family,
+    /// name servers and domains with the first of all.
+    pub(crate) fn from_spec(link: &str, mac: MacAddr, spec: &NetSpec) -> Vec<Self> {
+        let mut leases: Vec<Self> = Vec::new();
+        for own in &spec.addresses {
+            let mut lease = Self::bare(link, mac, own.address, own.length, Source::Static);
+            if leases.is_empty() {
+                lease.dns.clone_from(&spec.dns);
+                lease.search.clone_from(&spec.search);
+            }
+            if !leases.iter().any(|other| other.is_ipv4() == lease.is_ipv4()) {
+                let same = |via: &IpAddr| via.is_ipv4() == lease.is_ipv4();
+                let further = spec.routes.iter().filter(|route| same(&route.via));
+                let further = further.map(|route| Route { to: route.to.network(), via: Some(route.via) });
+                let gateways = spec.gateways.iter().copied().filter(same).map(Route::default_via);
+                lease.routes = gateways.chain(further).collect();
+            }
+            leases.push(lease);
+        }
+        leases
+    }
+
+    fn bare(link: &str, mac: MacAddr, address: IpAddr, prefix: u8, source: Source) -> Self {
+        Self {
             link: link.to_owned(),
             mac,
             address,
             prefix,
-            routes: spec.gateways.iter().filter_map(v4).map(default_route).collect(),
-            dns: spec.dns.clone(),
-            search: spec.search.clone(),
+            routes: Vec::new(),
+            dns: Vec::new(),
+            search: Vec::new(),
             host_name: None,
             domain: None,
             mtu: None,
-            source: Source::Static,
-        })
+            source,
+        }
+    }
+
+    /// Whether it is an IPv4 address.
+    pub(crate) fn is_ipv4(&self) -> bool {
+        self.address.is_ipv4()
     }
 
     /// Next hop of the default route.
-    pub(crate) fn gateway(&self) -> Option<Ipv4Addr> {
-        self.routes.iter().find(|route| route.prefix == 0).and_then(|route| route.gateway)
+    pub(crate) fn gateway(&self) -> Option<IpAddr> {
+        self.routes.iter().find(|route| route.to.length == 0).and_then(|route| route.via)
     }
 
     /// The machine's full name, when the server gave one.
@@ -159,41 +211,39 @@ impl Lease {
     }
 
     /// Whether an address is in the network of the link.
-    pub(super) fn is_neighbour(&self, other: Ipv4Addr) -> bool {
-        let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
-        (self.address.to_bits() ^ other.to_bits()) & mask == 0
+    pub(super) fn is_neighbour(&self, other: IpAddr) -> bool {
+        Prefix { address: self.address, length: self.prefix }.contains(other)
     }
-}
 
-fn default_route(gateway: Ipv4Addr) -> Route {
-    Route { destination: Ipv4Addr::UNSPECIFIED, prefix: 0, gateway: Some(gateway) }
+    /// Whether one takes the other's place: a server's later word replaces its earlier one.
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        match (self.source, other.source) {
+            (Source::Dhcp { .. }, Source::Dhcp { .. }) | (Source::Dhcp6 { .. }, Source::Dhcp6 { .. }) => true,
+            (Source::Dhcp { .. } | Source::Dhcp6 { .. } | Source::Router | Source::Static, _) => {
+                self.address == other.address
+            }
+        }
+    }
 }
 
 /// Routes of an offer. Classless routes replace the router option (RFC 3442), and those on the
 /// link itself come first, since later gateways may be behind them.
 fn routes(offer: &DhcpV4Lease) -> Vec<Route> {
     let Some(classless) = &offer.classless_routes else {
-        return usable(offer.gateways.as_deref()).next().map(default_route).into_iter().collect();
+        return usable(offer.gateways.as_deref()).next().map(Route::default_via).into_iter().collect();
     };
     let route = |told: &DhcpV4ClasslessRoute| {
-        let gateway = (!told.router.is_unspecified()).then_some(told.router);
-        let mask = u32::MAX.checked_shl(32_u32.checked_sub(told.prefix_length.into())?).unwrap_or(0);
-        let destination = Ipv4Addr::from_bits(told.destination.to_bits() & mask);
-        gateway.is_none_or(is_usable).then_some(Route { destination, prefix: told.prefix_length, gateway })
+        let via = (!told.router.is_unspecified()).then_some(IpAddr::V4(told.router));
+        let to = Prefix { address: IpAddr::V4(told.destination), length: told.prefix_length };
+        (told.prefix_length <= 32 && via.is_none_or(is_host)).then(|| Route { to: to.network(), via })
     };
     let mut routes: Vec<Route> = classless.iter().take(MAX_ROUTES).filter_map(route).collect();
-    routes.sort_by_key(|route| route.gateway.is_some());
+    routes.sort_by_key(|route| route.via.is_some());
     routes
 }
 
-fn usable(addresses: Option<&[Ipv4Addr]>) -> impl Iterator<Item = Ipv4Addr> {
-    addresses.unwrap_or_default().iter().copied().filter(|address| is_usable(*address))
-}
-
-/// Whether a host can have this address.
-fn is_usable(address: Ipv4Addr) -> bool {
-    let [first, ..] = address.octets();
-    first != 0 && first < 240 && !address.is_multicast() && !address.is_loopback()
+fn usable(addresses: Option<&[Ipv4Addr]>) -> impl Iterator<Item = IpAddr> {
+    addresses.unwrap_or_default().iter().copied().map(IpAddr::V4).filter(|address| is_host(*address))
 }
 
 /// Length of a mask; without one, the class of the address decides (RFC 950 2.1).
@@ -228,6 +278,15 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn any(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn told(lease: &Lease) -> Vec<String> {
+        let via = |route: &Route| route.via.map_or_else(|| "link".to_owned(), |via| via.to_string());
+        lease.routes.iter().map(|route| format!("{} {}", route.to, via(route))).collect()
+    }
+
     #[test]
     fn offer_becomes_a_lease() {
         let mut offer = offer();
@@ -239,12 +298,12 @@ mod tests {
         let lease = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
         assert_eq!(
             (lease.address, lease.prefix, lease.gateway()),
-            (ip("10.0.2.15"), 24, Some(ip("10.0.2.2")))
+            (any("10.0.2.15"), 24, Some(any("10.0.2.2")))
         );
-        assert_eq!(lease.dns, [IpAddr::V4(ip("10.0.2.3"))]);
+        assert_eq!(lease.dns, [any("10.0.2.3")]);
         assert_eq!(lease.fqdn().unwrap(), "web1.example.com");
         assert_eq!(lease.search, ["example.com", "corp"]);
-        assert!(lease.is_neighbour(ip("10.0.2.2")) && !lease.is_neighbour(ip("10.0.3.2")));
+        assert!(lease.is_neighbour(any("10.0.2.2")) && !lease.is_neighbour(any("10.0.3.2")));
     }
 
     #[test]
@@ -264,15 +323,7 @@ mod tests {
             route("10.0.0.0", 8, "224.0.0.1"),
         ]);
         let lease = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
-        let told: Vec<_> = lease.routes.iter().map(|r| (r.destination, r.prefix, r.gateway)).collect();
-        assert_eq!(
-            told,
-            [
-                (ip("10.9.0.1"), 32, None),
-                (ip("0.0.0.0"), 0, Some(ip("10.9.0.1"))),
-                (ip("10.0.0.0"), 8, Some(ip("10.9.0.1"))),
-            ]
-        );
+        assert_eq!(told(&lease), ["10.9.0.1/32 link", "0.0.0.0/0 10.9.0.1", "10.0.0.0/8 10.9.0.1"]);
     }
 
     #[test]
@@ -289,23 +340,66 @@ mod tests {
     }
 
     #[test]
-    fn missing_mask_follows_the_class_and_small_mtu_is_not_obeyed() {
-        for (address, prefix) in [("10.0.0.1", 8), ("172.16.0.1", 16), ("192.168.0.1", 24)] {
+    fn missing_mask_follows_the_class_and_absurd_mtus_are_not_obeyed() {
+        for (address, prefix, mtu) in
+            [("10.0.0.1", 8, 68), ("172.16.0.1", 16, 65_535), ("192.168.0.1", 24, 1_279)]
+        {
             let mut offer = offer();
             offer.yiaddr = ip(address);
             offer.subnet_mask = ip("0.0.0.0");
-            offer.mtu = Some(68);
+            offer.mtu = Some(mtu);
             let lease = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
             assert_eq!((lease.prefix, lease.mtu), (prefix, None));
         }
     }
 
     #[test]
-    fn static_address_brings_its_gateway_and_name_servers() {
-        let spec = "addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53".parse().unwrap();
-        let lease = Lease::from_spec("eth0", MAC, &spec).unwrap();
-        assert_eq!(lease.gateway(), Some(ip("10.0.0.1")));
-        assert_eq!(lease.dns, [IpAddr::V4(ip("10.0.0.53"))]);
-        assert_eq!(lease.source, Source::Static);
+    fn offer_with_nothing_but_an_address_is_a_lease() {
+        let lease = Lease::from_dhcp("eth0", MAC, &offer()).unwrap();
+        assert_eq!((lease.gateway(), lease.dns.len(), lease.fqdn()), (None, 0, None));
+    }
+
+    #[test]
+    fn router_outside_of_the_network_is_a_route_all_the_same() {
+        let mut offer = offer();
+        offer.subnet_mask = ip("255.255.255.255");
+        offer.gateways = Some(vec![ip("169.254.1.1")]);
+        let lease = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
+        assert_eq!(lease.gateway(), Some(any("169.254.1.1")));
+        assert!(!lease.is_neighbour(any("169.254.1.1")));
+    }
+
+    #[test]
+    fn static_addresses_bring_the_gateways_of_their_family() {
+        let spec = "addr=10.0.0.5/24,addr=fd00::5/64,addr=10.0.0.6/24,gw=fe80::1,gw=10.0.0.1,dns=fd00::53,\
+                    search=example.com,route=10.1.2.3/16@10.0.0.9";
+        let leases = Lease::from_spec("eth0", MAC, &spec.parse().unwrap());
+        let shown: Vec<_> = leases.iter().map(|l| (format!("{}/{}", l.address, l.prefix), told(l))).collect();
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            shown,
+            [
+                ("10.0.0.5/24".to_owned(), words(&["0.0.0.0/0 10.0.0.1", "10.1.0.0/16 10.0.0.9"])),
+                ("fd00::5/64".to_owned(), words(&["::/0 fe80::1"])),
+                ("10.0.0.6/24".to_owned(), vec![]),
+            ]
+        );
+        let first = leases.first().unwrap();
+        assert_eq!(
+            (first.dns.clone(), first.search.clone()),
+            (vec![any("fd00::53")], vec!["example.com".to_owned()])
+        );
+        assert!(leases.iter().skip(1).all(|lease| lease.dns.is_empty()));
+    }
+
+    #[test]
+    fn later_word_of_a_server_replaces_its_earlier_one() {
+        let mut offer = offer();
+        let before = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
+        offer.yiaddr = ip("10.0.2.16");
+        let after = Lease::from_dhcp("eth0", MAC, &offer).unwrap();
+        let router = Lease::from_router("eth0", MAC, "fd00::7".parse().unwrap(), 64);
+        assert!(after.replaces(&before) && router.replaces(&router));
+        assert!(!router.replaces(&before) && !before.replaces(&router));
     }
 }

@@ -1,352 +1,248 @@
-//! Which links there are and what is to be done about each: decisions only, no I/O.
-//!
-//! Every physical Ethernet link is set up. One that gets a carrier is configured: by DHCP, or by
-//! the `muster.net=` meant for it. The first link to get a lease ranks first for the default
-//! route. A carrier that is gone for [`FADING`] takes the lease with it; shorter gaps do not
-//! count, since setting an MTU makes many cards renegotiate.
+//! What the kernel says about links, read into what the planner needs.
 
-use super::dhcp::Asker;
-use super::lease::Lease;
-use super::{LinkStatus, NetEvent};
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, Inet6IfaceFlags, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags,
+    LinkInfo, LinkLayerType, LinkMessage, LinkProtoInfoInet6,
+};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
 use protocol::ids::MacAddr;
-use protocol::net::{NetPlan, NetSpec};
-use std::collections::BTreeMap;
+use rtnetlink::packet_core::Nla;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// How long a carrier may be gone before it counts.
-pub(super) const FADING: Duration = Duration::from_secs(3);
-/// When a link that could not be set up is tried again.
-const RETRY: Duration = Duration::from_secs(10);
-/// Metric of the routes of the first link to get a lease.
-const FIRST_METRIC: u32 = 100;
-/// Most links that are looked after.
-const MAX_LINKS: usize = 64;
+/// Most network cards without a driver that are named.
+const MAX_CARDS: usize = 64;
+
+/// What a link is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A network card, or one end of a veth pair: that is a cable between network namespaces,
+    /// which is where this code is tested.
+    Hardware,
+    /// A bond.
+    Bond,
+    /// A VLAN on another link.
+    Vlan {
+        /// Its number.
+        id: u16,
+        /// Kernel's number of the link below.
+        base: u32,
+    },
+}
+
+/// What the last router advertisement asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Adverts {
+    /// Addresses by DHCPv6 (the M flag).
+    pub(super) managed: bool,
+    /// Name servers by DHCPv6 (the O flag).
+    pub(super) other: bool,
+}
+
+impl Adverts {
+    /// What the kernel noted; nothing until a router was heard on this carrier.
+    fn from_flags(flags: Inet6IfaceFlags) -> Self {
+        let is_heard = flags.contains(Inet6IfaceFlags::RaRcvd);
+        Self {
+            managed: is_heard && flags.contains(Inet6IfaceFlags::RaManaged),
+            other: is_heard && flags.contains(Inet6IfaceFlags::Otherconf),
+        }
+    }
+
+    /// Reads a message about the IPv6 side of a link: its number and the flags.
+    pub(super) fn read(message: &LinkMessage) -> Option<(u32, Self)> {
+        /// `IFLA_INET6_FLAGS` of `include/uapi/linux/if_link.h`.
+        const FLAGS: u16 = 1;
+        if message.header.interface_family != AddressFamily::Inet6 {
+            return None;
+        }
+        message.attributes.iter().find_map(|attribute| {
+            let LinkAttribute::ProtoInfoInet6(infos) = attribute else { return None };
+            infos.iter().find_map(|info| {
+                let LinkProtoInfoInet6::Other(value) = info else { return None };
+                let mut bits = [0; 4];
+                if value.kind() != FLAGS || value.value_len() != bits.len() {
+                    return None;
+                }
+                value.emit_value(&mut bits);
+                let flags = Inet6IfaceFlags::from_bits_retain(u32::from_ne_bytes(bits));
+                Some((message.header.index, Self::from_flags(flags)))
+            })
+        })
+    }
+}
 
 /// One look at a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sighting {
     pub(super) index: u32,
     pub(super) name: String,
+    /// Address in use.
     pub(super) mac: MacAddr,
+    /// Address it was made with: a member of a bond answers to that of the bond.
+    pub(super) own_mac: Option<MacAddr>,
+    pub(super) kind: Kind,
+    /// The bond or bridge it is a port of.
+    pub(super) controller: Option<u32>,
+    pub(super) mtu: u32,
     pub(super) is_up: bool,
     pub(super) has_carrier: bool,
+    /// What the router says, `None` when the kernel did not tell.
+    pub(super) adverts: Option<Adverts>,
 }
 
 impl Sighting {
-    /// Reads a link message; `None` for links that are no Ethernet hardware, and for ports of a
-    /// bond or bridge. A veth end counts as hardware: it is a cable between network namespaces,
-    /// which is where this code is tested.
+    /// Reads a link message; `None` for links that are no Ethernet, and for bridges, tunnels
+    /// and whatever else somebody may have made.
     pub(super) fn read(message: &LinkMessage) -> Option<Self> {
         let header = &message.header;
-        if header.link_layer_type != LinkLayerType::Ether || header.flags.contains(LinkFlags::Loopback) {
+        let is_whole = header.interface_family == AddressFamily::Unspec;
+        if !is_whole
+            || header.link_layer_type != LinkLayerType::Ether
+            || header.flags.contains(LinkFlags::Loopback)
+        {
             return None;
         }
-        let (mut name, mut mac) = (None, None);
+        let mac = |bytes: &[u8]| <[u8; 6]>::try_from(bytes).ok().map(MacAddr);
+        let (mut name, mut address, mut own_mac, mut controller) = (None, None, None, None);
+        let (mut kind, mut below, mut mtu, mut adverts) = (Some(Link::Hardware), None, 0, None);
         for attribute in &message.attributes {
             if let LinkAttribute::IfName(text) = attribute {
                 name = Some(text.clone());
             } else if let LinkAttribute::Address(bytes) = attribute {
-                mac = <[u8; 6]>::try_from(bytes.as_slice()).ok().map(MacAddr);
+                address = mac(bytes);
+            } else if let LinkAttribute::PermAddress(bytes) = attribute {
+                own_mac = mac(bytes).filter(|mac| mac.0 != [0; 6]);
             } else if let LinkAttribute::LinkInfo(infos) = attribute {
-                let foreign =
-                    |info: &LinkInfo| matches!(info, LinkInfo::Kind(kind) if *kind != InfoKind::Veth);
-                if infos.iter().any(foreign) {
-                    return None;
-                }
-            } else if let LinkAttribute::Controller(_) = attribute {
-                return None;
+                kind = Link::read(infos);
+            } else if let LinkAttribute::Controller(index) = attribute {
+                controller = Some(*index).filter(|index| *index != 0);
+            } else if let LinkAttribute::Link(index) = attribute {
+                below = Some(*index);
+            } else if let LinkAttribute::Mtu(bytes) = attribute {
+                mtu = *bytes;
+            } else if let LinkAttribute::AfSpecUnspec(specs) = attribute {
+                adverts = specs.iter().find_map(read_flags).map(Adverts::from_flags);
             }
         }
-        // The flag, not the operational state: the kernel tells that one up to a second late
-        // (`net/core/link_watch.c`), and some drivers never.
-        let has_carrier = header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
+        let kind = match kind? {
+            Link::Hardware => Kind::Hardware,
+            Link::Bond => Kind::Bond,
+            Link::Vlan(id) => Kind::Vlan { id, base: below? },
+        };
         Some(Self {
             index: header.index,
             name: name?,
-            mac: mac?,
+            mac: address?,
+            own_mac,
+            kind,
+            controller,
+            mtu,
             is_up: header.flags.contains(LinkFlags::Up),
-            has_carrier,
+            // The flag, not the operational state: the kernel tells that one up to a second
+            // late (`net/core/link_watch.c`), and some drivers never.
+            has_carrier: header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+            adverts,
+        })
+    }
+
+    /// Every hardware address it goes by.
+    pub(super) fn macs(&self) -> Vec<MacAddr> {
+        self.own_mac.into_iter().chain([self.mac]).collect()
+    }
+}
+
+/// A link by itself, before it is known what is below.
+enum Link {
+    Hardware,
+    Bond,
+    Vlan(u16),
+}
+
+impl Link {
+    fn read(infos: &[LinkInfo]) -> Option<Self> {
+        let kind =
+            infos.iter().find_map(|info| if let LinkInfo::Kind(kind) = info { Some(kind) } else { None });
+        let vlan = infos.iter().find_map(|info| {
+            if let LinkInfo::Data(InfoData::Vlan(vlan)) = info { vlan.iter().find_map(vlan_id) } else { None }
+        });
+        match kind {
+            None | Some(InfoKind::Veth) => Some(Self::Hardware),
+            Some(InfoKind::Bond) => Some(Self::Bond),
+            Some(InfoKind::Vlan) => vlan.map(Self::Vlan),
+            Some(_) => None,
+        }
+    }
+}
+
+fn vlan_id(info: &InfoVlan) -> Option<u16> {
+    if let InfoVlan::Id(id) = info { Some(*id) } else { None }
+}
+
+fn read_flags(spec: &AfSpecUnspec) -> Option<Inet6IfaceFlags> {
+    let AfSpecUnspec::Inet6(parts) = spec else { return None };
+    parts.iter().find_map(|part| if let AfSpecInet6::Flags(flags) = part { Some(*flags) } else { None })
+}
+
+/// One look at an IPv6 address of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AddressSeen {
+    pub(super) index: u32,
+    pub(super) address: Ipv6Addr,
+    pub(super) prefix: u8,
+    /// The kernel still asks whether somebody else has it (duplicate address detection).
+    pub(super) is_tentative: bool,
+    /// Somebody else has it.
+    pub(super) is_duplicate: bool,
+    /// The kernel made it from an advertisement: those end, ours do not.
+    pub(super) is_from_router: bool,
+}
+
+impl AddressSeen {
+    /// Reads an address message; `None` for IPv4, which needs nobody's confirmation.
+    pub(super) fn read(message: &AddressMessage) -> Option<Self> {
+        let (mut address, mut flags) = (None, AddressFlags::empty());
+        for attribute in &message.attributes {
+            // Of a pair of addresses, the local one is ours.
+            if let AddressAttribute::Local(IpAddr::V6(ip)) = attribute {
+                address = Some(*ip);
+            } else if let AddressAttribute::Address(IpAddr::V6(ip)) = attribute {
+                address = address.or(Some(*ip));
+            } else if let AddressAttribute::Flags(bits) = attribute {
+                flags = *bits;
+            }
+        }
+        Some(Self {
+            index: message.header.index,
+            address: address?,
+            prefix: message.header.prefix_len,
+            is_tentative: flags.contains(AddressFlags::Tentative),
+            is_duplicate: flags.contains(AddressFlags::Dadfailed),
+            is_from_router: !flags.contains(AddressFlags::Permanent),
         })
     }
 }
 
-/// Something to do.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// Set the link up.
-    SetUp { index: u32, name: String },
-    /// Start a DHCP client.
-    Ask(Asker),
-    /// Put this lease on the link.
-    Apply { index: u32, lease: Lease, metric: u32 },
-    /// Stop the DHCP client, if any.
-    Stop { index: u32 },
-    /// Take every address off.
-    Clear { index: u32, name: String },
-    /// Tell whoever listens.
-    Tell(NetEvent),
-}
-
-/// Where a link stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Could not be set up; tried again then.
-    Refused { again: Instant },
-    /// Nothing on the other end.
-    NoCarrier,
-    /// Asking, or configured.
-    Active,
-    /// Carrier lost, until when it may come back.
-    Fading { until: Instant },
-}
-
-#[derive(Debug)]
-struct Known {
-    name: String,
-    mac: MacAddr,
-    driver: String,
-    phase: Phase,
-    metric: Option<u32>,
-    lease: Option<Lease>,
-    problem: Option<String>,
-}
-
-/// Decides what each link needs.
-#[derive(Debug)]
-pub(super) struct Planner {
-    specs: Vec<(NetSpec, Option<u32>)>,
-    host_name: Option<String>,
-    links: BTreeMap<u32, Known>,
-    next_metric: u32,
-}
-
-impl Planner {
-    /// A planner without links.
-    pub(super) fn new(plan: NetPlan, host_name: Option<String>) -> Self {
-        let specs = match plan {
-            NetPlan::Automatic | NetPlan::Ask => Vec::new(),
-            NetPlan::Static(specs) => specs,
-        };
-        let specs = specs.into_iter().map(|spec| (spec, None)).collect();
-        Self { specs, host_name, links: BTreeMap::new(), next_metric: FIRST_METRIC }
+/// The next hop of an IPv6 default route that a router's advertisement made, and its link.
+pub(super) fn default_router(message: &RouteMessage) -> Option<(u32, Ipv6Addr)> {
+    let RouteHeader { address_family, destination_prefix_length, protocol, .. } = message.header;
+    if address_family != AddressFamily::Inet6
+        || destination_prefix_length != 0
+        || protocol != RouteProtocol::Ra
+    {
+        return None;
     }
-
-    /// Takes in what a link looks like now.
-    pub(super) fn observe(&mut self, seen: &Sighting, driver: &str, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        if !self.links.contains_key(&seen.index) {
-            if self.links.len() >= MAX_LINKS {
-                return steps;
-            }
-            self.links.insert(seen.index, Known::new(seen, driver));
-            let (link, driver) = (seen.name.clone(), driver.to_owned());
-            steps.push(Step::Tell(NetEvent::LinkFound { link, mac: seen.mac, driver }));
-            if !seen.is_up {
-                steps.push(Step::SetUp { index: seen.index, name: seen.name.clone() });
-            }
-        }
-        let Some(known) = self.links.get_mut(&seen.index) else { return steps };
-        seen.name.clone_into(&mut known.name);
-        known.mac = seen.mac;
-        match (known.phase, seen.has_carrier) {
-            (Phase::NoCarrier | Phase::Refused { .. }, true) => {
-                known.phase = Phase::Active;
-                known.problem = None;
-                steps.push(Step::Tell(NetEvent::LinkUp { link: seen.name.clone() }));
-                steps.extend(self.configure(seen));
-            }
-            (Phase::Fading { .. }, true) => known.phase = Phase::Active,
-            (Phase::Active, false) => known.phase = Phase::Fading { until: now + FADING },
-            (Phase::NoCarrier | Phase::Refused { .. } | Phase::Fading { .. }, false)
-            | (Phase::Active, true) => {}
-        }
-        steps
-    }
-
-    fn configure(&mut self, seen: &Sighting) -> Vec<Step> {
-        let index = seen.index;
-        if self.specs.is_empty() {
-            let host_name = self.host_name.clone();
-            return vec![Step::Ask(Asker { index, name: seen.name.clone(), mac: seen.mac, host_name })];
-        }
-        let names_it = |spec: &NetSpec| {
-            spec.link
-                .as_deref()
-                .is_some_and(|link| link.eq_ignore_ascii_case(&seen.name) || link.parse() == Ok(seen.mac))
-        };
-        let place = self
-            .specs
-            .iter()
-            .position(|(spec, _)| names_it(spec))
-            .or_else(|| self.specs.iter().position(|(spec, user)| spec.link.is_none() && user.is_none()));
-        let Some((spec, user)) = place.and_then(|place| self.specs.get_mut(place)) else {
-            // Static set-up for other links: this one stays without an address.
-            return Vec::new();
-        };
-        *user = Some(index);
-        match Lease::from_spec(&seen.name, seen.mac, spec) {
-            Some(lease) => self.leased(index, lease),
-            None => Vec::new(),
+    let (mut link, mut router) = (None, None);
+    for attribute in &message.attributes {
+        if let RouteAttribute::Oif(index) = attribute {
+            link = Some(*index);
+        } else if let RouteAttribute::Gateway(RouteAddress::Inet6(address)) = attribute {
+            router = Some(*address);
         }
     }
-
-    /// Takes in a lease: the steps put it on its link. A lease that comes after the carrier went
-    /// is for nobody.
-    pub(super) fn leased(&mut self, index: u32, lease: Lease) -> Vec<Step> {
-        let next_metric = &mut self.next_metric;
-        let Some(known) = self.links.get_mut(&index).filter(|known| known.is_configured()) else {
-            return Vec::new();
-        };
-        let metric = *known.metric.get_or_insert_with(|| {
-            let metric = *next_metric;
-            *next_metric = next_metric.saturating_add(100);
-            metric
-        });
-        if known.lease.as_ref() == Some(&lease) {
-            return Vec::new();
-        }
-        vec![Step::Apply { index, lease, metric }]
-    }
-
-    /// The kernel has the lease now.
-    pub(super) fn applied(&mut self, index: u32, lease: &Lease) {
-        if let Some(known) = self.links.get_mut(&index) {
-            known.lease = Some(lease.clone());
-            known.problem = None;
-        }
-    }
-
-    /// The lease ran out; the client goes on asking.
-    pub(super) fn expired(&mut self, index: u32) -> Vec<Step> {
-        let Some(known) = self.links.get_mut(&index) else { return Vec::new() };
-        let lost = known.lease.take();
-        lost.map(|lease| Step::Tell(NetEvent::Lost { link: lease.link, address: lease.address }))
-            .into_iter()
-            .collect()
-    }
-
-    /// Notes what keeps a link from working, for the status.
-    pub(super) fn failed(&mut self, index: u32, problem: String) {
-        if let Some(known) = self.links.get_mut(&index) {
-            known.problem = Some(problem);
-        }
-    }
-
-    /// The link could not be set up.
-    pub(super) fn refused(&mut self, index: u32, problem: String, now: Instant) {
-        self.failed(index, problem);
-        if let Some(known) = self.links.get_mut(&index) {
-            known.phase = Phase::Refused { again: now + RETRY };
-        }
-    }
-
-    /// The link is gone from the machine.
-    pub(super) fn removed(&mut self, index: u32) -> Vec<Step> {
-        let mut steps = self.release(index);
-        self.links.remove(&index);
-        // Its addresses went with it.
-        steps.retain(|step| !matches!(step, Step::Clear { .. }));
-        steps
-    }
-
-    fn release(&mut self, index: u32) -> Vec<Step> {
-        for (_, user) in &mut self.specs {
-            if *user == Some(index) {
-                *user = None;
-            }
-        }
-        let Some(known) = self.links.get_mut(&index) else { return Vec::new() };
-        known.phase = Phase::NoCarrier;
-        known.problem = None;
-        let name = known.name.clone();
-        let lost = known.lease.take();
-        let mut steps = vec![Step::Stop { index }, Step::Clear { index, name: name.clone() }];
-        steps.extend(
-            lost.map(|lease| Step::Tell(NetEvent::Lost { link: name.clone(), address: lease.address })),
-        );
-        steps.push(Step::Tell(NetEvent::LinkDown { link: name }));
-        steps
-    }
-
-    /// What time alone brings: faded carriers are given up, refused links tried again.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Step> {
-        let mut steps = Vec::new();
-        let mut faded = Vec::new();
-        for (&index, known) in &mut self.links {
-            match known.phase {
-                Phase::Fading { until } if until <= now => faded.push(index),
-                Phase::Refused { again } if again <= now => {
-                    known.phase = Phase::NoCarrier;
-                    steps.push(Step::SetUp { index, name: known.name.clone() });
-                }
-                Phase::Fading { .. } | Phase::Refused { .. } | Phase::NoCarrier | Phase::Active => {}
-            }
-        }
-        for index in faded {
-            steps.extend(self.release(index));
-        }
-        steps
-    }
-
-    /// When [`Planner::due`] has something to do.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        let times = self.links.values().filter_map(|known| match known.phase {
-            Phase::Fading { until } => Some(until),
-            Phase::Refused { again } => Some(again),
-            Phase::NoCarrier | Phase::Active => None,
-        });
-        times.min()
-    }
-
-    /// Name of a link.
-    pub(super) fn name_of(&self, index: u32) -> Option<&str> {
-        self.links.get(&index).map(|known| known.name.as_str())
-    }
-
-    /// Every link as it stands, the best route first.
-    pub(super) fn status(&self) -> Vec<LinkStatus> {
-        let mut links: Vec<(u32, LinkStatus)> = self.links.values().map(Known::status).collect();
-        links.sort_by_key(|(metric, _)| *metric);
-        links.into_iter().map(|(_, status)| status).collect()
-    }
-}
-
-impl Known {
-    fn new(seen: &Sighting, driver: &str) -> Self {
-        Self {
-            name: seen.name.clone(),
-            mac: seen.mac,
-            driver: driver.to_owned(),
-            phase: Phase::NoCarrier,
-            metric: None,
-            lease: None,
-            problem: None,
-        }
-    }
-
-    fn is_configured(&self) -> bool {
-        match self.phase {
-            Phase::Active | Phase::Fading { .. } => true,
-            Phase::NoCarrier | Phase::Refused { .. } => false,
-        }
-    }
-
-    fn status(&self) -> (u32, LinkStatus) {
-        let has_carrier = self.is_configured();
-        let metric = self.lease.as_ref().and(self.metric).unwrap_or(u32::MAX);
-        let status = LinkStatus {
-            name: self.name.clone(),
-            mac: self.mac,
-            driver: self.driver.clone(),
-            has_carrier,
-            lease: self.lease.clone(),
-            problem: self.problem.clone(),
-        };
-        (metric, status)
-    }
+    Some((link?, router?))
 }
 
 /// PCI network cards without a driver, as `8086:1533`: what to put into a report.
@@ -366,7 +262,7 @@ pub(super) fn driverless_cards(pci_devices: &Path) -> Vec<String> {
         })
         .collect();
     cards.sort();
-    cards.truncate(MAX_LINKS);
+    cards.truncate(MAX_CARDS);
     cards
 }
 
@@ -374,130 +270,6 @@ pub(super) fn driverless_cards(pci_devices: &Path) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::inventory::fixture::Fixture;
-
-    fn seen(index: u32, is_up: bool, has_carrier: bool) -> Sighting {
-        let mac = MacAddr([0x52, 0x54, 0, 0, 0, u8::try_from(index).unwrap()]);
-        Sighting { index, name: format!("eth{index}"), mac, is_up, has_carrier }
-    }
-
-    fn specs(text: &str) -> NetPlan {
-        text.parse().unwrap()
-    }
-
-    fn lease(index: u32) -> Lease {
-        let spec = format!("addr=10.0.{index}.5/24,gw=10.0.{index}.1").parse().unwrap();
-        let seen = seen(index, true, true);
-        Lease::from_spec(&seen.name, seen.mac, &spec).unwrap()
-    }
-
-    /// Steps as words, for comparison.
-    fn words(steps: &[Step]) -> Vec<String> {
-        let word = |step: &Step| match step {
-            Step::SetUp { name, .. } => format!("set up {name}"),
-            Step::Ask(asker) => format!("ask {}", asker.name),
-            Step::Apply { lease, metric, .. } => format!("apply {} {metric}", lease.address),
-            Step::Stop { index } => format!("stop {index}"),
-            Step::Clear { name, .. } => format!("clear {name}"),
-            Step::Tell(NetEvent::LinkFound { link, .. }) => format!("found {link}"),
-            Step::Tell(NetEvent::LinkUp { link }) => format!("up {link}"),
-            Step::Tell(NetEvent::LinkDown { link }) => format!("down {link}"),
-            Step::Tell(NetEvent::Lost { link, .. }) => format!("lost {link}"),
-            Step::Tell(other @ (NetEvent::Lease(_) | NetEvent::Problem { .. })) => format!("{other:?}"),
-        };
-        steps.iter().map(word).collect()
-    }
-
-    #[test]
-    fn new_link_is_set_up_and_asks_once_it_has_a_carrier() {
-        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
-        assert_eq!(
-            words(&planner.observe(&seen(1, false, false), "e1000", now)),
-            ["found eth1", "set up eth1"]
-        );
-        assert!(planner.observe(&seen(1, true, false), "e1000", now).is_empty());
-        assert_eq!(words(&planner.observe(&seen(1, true, true), "e1000", now)), ["up eth1", "ask eth1"]);
-        assert!(planner.observe(&seen(1, true, true), "e1000", now).is_empty(), "only once");
-    }
-
-    #[test]
-    fn first_lease_wins_the_default_route() {
-        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
-        for index in [1, 2] {
-            planner.observe(&seen(index, true, true), "", now);
-        }
-        for (index, expected) in [(2, "apply 10.0.2.5 100"), (1, "apply 10.0.1.5 200")] {
-            assert_eq!(words(&planner.leased(index, lease(index))), [expected]);
-            planner.applied(index, &lease(index));
-        }
-        assert!(planner.leased(2, lease(2)).is_empty(), "a renewal that changes nothing does nothing");
-        let order: Vec<String> = planner.status().into_iter().map(|link| link.name).collect();
-        assert_eq!(order, ["eth2", "eth1"]);
-    }
-
-    #[test]
-    fn short_loss_of_carrier_costs_nothing_and_a_long_one_the_lease() {
-        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
-        planner.observe(&seen(1, true, true), "", now);
-        planner.applied(1, &lease(1));
-        assert!(planner.observe(&seen(1, true, false), "", now).is_empty());
-        assert!(planner.due(now).is_empty());
-        assert!(planner.observe(&seen(1, true, true), "", now + FADING / 2).is_empty());
-        assert_eq!(planner.next_due(), None);
-
-        planner.observe(&seen(1, true, false), "", now);
-        assert_eq!(planner.next_due(), Some(now + FADING));
-        assert_eq!(words(&planner.due(now + FADING)), ["stop 1", "clear eth1", "lost eth1", "down eth1"]);
-        assert_eq!(words(&planner.observe(&seen(1, true, true), "", now)), ["up eth1", "ask eth1"]);
-    }
-
-    #[test]
-    fn lease_that_comes_too_late_is_for_nobody() {
-        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
-        planner.observe(&seen(1, true, true), "", now);
-        planner.observe(&seen(1, true, false), "", now);
-        planner.due(now + FADING);
-        assert!(planner.leased(1, lease(1)).is_empty(), "its carrier is gone");
-        planner.observe(&seen(1, true, true), "", now);
-        planner.applied(1, &lease(1));
-        assert_eq!(words(&planner.removed(1)), ["stop 1", "lost eth1", "down eth1"]);
-        assert!(planner.leased(1, lease(1)).is_empty(), "the link itself is gone");
-        assert!(planner.removed(1).is_empty() && planner.expired(1).is_empty());
-    }
-
-    #[test]
-    fn static_address_goes_to_the_link_it_names() {
-        let line = "addr=10.0.0.5/24,if=52:54:00:00:00:02 addr=10.0.0.6/24,if=eth3";
-        let (mut planner, now) = (Planner::new(specs(line), None), Instant::now());
-        assert_eq!(words(&planner.observe(&seen(1, true, true), "", now)), ["found eth1", "up eth1"]);
-        let steps = planner.observe(&seen(2, true, true), "", now);
-        assert_eq!(words(&steps), ["found eth2", "up eth2", "apply 10.0.0.5 100"]);
-        let steps = planner.observe(&seen(3, true, true), "", now);
-        assert_eq!(words(&steps), ["found eth3", "up eth3", "apply 10.0.0.6 200"]);
-    }
-
-    #[test]
-    fn static_address_without_a_link_goes_to_the_first_carrier_and_moves_on() {
-        let (mut planner, now) = (Planner::new(specs("addr=10.0.0.5/24"), None), Instant::now());
-        planner.observe(&seen(1, true, false), "", now);
-        let steps = planner.observe(&seen(2, true, true), "", now);
-        assert_eq!(words(&steps), ["found eth2", "up eth2", "apply 10.0.0.5 100"]);
-        assert_eq!(words(&planner.observe(&seen(1, true, true), "", now)), ["up eth1"]);
-        planner.removed(2);
-        planner.observe(&seen(1, true, false), "", now);
-        planner.due(now + FADING);
-        let steps = planner.observe(&seen(1, true, true), "", now);
-        assert_eq!(words(&steps), ["up eth1", "apply 10.0.0.5 200"]);
-    }
-
-    #[test]
-    fn link_that_cannot_be_set_up_is_tried_again() {
-        let (mut planner, now) = (Planner::new(NetPlan::Automatic, None), Instant::now());
-        planner.observe(&seen(1, false, false), "bnx2", now);
-        planner.refused(1, "no firmware".to_owned(), now);
-        assert_eq!(planner.status().first().unwrap().problem.as_deref(), Some("no firmware"));
-        assert!(planner.due(now).is_empty());
-        assert_eq!(words(&planner.due(now + RETRY)), ["set up eth1"]);
-    }
 
     #[test]
     fn only_ethernet_hardware_is_looked_after() {
@@ -518,10 +290,63 @@ mod tests {
         assert!(!message(None, LinkLayerType::Ether, LinkFlags::Up).unwrap().has_carrier);
         assert!(!message(None, LinkLayerType::Ether, LinkFlags::LowerUp).unwrap().is_up);
         assert!(message(Some(InfoKind::Veth), LinkLayerType::Ether, up).is_some());
-        for kind in [InfoKind::Bridge, InfoKind::Dummy, InfoKind::Vlan, InfoKind::Bond] {
+        for kind in [InfoKind::Bridge, InfoKind::Dummy, InfoKind::Vlan] {
             assert_eq!(message(Some(kind), LinkLayerType::Ether, up), None);
         }
+        assert_eq!(message(Some(InfoKind::Bond), LinkLayerType::Ether, up).unwrap().kind, Kind::Bond);
         assert_eq!(message(None, LinkLayerType::Infiniband, up), None);
+    }
+
+    #[test]
+    fn vlan_bond_member_and_router_flags_are_read() {
+        let mut message = LinkMessage::default();
+        message.header.index = 9;
+        message.header.link_layer_type = LinkLayerType::Ether;
+        message.attributes = vec![
+            LinkAttribute::IfName("eth0.5".to_owned()),
+            LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+            LinkAttribute::PermAddress(vec![2, 0, 0, 0, 0, 9]),
+            LinkAttribute::Controller(4),
+            LinkAttribute::Link(3),
+            LinkAttribute::Mtu(1_400),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::Kind(InfoKind::Vlan),
+                LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(5)])),
+            ]),
+            LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::Flags(
+                Inet6IfaceFlags::RaRcvd | Inet6IfaceFlags::Otherconf,
+            )])]),
+        ];
+        let seen = Sighting::read(&message).unwrap();
+        assert_eq!((seen.kind, seen.controller, seen.mtu), (Kind::Vlan { id: 5, base: 3 }, Some(4), 1_400));
+        assert_eq!(seen.macs(), [MacAddr([2, 0, 0, 0, 0, 9]), MacAddr([2, 0, 0, 0, 0, 1])]);
+        assert_eq!(seen.adverts, Some(Adverts { managed: false, other: true }));
+        assert_eq!(Adverts::read(&message), None, "this one is about the link");
+        message.header.interface_family = AddressFamily::Inet6;
+        assert_eq!(Sighting::read(&message), None, "this one is not");
+        let stale = Adverts::from_flags(Inet6IfaceFlags::RaManaged);
+        assert_eq!(stale, Adverts::default(), "of another network, before the cable was moved");
+    }
+
+    #[test]
+    fn address_counts_once_the_kernel_is_sure() {
+        let mut message = AddressMessage::default();
+        message.header.index = 3;
+        message.header.prefix_len = 64;
+        let read = |message: &mut AddressMessage, flags| {
+            message.attributes = vec![
+                AddressAttribute::Address("fd00::5".parse::<IpAddr>().unwrap()),
+                AddressAttribute::Flags(flags),
+            ];
+            let seen = AddressSeen::read(message).unwrap();
+            (seen.is_tentative, seen.is_duplicate, seen.is_from_router)
+        };
+        assert_eq!(read(&mut message, AddressFlags::Tentative), (true, false, true));
+        assert_eq!(read(&mut message, AddressFlags::Permanent), (false, false, false));
+        let failed = AddressFlags::Permanent | AddressFlags::Dadfailed | AddressFlags::Tentative;
+        assert_eq!(read(&mut message, failed), (true, true, false));
+        message.attributes = vec![AddressAttribute::Local("10.0.0.5".parse::<IpAddr>().unwrap())];
+        assert_eq!(AddressSeen::read(&message), None);
     }
 
     #[test]

@@ -17,6 +17,15 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Most addresses that are tried of one name.
 const MAX_ADDRESSES: usize = 8;
 
+/// Families of addresses that the machine has one of itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Families {
+    /// IPv4.
+    pub(crate) v4: bool,
+    /// IPv6.
+    pub(crate) v6: bool,
+}
+
 /// Whom to ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Dns {
@@ -24,6 +33,24 @@ pub(crate) struct Dns {
     pub(crate) servers: Vec<IpAddr>,
     /// Domains that short names are looked up in.
     pub(crate) search: Vec<String>,
+    /// What answers can be used.
+    pub(crate) families: Families,
+}
+
+impl Dns {
+    /// Adds what is not there yet.
+    pub(crate) fn join(&mut self, servers: &[IpAddr], search: &[String]) {
+        for server in servers {
+            if !self.servers.contains(server) {
+                self.servers.push(*server);
+            }
+        }
+        for domain in search {
+            if !self.search.contains(domain) {
+                self.search.push(domain.clone());
+            }
+        }
+    }
 }
 
 /// Why a name has no address.
@@ -50,7 +77,8 @@ pub(crate) enum ResolveError {
     Empty(String),
 }
 
-/// Looks up a host.
+/// Looks up a host. Addresses of a family that the machine has none of come last: they only
+/// serve to say that there is no route.
 ///
 /// # Errors
 /// [`ResolveError`] names the host and who was asked.
@@ -68,8 +96,20 @@ pub(crate) async fn lookup(host: &str, dns: &Dns) -> Result<Vec<IpAddr>, Resolve
     };
     let servers = dns.servers.iter().map(|&ip| NameServerConfig::udp_and_tcp(ip)).collect();
     let found = resolver(servers, &dns.search).map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
-    let addresses: Vec<IpAddr> = found.iter().take(MAX_ADDRESSES).collect();
+    let addresses = in_order(found.iter().take(MAX_ADDRESSES).collect(), dns.families);
     if addresses.is_empty() { Err(ResolveError::Empty(host.to_owned())) } else { Ok(addresses) }
+}
+
+/// What can be used first, IPv4 and IPv6 in turns: where one family leads nowhere, the other is
+/// not kept waiting behind all of its addresses.
+fn in_order(addresses: Vec<IpAddr>, families: Families) -> Vec<IpAddr> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = addresses.into_iter().partition(IpAddr::is_ipv4);
+    let in_turns = |list: Vec<IpAddr>, has_one: bool, second: u8| {
+        list.into_iter().enumerate().map(move |(place, address)| ((!has_one, place, second), address))
+    };
+    let mut ranked: Vec<_> = in_turns(v4, families.v4, 0).chain(in_turns(v6, families.v6, 1)).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, address)| address).collect()
 }
 
 fn resolver(servers: Vec<NameServerConfig>, search: &[String]) -> Result<TokioResolver, NetError> {
@@ -79,7 +119,7 @@ fn resolver(servers: Vec<NameServerConfig>, search: &[String]) -> Result<TokioRe
     options.timeout = TIMEOUT;
     options.attempts = 2;
     options.use_hosts_file = ResolveHosts::Never;
-    options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     let config = ResolverConfig::from_parts(None, search, servers);
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build()
 }
@@ -101,6 +141,18 @@ mod tests {
     async fn name_without_a_name_server_says_what_to_do() {
         let error = lookup("muster.example", &Dns::default()).await.unwrap_err();
         assert!(error.to_string().contains("use an IP address in muster.server="), "{error}");
+    }
+
+    #[test]
+    fn usable_family_comes_first_and_both_in_turns() {
+        let all = ["10.0.0.1", "10.0.0.2", "fd00::1", "fd00::2"].map(|text| text.parse().unwrap()).to_vec();
+        let shown = |v4, v6| {
+            let list = in_order(all.clone(), Families { v4, v6 });
+            list.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(shown(true, true), "10.0.0.1 fd00::1 10.0.0.2 fd00::2");
+        assert_eq!(shown(false, true), "fd00::1 fd00::2 10.0.0.1 10.0.0.2");
+        assert_eq!(shown(true, false), "10.0.0.1 10.0.0.2 fd00::1 fd00::2");
     }
 
     /// Answers every A question with one address, the way RFC 1035 4.1 lays it out.
