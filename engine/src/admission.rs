@@ -2,18 +2,27 @@
 //! (`spec/security.md` 3.2). The server opens tokens; what is decided here is what they say.
 
 use crate::time::Timestamp;
+use protocol::cidr::Cidr;
 use protocol::ids::MacAddr;
-use protocol::inventory::Inventory;
-use protocol::rest::TOKEN_LIFETIMES;
+use protocol::inventory::{Inventory, clean_text};
+use protocol::rest::{TOKEN_LIFETIMES, TokenConstraints, TokenCreate};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::net::IpAddr;
-use std::str::FromStr;
+use std::time::Duration;
 
 /// The one audience of bootstrap tokens: they register and do nothing else.
 pub const AUDIENCE: &str = "reg";
 /// Most entries of one constraint.
 const MAX_CONSTRAINT_ENTRIES: usize = 64;
+/// Most roles that a token gives.
+const MAX_ROLES: usize = 16;
+/// Longest name of a role or mesh network, in characters.
+const MAX_PLACE_NAME: usize = 64;
+/// Longest serial number that a constraint names, in characters: an inventory holds no longer one.
+const MAX_SERIAL: usize = protocol::inventory::MAX_TEXT;
+/// How far ahead of this server's clock a token may begin: two servers on one database differ by so
+/// much, and one that is made in the second of an epoch begins with the next.
+const AHEAD: Duration = Duration::from_secs(5);
 
 /// What a bootstrap token says. Every field without a default is required: a token that lacks
 /// one is not ours.
@@ -31,6 +40,12 @@ pub struct BootstrapClaims {
     pub exp: u64,
     /// Who made it.
     pub by: String,
+    /// Roles that its machines begin with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub role: Vec<String>,
+    /// Mesh network that its machines begin in, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub net: String,
     /// The machine still waits for one click.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub appr: bool,
@@ -77,11 +92,55 @@ impl Constraints {
             return Err(unknown());
         }
         let read = Self::deserialize(claim).map_err(|_| unknown())?;
-        let longest = [read.cidr.len(), read.mac.len(), read.uuid.len(), read.serial.len()].into_iter().max();
-        if longest.is_some_and(|entries| entries > MAX_CONSTRAINT_ENTRIES) {
-            Err(unknown())
-        } else {
-            Ok(read)
+        if read.too_long().is_some() { Err(unknown()) } else { Ok(read) }
+    }
+
+    fn check_shape(&self) -> Result<(), TermsError> {
+        if let Some((what, found)) = self.too_long() {
+            return Err(TermsError::TooMany { what, found, most: MAX_CONSTRAINT_ENTRIES });
+        }
+        if self.max == Some(0) {
+            return Err(TermsError::NoUses);
+        }
+        let is_uuid = |text: &&String| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+        if let Some(uuid) = self.uuid.iter().find(|text| !is_uuid(text)) {
+            return Err(TermsError::Uuid(clean_text(uuid)));
+        }
+        // As the inventory's own is cleaned, so that it can be met at all.
+        let is_serial = |text: &&String| !text.is_empty() && clean_text(text) == **text;
+        match self.serial.iter().find(|text| !is_serial(text)) {
+            Some(serial) => Err(TermsError::Serial(clean_text(serial))),
+            None => Ok(()),
+        }
+    }
+
+    /// The first list with more entries than are looked at.
+    fn too_long(&self) -> Option<(&'static str, usize)> {
+        let lists = [
+            ("Cidr", self.cidr.len()),
+            ("Mac", self.mac.len()),
+            ("Uuid", self.uuid.len()),
+            ("Serial", self.serial.len()),
+        ];
+        lists.into_iter().find(|(_, entries)| *entries > MAX_CONSTRAINT_ENTRIES)
+    }
+
+    /// The claim `c` that says the same; null for none.
+    ///
+    /// # Errors
+    /// Never, unless networks and addresses stop being text.
+    pub fn claim(&self) -> Result<serde_json::Value, serde_json::Error> {
+        if *self == Self::default() { Ok(serde_json::Value::Null) } else { serde_json::to_value(self) }
+    }
+
+    /// As REST shows them.
+    pub fn view(&self) -> TokenConstraints {
+        TokenConstraints {
+            cidr: self.cidr.clone(),
+            mac: self.mac.clone(),
+            max_uses: self.max,
+            uuid: self.uuid.clone(),
+            serial: self.serial.clone(),
         }
     }
 
@@ -106,66 +165,121 @@ impl Constraints {
     }
 }
 
-/// A network such as `10.20.0.0/16`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Cidr {
-    network: IpAddr,
-    prefix: u8,
+/// Where a machine begins: its roles and mesh network. Only the shape of their names is checked here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    /// Machine roles in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Mesh network, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mesh_network: String,
 }
 
-/// Why a text is not a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a network is an address and a prefix length, such as 10.20.0.0/16")]
-pub struct CidrError;
-
-impl Cidr {
-    /// Whether the address lies in the network. IPv4 written as IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.network, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let ignored = 32_u32.saturating_sub(self.prefix.into());
-                let bits = network.to_bits() ^ address.to_bits();
-                bits.checked_shr(ignored).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let ignored = 128_u32.saturating_sub(self.prefix.into());
-                let bits = network.to_bits() ^ address.to_bits();
-                bits.checked_shr(ignored).unwrap_or(0) == 0
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+impl Placement {
+    fn check(&self) -> Result<(), TermsError> {
+        if self.roles.len() > MAX_ROLES {
+            return Err(TermsError::TooMany { what: "Roles", found: self.roles.len(), most: MAX_ROLES });
+        }
+        for role in &self.roles {
+            check_place_name("role", role)?;
+        }
+        if self.mesh_network.is_empty() {
+            Ok(())
+        } else {
+            check_place_name("mesh network", &self.mesh_network)
         }
     }
 }
 
-impl FromStr for Cidr {
-    type Err = CidrError;
-
-    fn from_str(text: &str) -> Result<Self, CidrError> {
-        let (address, prefix) = text.split_once('/').ok_or(CidrError)?;
-        let network: IpAddr = address.parse().map_err(|_| CidrError)?;
-        let prefix: u8 = prefix.parse().map_err(|_| CidrError)?;
-        let longest = if network.is_ipv4() { 32 } else { 128 };
-        if prefix > longest { Err(CidrError) } else { Ok(Self { network, prefix }) }
+fn check_place_name(what: &'static str, name: &str) -> Result<(), TermsError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let starts = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+    if starts && name.len() <= MAX_PLACE_NAME && name.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err(TermsError::PlaceName { what, name: clean_text(name) })
     }
 }
 
-impl TryFrom<String> for Cidr {
-    type Error = CidrError;
-    fn try_from(text: String) -> Result<Self, CidrError> {
-        text.parse()
-    }
+/// What a token is good for, besides its lifetime: what an operator asks for, and what is kept of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Which machines it admits.
+    #[serde(default)]
+    pub constraints: Constraints,
+    /// Where they begin.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Whether each waits for an operator.
+    #[serde(default)]
+    pub needs_approval: bool,
 }
 
-impl From<Cidr> for String {
-    fn from(cidr: Cidr) -> Self {
-        cidr.to_string()
-    }
+/// Why no token is made on these terms.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// Not one of the six lifetimes.
+    #[error("lifetime of {0} s is not offered; choose one of {TOKEN_LIFETIMES:?} s")]
+    Lifetime(u64),
+    /// A list is too long.
+    #[error("{what} has {found} entries, at most {most} are taken")]
+    TooMany {
+        /// Which list.
+        what: &'static str,
+        /// How many it has.
+        found: usize,
+        /// How many it may have.
+        most: usize,
+    },
+    /// It would register nobody.
+    #[error("MaxUses is 0, so nobody could use the token; leave it out for any number of machines")]
+    NoUses,
+    /// Not a UUID.
+    #[error("{0:?} is no system UUID; write 36 characters such as 4c4c4544-0058-4b10-8032-b7c04f4d3333")]
+    Uuid(String),
+    /// Not a serial number that an inventory could hold.
+    #[error("{0:?} is no serial number; write 1 to {MAX_SERIAL} printable ASCII characters")]
+    Serial(String),
+    /// Not a name.
+    #[error(
+        "{what} {name:?} is no name; use 1 to {MAX_PLACE_NAME} letters, digits, dots, dashes and underscores, \
+         a letter or digit first"
+    )]
+    PlaceName {
+        /// A role or a mesh network.
+        what: &'static str,
+        /// As it was written.
+        name: String,
+    },
+    /// Whoever approves also says where the machine goes.
+    #[error("RequireApproval leaves roles and mesh network to whoever approves; leave them out of the token")]
+    PlacedUnapproved,
 }
 
-impl fmt::Display for Cidr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
+impl Terms {
+    /// Checks what an operator asks for.
+    ///
+    /// # Errors
+    /// The first thing that no token can be made with.
+    pub fn parse(request: TokenCreate) -> Result<Self, TermsError> {
+        if !TOKEN_LIFETIMES.contains(&request.lifetime) {
+            return Err(TermsError::Lifetime(request.lifetime));
+        }
+        let placement = Placement { roles: request.roles, mesh_network: request.mesh_network };
+        placement.check()?;
+        if request.require_approval && placement != Placement::default() {
+            return Err(TermsError::PlacedUnapproved);
+        }
+        let constraints = Constraints {
+            cidr: request.cidr,
+            mac: request.mac,
+            max: request.max_uses,
+            uuid: request.uuid,
+            serial: request.serial,
+        };
+        constraints.check_shape()?;
+        Ok(Self { constraints, placement, needs_approval: request.require_approval })
     }
 }
 
@@ -178,9 +292,9 @@ pub enum Refused {
     /// Its time is over.
     #[error("bootstrap token expired")]
     Expired,
-    /// Somebody revoked it.
-    #[error("bootstrap token was revoked")]
-    Revoked,
+    /// Somebody revoked it; how is for the audit log only.
+    #[error("bootstrap token was revoked: {0}")]
+    Revoked(&'static str),
     /// It does not cover this machine; which constraint is for the audit log only.
     #[error("bootstrap token does not cover {0}")]
     Constraint(&'static str),
@@ -190,10 +304,12 @@ pub enum Refused {
 }
 
 /// What a token that admits leaves to be kept in the same commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
     /// Most machines the token registers.
     pub max: Option<u32>,
+    /// Where the machine begins.
+    pub placement: Placement,
 }
 
 /// Everything besides the claims that decides.
@@ -205,8 +321,8 @@ pub struct Applicant<'a> {
     pub inventory: &'a Inventory,
     /// Where it calls from.
     pub source: IpAddr,
-    /// Whether the token's id is on the deny list.
-    pub revoked: bool,
+    /// How the token was revoked, if it was.
+    pub revoked: Option<&'static str>,
     /// The server's clock.
     pub now: Timestamp,
 }
@@ -225,111 +341,21 @@ pub fn admit(claims: &BootstrapClaims, applicant: &Applicant<'_>) -> Result<Admi
     if now >= claims.exp {
         return Err(Refused::Expired);
     }
-    if now < claims.iat {
+    if now.saturating_add(AHEAD.as_secs()) < claims.iat {
         return Err(Refused::Foreign);
     }
-    if applicant.revoked {
-        return Err(Refused::Revoked);
+    if let Some(how) = applicant.revoked {
+        return Err(Refused::Revoked(how));
     }
     let constraints = Constraints::parse(&claims.c)?;
     constraints.check(applicant.inventory, applicant.source)?;
-    if claims.appr { Err(Refused::NeedsApproval) } else { Ok(Admission { max: constraints.max }) }
+    if claims.appr {
+        return Err(Refused::NeedsApproval);
+    }
+    let placement = Placement { roles: claims.role.clone(), mesh_network: claims.net.clone() };
+    Ok(Admission { max: constraints.max, placement })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn claims() -> BootstrapClaims {
-        BootstrapClaims {
-            iss: "dc1".into(),
-            aud: "reg".into(),
-            jti: "j".into(),
-            iat: 1_000,
-            exp: 1_600,
-            by: "admin".into(),
-            appr: false,
-            c: serde_json::Value::Null,
-        }
-    }
-
-    fn decide(claims: &BootstrapClaims, second: u64) -> Result<Admission, Refused> {
-        let mut inventory = Inventory { serial: "7XK21M3".into(), ..Inventory::default() };
-        let mac = "52:54:00:12:34:56".parse().unwrap();
-        inventory.links.push(protocol::inventory::Link::new("eth0", mac));
-        admit(
-            claims,
-            &Applicant {
-                server_id: "dc1",
-                inventory: &inventory,
-                source: "10.20.4.17".parse().unwrap(),
-                revoked: claims.jti == "revoked",
-                now: Timestamp::from_seconds(second),
-            },
-        )
-    }
-
-    #[test]
-    fn token_admits_until_the_second_it_expires() {
-        assert_eq!(decide(&claims(), 1_000), Ok(Admission { max: None }));
-        assert_eq!(decide(&claims(), 1_599), Ok(Admission { max: None }));
-        assert_eq!(decide(&claims(), 1_600), Err(Refused::Expired));
-        assert_eq!(decide(&claims(), 999), Err(Refused::Foreign));
-    }
-
-    #[test]
-    fn token_of_another_server_audience_or_lifetime_is_foreign() {
-        for claims in [
-            BootstrapClaims { iss: "dc2".into(), ..claims() },
-            BootstrapClaims { aud: "api".into(), ..claims() },
-            BootstrapClaims { exp: 1_000 + 31_536_001, ..claims() },
-            BootstrapClaims { exp: 999, ..claims() },
-        ] {
-            assert_eq!(decide(&claims, 1_001), Err(Refused::Foreign), "{claims:?}");
-        }
-    }
-
-    #[test]
-    fn revoked_and_unapproved_tokens_do_not_admit() {
-        assert_eq!(
-            decide(&BootstrapClaims { jti: "revoked".into(), ..claims() }, 1_001),
-            Err(Refused::Revoked)
-        );
-        assert_eq!(decide(&BootstrapClaims { appr: true, ..claims() }, 1_001), Err(Refused::NeedsApproval));
-    }
-
-    #[test]
-    fn constraints_are_kept_and_unknown_ones_refuse() {
-        for (constraints, admitted) in [
-            (json!({}), true),
-            (json!({"cidr": ["10.20.0.0/16", "fd00::/8"], "max": 5}), true),
-            (json!({"cidr": ["10.21.0.0/16"]}), false),
-            (json!({"cidr": ["0.0.0.0/0"]}), true),
-            (json!({"mac": ["52:54:00:12:34:56"]}), true),
-            (json!({"mac": ["52:54:00:12:34:57"]}), false),
-            (json!({"serial": ["7xk21m3"]}), true),
-            (json!({"serial": ["other"]}), false),
-            (json!({"uuid": ["4c4c4544-0058-4b10-8032-b7c04f4d3333"]}), false),
-            (json!({"tpm": ["x"]}), false),
-            (json!({"cidr": "10.0.0.0/8"}), false),
-            (json!({"cidr": ["10.0.0.0/33"]}), false),
-            (json!([]), false),
-            (json!({"mac": vec!["52:54:00:12:34:56"; 65]}), false),
-        ] {
-            let result = decide(&BootstrapClaims { c: constraints.clone(), ..claims() }, 1_001);
-            assert_eq!(result.is_ok(), admitted, "{constraints}");
-        }
-    }
-
-    #[test]
-    fn claims_without_a_required_member_are_not_claims() {
-        let whole = serde_json::to_value(claims()).unwrap();
-        for member in ["iss", "aud", "jti", "iat", "exp", "by"] {
-            let mut cut = whole.clone();
-            cut.as_object_mut().unwrap().remove(member);
-            assert!(serde_json::from_value::<BootstrapClaims>(cut).is_err(), "{member}");
-        }
-        assert_eq!(serde_json::from_value::<BootstrapClaims>(whole).unwrap(), claims());
-    }
-}
+#[path = "admission_tests.rs"]
+mod tests;

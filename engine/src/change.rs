@@ -1,8 +1,10 @@
 //! What decisions return: everything to store, audit rows included, as one value that the
 //! server commits in one transaction or not at all.
 
+use crate::admission::Terms;
 use crate::enrollment::Enrollment;
 use crate::machine::Machine;
+use crate::revocation::{Revocation, TokenMarks};
 use crate::time::Timestamp;
 use protocol::code::BootstrapCode;
 use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
@@ -188,18 +190,27 @@ impl AuditRow {
 /// The token itself is never stored, and losing this never makes a token valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedToken {
-    /// Its `jti`.
-    pub jti: String,
-    /// Who issued it.
-    pub by: String,
-    /// When.
-    pub issued_at: Timestamp,
+    /// Its id, issuer and key, and when it was issued.
+    pub marks: TokenMarks,
     /// When it ends.
     pub expires_at: Timestamp,
+    /// Which machines it admits, and where they begin.
+    pub terms: Terms,
     /// How many machines it registered.
     pub uses: u32,
-    /// When it was revoked, if it was.
-    pub revoked_at: Option<Timestamp>,
+    /// When a machine last came by it.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a key that seals bootstrap tokens did so far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUse {
+    /// Which key.
+    pub kid: String,
+    /// How many tokens it sealed.
+    pub issued: u64,
+    /// When the last of them ends.
+    pub last_expires_at: Timestamp,
 }
 
 /// A small named document that belongs to no other table: users, wrapped keys, preferences.
@@ -213,6 +224,18 @@ pub struct Record {
     pub body: String,
     /// The commit that wrote it; 0 for one that is not stored yet.
     pub revision: Revision,
+}
+
+/// For whom a bootstrap token is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenUse {
+    /// A new machine. Refused when the token registered this many already.
+    NewMachine {
+        /// Most machines it registers.
+        max: Option<u32>,
+    },
+    /// One that it registered before, which counts no second time.
+    KnownMachine,
 }
 
 /// One thing to store. `Insert` is refused when the object exists, `Update` and
@@ -255,13 +278,15 @@ pub enum Change {
     Seen(Vec<(MachineId, Timestamp)>),
     /// A bootstrap token was issued.
     IssueToken(IssuedToken),
-    /// A bootstrap token registers one more machine.
+    /// A machine comes by a bootstrap token. Refused when that is revoked.
     UseToken {
         /// Which.
-        jti: String,
-        /// Refused when it registered this many already.
-        max: Option<u32>,
+        token: TokenMarks,
+        /// For whom.
+        by: TokenUse,
     },
+    /// Bootstrap tokens end before their time.
+    Revoke(Revocation),
     /// A record is written; its revision is what it replaces, 0 for none.
     PutRecord(Record),
     /// A record goes, if it is still there.
@@ -279,6 +304,8 @@ pub enum Change {
     ForgetUnanswered(Timestamp),
     /// Tokens that expired before this are forgotten.
     ForgetTokens(Timestamp),
+    /// Revocations that cover nothing any more at this time are forgotten.
+    ForgetRevocations(Timestamp),
     /// A row of the audit log.
     Audit(AuditRow),
 }

@@ -66,6 +66,9 @@ pub struct Match {
     pub score: u32,
     /// What is the same, in words.
     pub reasons: Vec<String>,
+    /// The SMBIOS system UUID or serial number is the same, and neither is another one: not just a
+    /// network card that went from machine to machine.
+    pub same_firmware: bool,
 }
 
 impl Match {
@@ -102,11 +105,27 @@ pub fn rank(seen: &Inventory, candidates: Vec<Machine>) -> Vec<Match> {
         .into_iter()
         .filter_map(|(machine, own)| {
             let (score, reasons) = score(&own, &seen, &shared);
-            (score > 0).then_some(Match { machine, score, reasons })
+            let same_firmware = same_firmware(&own, &seen, &shared);
+            (score > 0).then_some(Match { machine, score, reasons, same_firmware })
         })
         .collect();
     matches.sort_by(|a, b| b.score.cmp(&a.score).then_with(|| a.machine.name.cmp(&b.machine.name)));
     matches
+}
+
+fn same_firmware(known: &BTreeSet<Hint>, seen: &BTreeSet<Hint>, ignored: &BTreeSet<Hint>) -> bool {
+    let sorts: [fn(&Hint) -> bool; 2] =
+        [|hint| matches!(hint, Hint::Uuid(_)), |hint| matches!(hint, Hint::Serial(_))];
+    let mut same = false;
+    for is_sort in sorts {
+        let of = |hints: &BTreeSet<Hint>| hints.iter().find(|hint| is_sort(hint)).cloned();
+        match (of(known), of(seen)) {
+            (Some(known), Some(seen)) if known != seen => return false,
+            (Some(known), Some(_)) => same |= !ignored.contains(&known),
+            (Some(_), None) | (None, Some(_) | None) => {}
+        }
+    }
+    same
 }
 
 fn score(known: &BTreeSet<Hint>, seen: &BTreeSet<Hint>, ignored: &BTreeSet<Hint>) -> (u32, Vec<String>) {

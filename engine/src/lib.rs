@@ -8,12 +8,16 @@
 //! - [`identity`]: which registered machine a request resembles
 //! - [`admission`]: what a bootstrap token allows
 //! - [`machine`]: the registered machine, its name and how it is shown
+//! - [`revocation`]: what ends bootstrap tokens before their time
+//! - [`comeback`]: a machine that comes back with the token it came by
 //! - [`change`]: what decisions return
 //! - [`time`]: points in time as a type
 
 pub mod admission;
 pub mod change;
+pub mod comeback;
 pub mod enrollment;
 pub mod identity;
 pub mod machine;
+pub mod revocation;
 pub mod time;

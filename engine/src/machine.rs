@@ -1,5 +1,6 @@
 //! The registered machine: its stored form, its name, and how REST shows it.
 
+use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
 use crate::time::Timestamp;
 use protocol::agent_api::{MachineName, Origin};
@@ -152,6 +153,9 @@ pub struct Machine {
     pub created_at: Timestamp,
     /// Who approved it: `user:NAME`, or `token:JTI`.
     pub registered_by: String,
+    /// Its roles and mesh network, which the token gave that it came by.
+    #[serde(default)]
+    pub placement: Placement,
     /// What is wrong with it.
     #[serde(default)]
     pub errors: Vec<String>,
@@ -180,6 +184,7 @@ impl Machine {
             inventory_digest: String::new(),
             created_at: at,
             registered_by: by.to_owned(),
+            placement: Placement::default(),
             errors: Vec::new(),
             revision: Revision::default(),
         }
@@ -222,6 +227,11 @@ impl Machine {
         Changes::new(cause.at).and(Change::DeleteMachine { id: self.id, revision: self.revision }).audit(row)
     }
 
+    /// The Provision column. Nothing can be installed yet, so every machine is in Discovery mode.
+    pub fn provision_state(&self) -> ProvisionState {
+        ProvisionState::Discovery
+    }
+
     /// Id and name, as a console shows them.
     pub fn who(&self) -> MachineName {
         MachineName { uuid: self.id, name: self.name.to_string() }
@@ -255,9 +265,9 @@ impl Machine {
             online: presence.online,
             last_seen_at: presence.last_seen.map(|at| at.to_string()),
             created_at: self.created_at.to_string(),
-            provision_state: ProvisionState::Discovery,
-            roles: Vec::new(),
-            mesh_network: String::new(),
+            provision_state: self.provision_state(),
+            roles: self.placement.roles.clone(),
+            mesh_network: self.placement.mesh_network.clone(),
             origin: self.origin,
             inventory: self.inventory.clone(),
             ebpf: self.inventory.ebpf,

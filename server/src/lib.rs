@@ -4,7 +4,9 @@
 //! `http`; `http` never sees `store`.
 
 mod app;
+mod comebacks;
 mod dashboard;
+mod habits;
 mod http;
 mod hub;
 mod keys;

@@ -7,6 +7,7 @@
 use engine::time::Timestamp;
 use protocol::ids::MachineId;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,10 @@ pub(crate) struct Host(u128);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Prefix(u128);
 
+/// The smallest network that is anybody's own: an IPv4 /24, or an IPv6 /64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Subnet(u128);
+
 impl Host {
     /// The host behind an address.
     pub(crate) fn of(address: IpAddr) -> Self {
@@ -47,6 +52,22 @@ impl Prefix {
     /// The network of an address.
     pub(crate) fn of(address: IpAddr) -> Self {
         Self(masked(address, 24, 48))
+    }
+}
+
+impl Subnet {
+    /// The network of an address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self(masked(address, 24, 64))
+    }
+}
+
+impl fmt::Display for Subnet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match IpAddr::V6(Ipv6Addr::from_bits(self.0)).to_canonical() {
+            IpAddr::V4(network) => write!(f, "{network}/24"),
+            IpAddr::V6(network) => write!(f, "{network}/64"),
+        }
     }
 }
 
@@ -130,7 +151,9 @@ struct Inner {
     unanswered: Buckets<Host>,
     unanswered_nearby: Buckets<Prefix>,
     registers: Buckets<Host>,
+    all_registers: Buckets<()>,
     tokens: Buckets<String>,
+    refused_tokens: Buckets<String>,
     guesses: Buckets<String>,
     failed_proofs: Buckets<Host>,
     observations: Buckets<MachineId>,
@@ -150,7 +173,9 @@ impl Limits {
             unanswered: Buckets::new(256, Duration::from_secs(60)),
             unanswered_nearby: Buckets::new(4_096, Duration::from_secs(4)),
             registers: Buckets::new(100, Duration::from_millis(200)),
+            all_registers: Buckets::new(500, Duration::from_millis(2)),
             tokens: Buckets::new(200, Duration::from_millis(100)),
+            refused_tokens: Buckets::new(200, Duration::from_secs(10)),
             guesses: Buckets::new(10, Duration::from_secs(360)),
             failed_proofs: Buckets::new(5, Duration::from_secs(60)),
             observations: Buckets::new(3, Duration::from_secs(10)),
@@ -186,6 +211,17 @@ impl Limits {
     /// One more registration by token from this address.
     pub(crate) fn register(&self, source: IpAddr, now: Timestamp) -> Result<(), Limited> {
         self.lock().registers.take(Host::of(source), now)
+    }
+
+    /// One more registration by token, wherever it comes from.
+    pub(crate) fn register_anywhere(&self, now: Timestamp) -> Result<(), Limited> {
+        self.lock().all_registers.take((), now)
+    }
+
+    /// One more refusal of this token: whether the audit log takes a row. A token that ended stays
+    /// in boot menus, and whoever has it could fill the log with it.
+    pub(crate) fn refused_token(&self, jti: &str, now: Timestamp) -> Result<(), Limited> {
+        self.lock().refused_tokens.take(jti.to_owned(), now)
     }
 
     /// One more registration by this token.
@@ -246,7 +282,9 @@ impl Limits {
         inner.unanswered.prune(now);
         inner.unanswered_nearby.prune(now);
         inner.registers.prune(now);
+        inner.all_registers.prune(now);
         inner.tokens.prune(now);
+        inner.refused_tokens.prune(now);
         inner.guesses.prune(now);
         inner.failed_proofs.prune(now);
         inner.observations.prune(now);
@@ -308,6 +346,21 @@ mod tests {
         assert_eq!(Prefix::of(address("2001:db8::1")), Prefix::of(address("2001:db8:0:1::1")));
         assert_eq!(Prefix::of(address("10.0.0.1")), Prefix::of(address("10.0.0.200")));
         assert_ne!(Prefix::of(address("10.0.0.1")), Prefix::of(address("10.0.1.1")));
+    }
+
+    #[test]
+    fn registrations_have_a_limit_by_address_by_token_and_for_all() {
+        let limits = Limits::new();
+        let passed = |take: &dyn Fn(Timestamp) -> Result<(), Limited>, second| {
+            let now = START.plus(Duration::from_secs(second));
+            (0..2_000).take_while(|_| take(now).is_ok()).count()
+        };
+        let by_address = |now| limits.register(address("10.0.0.5"), now);
+        assert_eq!([passed(&by_address, 0), passed(&by_address, 1)], [100, 5]);
+        let by_token = |now| limits.token("j", now);
+        assert_eq!([passed(&by_token, 0), passed(&by_token, 1)], [200, 10]);
+        let all = |now| limits.register_anywhere(now);
+        assert_eq!([passed(&all, 0), passed(&all, 1)], [500, 500]);
     }
 
     #[test]

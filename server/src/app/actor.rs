@@ -20,6 +20,10 @@ pub(crate) enum Action {
     BootstrapApprove,
     /// Issue a bootstrap token.
     BootstrapTokenCreate,
+    /// See which bootstrap tokens were issued.
+    BootstrapTokenList,
+    /// Revoke bootstrap tokens.
+    BootstrapTokenRevoke,
     /// Read machines.
     MachineRead,
     /// Delete a machine.
@@ -28,6 +32,8 @@ pub(crate) enum Action {
     EventsWatch,
     /// Read what this server is.
     InfoRead,
+    /// See which keys the server has, never the keys.
+    KeyRead,
     /// Replace the server's keys.
     KeyRoll,
     /// Issue an API token for oneself.
@@ -44,10 +50,13 @@ impl Action {
             Self::BootstrapList => "bootstrap:list",
             Self::BootstrapApprove => "bootstrap:approve",
             Self::BootstrapTokenCreate => "bootstrap:token",
+            Self::BootstrapTokenList => "bootstrap:token-list",
+            Self::BootstrapTokenRevoke => "bootstrap:token-revoke",
             Self::MachineRead => "machines:read",
             Self::MachineDelete => "machines:delete",
             Self::EventsWatch => "events:watch",
             Self::InfoRead => "info:read",
+            Self::KeyRead => "keys:read",
             Self::KeyRoll => "keys:roll",
             Self::ApiTokenCreate => "users:token",
             Self::MachineSelf => "machines:self",
@@ -72,7 +81,8 @@ pub(crate) enum Rights {
 }
 
 impl Rights {
-    fn allow(&self, action: Action) -> bool {
+    /// Whether they allow an action.
+    pub(super) fn allow(&self, action: Action) -> bool {
         match self {
             Self::All => action != Action::MachineSelf,
             Self::Only(allowed) => allowed.contains(&action),

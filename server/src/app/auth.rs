@@ -216,10 +216,15 @@ impl App {
 pub(super) fn user_actor(name: &str, origin: LoginOrigin<'_>) -> Actor {
     Actor::User(UserActor {
         name: name.to_owned(),
-        rights: Rights::All,
+        rights: rights_of_users(),
         source: origin.source,
         request_id: origin.request_id.to_owned(),
     })
+}
+
+/// What a user may do. There are no access roles yet: who has an account may do everything.
+pub(super) fn rights_of_users() -> Rights {
+    Rights::All
 }
 
 pub(super) fn unauthenticated(message: &str) -> AppError {

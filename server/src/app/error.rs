@@ -2,7 +2,7 @@
 //! holds the one table of status codes.
 
 use crate::store::{Conflict, StoreError};
-use engine::admission::Refused;
+use engine::admission::{Refused, TermsError};
 use engine::enrollment::DecisionError;
 use engine::machine::NameError;
 use protocol::agent_api::RefusalKind;
@@ -205,6 +205,12 @@ impl From<DecisionError> for AppError {
     }
 }
 
+impl From<TermsError> for AppError {
+    fn from(error: TermsError) -> Self {
+        Self::new(AppErrorKind::Invalid, error.to_string())
+    }
+}
+
 impl From<NameError> for AppError {
     fn from(error: NameError) -> Self {
         Self::new(AppErrorKind::Invalid, error.to_string())
@@ -213,11 +219,11 @@ impl From<NameError> for AppError {
 
 impl From<Refused> for AppError {
     fn from(error: Refused) -> Self {
-        // Which constraint failed is for the audit log only.
+        // Which constraint failed, or how it was revoked, is for the audit log only.
         let (kind, message) = match error {
             Refused::Foreign => (RefusalKind::InvalidToken, "bootstrap token is not one of this server's"),
             Refused::Expired => (RefusalKind::TokenExpired, "bootstrap token expired"),
-            Refused::Revoked => (RefusalKind::TokenRevoked, "bootstrap token was revoked"),
+            Refused::Revoked(_) => (RefusalKind::TokenRevoked, "bootstrap token was revoked"),
             Refused::Constraint(_) => {
                 (RefusalKind::ConstraintFailed, "bootstrap token does not cover this machine")
             }

@@ -1,6 +1,8 @@
 //! Use cases, one file each. Each asks first whether the caller may, then reads, lets
 //! `engine` decide, commits once, and tells the hub.
 
+use crate::comebacks::Comebacks;
+use crate::habits::Habits;
 use crate::hub::Hub;
 use crate::keys::Keys;
 use crate::limits::Limits;
@@ -31,7 +33,9 @@ mod names;
 mod password;
 mod prove;
 mod register;
+mod revoke;
 mod sweep;
+mod token_keys;
 mod tokens;
 
 #[cfg(test)]
@@ -64,6 +68,8 @@ pub(crate) struct App {
     pub(crate) hub: Hub,
     pub(crate) limits: Limits,
     pub(crate) liveness: Liveness,
+    pub(crate) comebacks: Comebacks,
+    pub(crate) habits: Habits,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
     pub(crate) reverse_dns: ReverseDns,
@@ -89,6 +95,8 @@ impl App {
             hub: Hub::new(),
             limits: Limits::new(),
             liveness: Liveness::new(),
+            comebacks: Comebacks::default(),
+            habits: Habits::default(),
             clock,
             settings,
             reverse_dns,

@@ -4,8 +4,8 @@
 //! of account and source and to the source, never to the account alone, so that nobody can lock
 //! anybody else out; an unknown account costs as much time as a known one.
 
-use super::auth::{LoggedIn, LoginOrigin, cause, record, unauthenticated, user_actor};
-use super::{App, AppError, AppErrorKind};
+use super::auth::{LoggedIn, LoginOrigin, cause, record, rights_of_users, unauthenticated, user_actor};
+use super::{Action, App, AppError, AppErrorKind, Rights};
 use crate::keys;
 use crate::limits::{Buckets, Host};
 use argon2::password_hash::phc::PasswordHash;
@@ -65,6 +65,24 @@ struct Failures {
 struct StoredUser {
     /// Argon2id in PHC form.
     password: String,
+    /// When the password was set: bootstrap tokens that the user issued before are dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens_from: Option<Timestamp>,
+}
+
+/// How a user stands now.
+#[derive(Debug, Clone)]
+pub(super) struct Standing {
+    rights: Rights,
+    /// Bootstrap tokens that the user issued before this are dead.
+    pub(super) tokens_from: Option<Timestamp>,
+}
+
+impl Standing {
+    /// Whether the user may still make bootstrap tokens.
+    pub(super) fn may_issue(&self) -> bool {
+        self.rights.allow(Action::BootstrapTokenCreate)
+    }
 }
 
 impl Passwords {
@@ -96,11 +114,21 @@ impl App {
         let password = base64url(&keys::random::<18>().map_err(AppError::internal)?);
         let path = data_dir.join(PASSWORD_FILE);
         keys::files::write(&path, format!("{password}\n").as_bytes(), 0o600).map_err(AppError::internal)?;
-        let user = StoredUser { password: hash_password(password).await? };
         let now = self.clock.now();
+        let user = StoredUser { password: hash_password(password).await?, tokens_from: Some(now) };
         let record = record(USER, ADMIN, &user)?;
         self.store.commit(&Changes::new(now).and(Change::PutRecord(record))).await?;
         Ok(Some(path))
+    }
+
+    /// How a user stands now; none for one who does not exist.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn user_standing(&self, name: &str) -> Result<Option<Standing>, AppError> {
+        let Some(record) = self.store.record(USER, name).await? else { return Ok(None) };
+        let user: StoredUser = serde_json::from_str(&record.body).map_err(AppError::internal)?;
+        Ok(Some(Standing { rights: rights_of_users(), tokens_from: user.tokens_from }))
     }
 
     /// Who a name and password speak for, by HTTP Basic. A right pair is remembered for a

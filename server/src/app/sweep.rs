@@ -141,7 +141,8 @@ impl App {
         Ok(())
     }
 
-    /// Forgets codes that rested, enrollments and tokens that ended long ago.
+    /// Forgets codes that rested, enrollments and tokens that ended long ago, revocations that cover
+    /// nothing any more, and keys of which no token is left.
     ///
     /// # Errors
     /// When the store does not take it.
@@ -151,8 +152,9 @@ impl App {
             .and(Change::ForgetCodes(now.minus(CODE_REST)))
             .and(Change::ForgetEnrollments(now.minus(KEEP_ENROLLMENTS)))
             .and(Change::ForgetUnanswered(now.minus(KEEP_UNANSWERED)))
-            .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)));
+            .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)))
+            .and(Change::ForgetRevocations(now));
         self.store.commit(&changes).await?;
-        Ok(())
+        self.erase_token_keys().await
     }
 }

@@ -1,16 +1,19 @@
-//! Bootstrap tokens: issued to be pasted into the boot servers that exist already.
+//! Bootstrap tokens: issued to be pasted into the boot servers that exist already, and listed. How
+//! they end before their time is next door.
 
 use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
 use crate::keys::{SealError, random};
-use engine::admission::{AUDIENCE, BootstrapClaims};
+use engine::admission::{AUDIENCE, BootstrapClaims, Terms};
 use engine::change::{AuditKind, AuditRow, Change, Changes, IssuedToken};
+use engine::revocation::{Revocation, Scope, TokenMarks, first_second};
 use engine::time::Timestamp;
 use protocol::cmdline::KernelArgs;
-use protocol::rest::{BootMenus, TOKEN_LIFETIMES, TokenCreate, TokenCreated};
+use protocol::rest::{self, BootMenus, TokenCreate, TokenCreated, TokenState};
 use protocol::token::{BootstrapToken, base64url};
 use pxe::documents::{DocumentError, MenuEntry, grub, ipxe, pxelinux};
+use std::collections::{HashMap, HashSet};
 
 /// File names under which boot servers usually hold our kernel and initrd.
 const KERNEL: &str = "muster/vmlinuz";
@@ -20,52 +23,70 @@ impl App {
     /// Issues a bootstrap token with everything needed to paste it somewhere.
     ///
     /// # Errors
-    /// `ValidationError` for a lifetime that is not offered, or a line too long for a kernel.
+    /// `ValidationError` for terms that no token is made on, or a line too long for a kernel.
     pub(crate) async fn create_token(
         &self,
         actor: &Actor,
         request: TokenCreate,
     ) -> Result<TokenCreated, AppError> {
         actor.require(Action::BootstrapTokenCreate)?;
-        let claims = self.claims(actor, request.lifetime)?;
-        let token = self.keys.seal(&claims).map_err(|error| match error {
+        let lifetime = request.lifetime;
+        let terms = Terms::parse(request)?;
+        self.roll_token_key_if_due().await?;
+        let claims = self.claims(actor, lifetime, &terms).await?;
+        let sealed = self.keys.seal(&claims).map_err(|error| match error {
             SealError::TooLong(_) => AppError::new(AppErrorKind::Invalid, error.to_string()),
             SealError::Jose(_) => AppError::internal(error),
         })?;
-        let kernel_args = self.kernel_args(&token)?;
+        let kernel_args = self.kernel_args(&sealed.token)?;
         let menus = menus(&kernel_args)?;
         let issued = IssuedToken {
-            jti: claims.jti.clone(),
-            by: claims.by.clone(),
-            issued_at: Timestamp::from_seconds(claims.iat),
+            marks: marks(&claims, &sealed.kid),
             expires_at: Timestamp::from_seconds(claims.exp),
+            terms,
             uses: 0,
-            revoked_at: None,
+            last_used_at: None,
         };
         let expires_at = issued.expires_at.to_string();
         let cause = actor.cause(self.clock.now());
         let row = AuditRow::new(AuditKind::TokenIssued, &cause);
         let row = row.reason(format!("token {} until {expires_at}", claims.jti));
         self.store.commit(&Changes::new(cause.at).and(Change::IssueToken(issued)).audit(row)).await?;
-        Ok(TokenCreated { token: token.reveal().to_owned(), id: claims.jti, expires_at, kernel_args, menus })
+        let token = sealed.token.reveal().to_owned();
+        Ok(TokenCreated { token, id: claims.jti, expires_at, kernel_args, menus })
     }
 
-    fn claims(&self, actor: &Actor, lifetime: u64) -> Result<BootstrapClaims, AppError> {
-        if !TOKEN_LIFETIMES.contains(&lifetime) {
-            let message = format!("Lifetime must be one of {TOKEN_LIFETIMES:?} seconds");
-            return Err(AppError::new(AppErrorKind::Invalid, message));
-        }
-        let iat = self.clock.now().as_seconds();
+    async fn claims(&self, actor: &Actor, lifetime: u64, terms: &Terms) -> Result<BootstrapClaims, AppError> {
+        let by = actor.principal();
+        let iat = self.first_second(&by).await?;
         Ok(BootstrapClaims {
             iss: self.keys.server_id().to_owned(),
             aud: AUDIENCE.to_owned(),
             jti: base64url(&random::<12>().map_err(AppError::internal)?),
             iat,
             exp: iat.saturating_add(lifetime),
-            by: actor.principal(),
-            appr: false,
-            c: serde_json::Value::Null,
+            by,
+            role: terms.placement.roles.clone(),
+            net: terms.placement.mesh_network.clone(),
+            appr: terms.needs_approval,
+            c: terms.constraints.claim().map_err(AppError::internal)?,
         })
+    }
+
+    /// The second in which a token of this issuer begins: now, or the next one when everything up to
+    /// this moment was revoked within this second.
+    async fn first_second(&self, by: &str) -> Result<u64, AppError> {
+        let now = self.clock.now();
+        let nobody = TokenMarks {
+            jti: String::new(),
+            by: by.to_owned(),
+            kid: String::new(),
+            issued_at: Timestamp::EPOCH,
+        };
+        let revocations = self.store.revocations_about(&nobody).await?;
+        let standing = self.standing(by).await?;
+        let epochs = revocations.into_iter().map(|revocation| revocation.not_before);
+        Ok(first_second(now, epochs.chain(standing.and_then(|standing| standing.tokens_from))))
     }
 
     /// The arguments that tell an agent its servers, their pins and the token.
@@ -77,6 +98,104 @@ impl App {
             ..KernelArgs::default()
         };
         args.render().map_err(|error| AppError::new(AppErrorKind::Invalid, error.to_string()))
+    }
+
+    /// Everything that is kept of the tokens that were issued, newest first. Never a token.
+    ///
+    /// # Errors
+    /// `forbidden` without `bootstrap:token-list`.
+    pub(crate) async fn tokens(&self, actor: &Actor) -> Result<Vec<rest::Token>, AppError> {
+        actor.require(Action::BootstrapTokenList)?;
+        let tokens = self.store.tokens().await?;
+        let ended = self.ended(&tokens).await?;
+        let now = self.clock.now();
+        Ok(tokens.iter().map(|token| view(token, ended.state(token, now))).collect())
+    }
+
+    /// How many tokens of the list are live and covered by a revocation that is to come.
+    pub(super) async fn live_tokens_of(&self, revocation: &Revocation) -> Result<u64, AppError> {
+        let tokens = self.store.tokens().await?;
+        let ended = self.ended(&tokens).await?;
+        let now = self.clock.now();
+        let live = |token: &&IssuedToken| {
+            revocation.covers(&token.marks) && ended.state(token, now) == TokenState::Live
+        };
+        u64::try_from(tokens.iter().filter(live).count()).map_err(AppError::internal)
+    }
+
+    /// What ended some of these tokens before their time.
+    async fn ended(&self, tokens: &[IssuedToken]) -> Result<Ended, AppError> {
+        let mut ended = Ended { single: HashSet::new(), wide: Vec::new(), issuers: HashMap::new() };
+        for revocation in self.store.revocations().await? {
+            match revocation.scope {
+                Scope::Token(jti) => drop(ended.single.insert(jti)),
+                Scope::User(_) | Scope::Server | Scope::Key(_) => ended.wide.push(revocation),
+            }
+        }
+        for token in tokens {
+            let by = &token.marks.by;
+            if !ended.issuers.contains_key(by) {
+                let standing = self.standing(by).await?.filter(|standing| standing.may_issue());
+                let from = standing.map(|standing| standing.tokens_from.unwrap_or(Timestamp::EPOCH));
+                ended.issuers.insert(by.clone(), from);
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// What ends tokens before their time, arranged for looking many of them up.
+struct Ended {
+    single: HashSet<String>,
+    wide: Vec<Revocation>,
+    /// From when on each issuer's tokens hold; none for an issuer who is gone.
+    issuers: HashMap<String, Option<Timestamp>>,
+}
+
+impl Ended {
+    fn state(&self, token: &IssuedToken, now: Timestamp) -> TokenState {
+        let marks = &token.marks;
+        let holds_from = self.issuers.get(&marks.by).copied().flatten();
+        if now >= token.expires_at {
+            TokenState::Expired
+        } else if self.single.contains(&marks.jti)
+            || self.wide.iter().any(|revocation| revocation.covers(marks))
+            || holds_from.is_none_or(|from| marks.issued_at < from)
+        {
+            TokenState::Revoked
+        } else if token.terms.constraints.max.is_some_and(|max| token.uses >= max) {
+            TokenState::UsedUp
+        } else {
+            TokenState::Live
+        }
+    }
+}
+
+/// What revocations look at.
+pub(super) fn marks(claims: &BootstrapClaims, kid: &str) -> TokenMarks {
+    TokenMarks {
+        jti: claims.jti.clone(),
+        by: claims.by.clone(),
+        kid: kid.to_owned(),
+        issued_at: Timestamp::from_seconds(claims.iat),
+    }
+}
+
+fn view(token: &IssuedToken, state: TokenState) -> rest::Token {
+    let IssuedToken { marks, expires_at, terms, uses, last_used_at } = token;
+    rest::Token {
+        id: marks.jti.clone(),
+        by: marks.by.clone(),
+        issued_at: marks.issued_at.to_string(),
+        expires_at: expires_at.to_string(),
+        kid: marks.kid.clone(),
+        state,
+        uses: *uses,
+        last_used_at: last_used_at.map(|at| at.to_string()),
+        constraints: terms.constraints.view(),
+        roles: terms.placement.roles.clone(),
+        mesh_network: terms.placement.mesh_network.clone(),
+        require_approval: terms.needs_approval,
     }
 }
 

@@ -6,9 +6,7 @@ use super::extract::{EnrollmentPath, Json, Operator, Proven, Wait};
 use axum::extract::State;
 use axum::http::StatusCode;
 use protocol::agent_api::{Approved, EnrollmentAnswer, EnrollmentRequest, RegisterRequest};
-use protocol::rest::{
-    ApproveRequest, DenyRequest, EnrollmentPreview, LookupRequest, Machine, TokenCreate, TokenCreated,
-};
+use protocol::rest::{ApproveRequest, DenyRequest, EnrollmentPreview, LookupRequest, Machine};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -95,14 +93,4 @@ pub(crate) async fn deny(
     Json(request): Json<DenyRequest>,
 ) -> Answer<EnrollmentPreview> {
     Ok(axum::Json(http.app.deny(operator.actor(), id, request).await?))
-}
-
-/// An operator makes a bootstrap token.
-pub(crate) async fn create_token(
-    State(http): State<Http>,
-    operator: Operator,
-    Json(request): Json<TokenCreate>,
-) -> AnswerWith<TokenCreated> {
-    let created = http.app.create_token(operator.actor(), request).await?;
-    Ok((StatusCode::CREATED, axum::Json(created)))
 }

@@ -2,7 +2,7 @@
 //!
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
-use super::{Http, agent, bootstrap, error, keys, machines, media, pages, session, ws};
+use super::{Http, agent, bootstrap, error, keys, machines, media, pages, session, tokens, ws};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, post};
 use protocol::agent_api as wire;
@@ -98,7 +98,12 @@ pub(super) fn table() -> Vec<Route> {
         route(Operator, "GET",    "/api/v3/bootstrap/enrollments",              get(bootstrap::list),           "Waiting machines").gives_list::<rest::EnrollmentPreview>(),
         route(Operator, "POST",   "/api/v3/bootstrap/enrollments/{id}/approve", post(bootstrap::approve),       "Register a waiting machine").takes::<rest::ApproveRequest>().gives::<rest::Machine>(200),
         route(Operator, "POST",   "/api/v3/bootstrap/enrollments/{id}/deny",    post(bootstrap::deny),          "Refuse a waiting machine").takes::<rest::DenyRequest>().gives::<rest::EnrollmentPreview>(200),
-        route(Operator, "POST",   "/api/v3/bootstrap/tokens",                   post(bootstrap::create_token),  "Make a bootstrap token").takes::<rest::TokenCreate>().gives::<rest::TokenCreated>(201),
+        route(Operator, "GET",    "/api/v3/bootstrap/tokens",                   get(tokens::list),              "Bootstrap tokens that were issued; never a token").gives_list::<rest::Token>(),
+        route(Operator, "POST",   "/api/v3/bootstrap/tokens",                   post(tokens::create),           "Make a bootstrap token").takes::<rest::TokenCreate>().gives::<rest::TokenCreated>(201),
+        route(Operator, "DELETE", "/api/v3/bootstrap/tokens/{id}",              delete(tokens::delete),         "Revoke one bootstrap token").gives::<rest::TokenRevoked>(200),
+        route(Operator, "POST",   "/api/v3/bootstrap/tokens/revoke",            post(tokens::revoke),           "Revoke a user's tokens, all up to a moment, or all of a key").takes::<rest::TokenRevoke>().gives::<rest::TokenRevoked>(200),
+        route(Operator, "GET",    "/api/v3/keys/token",                         get(keys::list_token_keys),     "Keys of bootstrap tokens; never a key").gives_list::<rest::TokenKey>(),
+        route(Operator, "POST",   "/api/v3/keys/token/roll",                    post(keys::roll_token_key),     "Let a new key seal bootstrap tokens").gives::<rest::TokenKey>(200),
         route(Operator, "POST",   "/api/v3/keys/ca/roll",                       post(keys::roll_ca),            "Let the next CA take over").takes::<rest::CaRoll>().gives::<rest::CaRolled>(200),
         route(Operator, "GET",    "/api/v3/ws",                                 get(ws::connect),               "Events, as a websocket").gives_none(101),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments",              post(bootstrap::enroll),        "Ask to be registered").takes::<wire::EnrollmentRequest>().gives::<wire::EnrollmentAnswer>(201).gives::<wire::EnrollmentAnswer>(200),

@@ -16,7 +16,7 @@ fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let master = MasterKey::new([4; 32]);
     let keys = TokenKeys::open(&directory.path().join("kids.json"), &master, NOW).unwrap();
-    let key = *keys.keys.get("k1").unwrap();
+    let key = *keys.ring().keys.get("k1").unwrap();
     Fixture { keys, key }
 }
 
@@ -30,11 +30,11 @@ fn whole() -> Value {
 
 impl Fixture {
     fn sealed(&self) -> String {
-        self.keys.seal(&claims()).unwrap().reveal().to_owned()
+        self.keys.seal(&claims()).unwrap().token.reveal().to_owned()
     }
 
     fn open(&self, text: &str) -> Result<BootstrapClaims, OpenError> {
-        self.keys.open_token(text)
+        self.keys.open_token(text).map(|opened| opened.claims)
     }
 
     /// A token that our real key encrypts, under a header of the attacker's choice.
@@ -74,12 +74,89 @@ fn header_made_by_hand_opens_too_so_the_forgeries_below_fail_for_their_own_reaso
 fn ring_survives_a_restart_and_needs_its_master() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("kids.json");
-    let token = TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap().seal(&claims()).unwrap();
+    let token = TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap().seal(&claims()).unwrap().token;
     let again = TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap();
     assert!(again.open_token(token.reveal()).is_ok());
     assert!(TokenKeys::open(&path, &MasterKey::new([5; 32]), NOW).is_err());
     let stored = std::fs::read_to_string(&path).unwrap();
-    assert!(!stored.contains(&base64url(again.keys.get("k1").unwrap())));
+    assert!(!stored.contains(&base64url(again.ring().keys.get("k1").unwrap())));
+}
+
+#[test]
+fn rolled_key_opens_what_it_sealed_until_it_is_erased() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kids.json");
+    let open = || TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap();
+    let keys = open();
+    let old = keys.seal(&claims()).unwrap();
+    let later = Timestamp::from_seconds(NOW + 5);
+    assert!(keys.roll("k1", later).unwrap());
+    assert!(!keys.roll("k1", later).unwrap(), "another roll was faster");
+    let new = keys.seal(&claims()).unwrap();
+    assert_eq!((old.kid.as_str(), new.kid.as_str()), ("k1", "k2"));
+    for keys in [&keys, &open()] {
+        for sealed in [&old, &new] {
+            assert_eq!(keys.open_token(sealed.token.reveal()).unwrap().kid, sealed.kid);
+        }
+        let states: Vec<_> =
+            keys.states().into_iter().map(|key| (key.kid, key.current, key.rolled_at)).collect();
+        assert_eq!(states, [("k1".to_owned(), false, Some(later)), ("k2".to_owned(), true, None)]);
+    }
+    assert!(keys.erase("k1").unwrap());
+    assert!(!keys.erase("k1").unwrap() && !keys.erase("k2").unwrap() && !keys.erase("k9").unwrap());
+    for keys in [&keys, &open()] {
+        assert_eq!(keys.open_token(old.token.reveal()).unwrap_err(), OpenError);
+        assert!(keys.open_token(new.token.reveal()).is_ok());
+    }
+}
+
+#[test]
+fn key_id_is_never_used_twice() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kids.json");
+    let open = || TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap();
+    let keys = open();
+    let at = Timestamp::from_seconds(NOW);
+    keys.roll("k1", at).unwrap();
+    keys.roll("k2", at).unwrap();
+    keys.erase("k2").unwrap();
+    keys.erase("k1").unwrap();
+    open().roll("k3", at).unwrap();
+    assert_eq!(open().current(), "k4");
+    // A ring of the first release, which knew no numbers.
+    let mut ring: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    ring.as_object_mut().unwrap().remove("last");
+    files::write(&path, ring.to_string().as_bytes(), 0o600).unwrap();
+    open().roll("k4", at).unwrap();
+    assert_eq!(open().current(), "k5");
+}
+
+#[test]
+fn ring_is_the_old_one_or_the_new_one_when_a_roll_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kids.json");
+    let keys = TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    // Nothing can be written beside it: the name of the new file is taken by a folder.
+    let obstacle = directory.path().join(".kids.json.new");
+    std::fs::create_dir(&obstacle).unwrap();
+    std::fs::write(obstacle.join("x"), "").unwrap();
+    assert!(keys.roll("k1", Timestamp::from_seconds(NOW)).is_err());
+    assert_eq!((keys.current().as_str(), std::fs::read(&path).unwrap()), ("k1", before));
+    assert!(keys.seal(&claims()).is_ok());
+}
+
+#[test]
+fn ring_does_not_grow_without_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kids.json");
+    let keys = TokenKeys::open(&path, &MasterKey::new([4; 32]), NOW).unwrap();
+    let key = keys.ring().stored.keys[0].clone();
+    keys.ring.write().unwrap().stored.keys = vec![key; MAX_KEYS];
+    let refused = keys.roll("k1", Timestamp::from_seconds(NOW)).unwrap_err();
+    assert!(matches!(refused, KeysError::TooManyTokenKeys), "{refused}");
+    let stored = serde_json::to_vec_pretty(&keys.ring().stored).unwrap();
+    assert!(stored.len() < 256 * 1_024, "{} bytes", stored.len());
 }
 
 #[test]

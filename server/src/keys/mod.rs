@@ -13,19 +13,17 @@ mod leaf;
 mod nonce;
 mod proof;
 
-pub(crate) use bootstrap_token::{OpenError, SealError};
+pub(crate) use bootstrap_token::{KeyState, OpenError, Opened, SealError, Sealed, TokenKeys};
 pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
 
 use access::AccessTokens;
-use bootstrap_token::TokenKeys;
 use engine::admission::BootstrapClaims;
 use engine::time::Timestamp;
 use identity::{Identity, Shown};
 use nonce::Nonces;
 use protocol::code::Fingerprint;
 use protocol::ids::{KeyThumbprint, MachineId, SpkiPin};
-use protocol::token::BootstrapToken;
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -58,6 +56,12 @@ pub enum KeysError {
     /// The CA's certificates cannot be put where people find them.
     #[error("ca.pem in the data directory cannot be read or written")]
     CaFile(#[source] std::io::Error),
+    /// The ring of token keys is full.
+    #[error(
+        "too many keys of bootstrap tokens are kept: revoke the oldest of `muster key list` with \
+         `muster token revoke --kid`"
+    )]
+    TooManyTokenKeys,
     /// A certificate cannot be made.
     #[error("a certificate cannot be made")]
     Certificate(#[from] rcgen::Error),
@@ -94,7 +98,7 @@ impl MasterKey {
 pub(crate) struct Keys {
     server_id: String,
     identity: Arc<Identity>,
-    tokens: TokenKeys,
+    tokens: Arc<TokenKeys>,
     nonces: Nonces,
     access: AccessTokens,
     labels: hmac::Key,
@@ -156,7 +160,7 @@ impl Keys {
             Identity::open(directory.to_owned(), ca_file.to_owned(), server_id.clone(), names, now)?;
         Ok(Self {
             identity: Arc::new(identity),
-            tokens: TokenKeys::open(&directory.join("kids.json"), &master, now.as_seconds())?,
+            tokens: Arc::new(TokenKeys::open(&directory.join("kids.json"), &master, now.as_seconds())?),
             nonces: Nonces::new(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
             labels: master.derive_hmac("label/v1"),
@@ -211,7 +215,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`SealError`] when the token would be too long for a command line.
-    pub(crate) fn seal(&self, claims: &BootstrapClaims) -> Result<BootstrapToken, SealError> {
+    pub(crate) fn seal(&self, claims: &BootstrapClaims) -> Result<Sealed, SealError> {
         self.tokens.seal(claims)
     }
 
@@ -220,8 +224,13 @@ impl Keys {
     ///
     /// # Errors
     /// [`OpenError`], the same for everything that is not a token of ours.
-    pub(crate) fn open_token(&self, text: &str) -> Result<BootstrapClaims, OpenError> {
+    pub(crate) fn open_token(&self, text: &str) -> Result<Opened, OpenError> {
         self.tokens.open_token(text)
+    }
+
+    /// The keys that seal bootstrap tokens.
+    pub(crate) fn tokens(&self) -> Arc<TokenKeys> {
+        Arc::clone(&self.tokens)
     }
 
     /// A short name that only this server can derive from `parts`, the same every time.

@@ -3,7 +3,7 @@
 use super::audit::Chain;
 use super::read::{placeholders, to_json};
 use super::{Store, StoreError};
-use engine::change::{Change, Changes, IssuedToken, Record, Revision};
+use engine::change::{Change, Changes, Record, Revision};
 use engine::enrollment::{CODE_REST, Enrollment};
 use engine::identity::{Hint, hints};
 use engine::machine::Machine;
@@ -52,8 +52,10 @@ impl From<Conflict> for StoreError {
 }
 
 /// One commit under way.
-struct Writing {
-    transaction: Transaction<'static, Any>,
+pub(super) struct Writing {
+    pub(super) transaction: Transaction<'static, Any>,
+    /// When it was decided.
+    pub(super) at: Timestamp,
     revision: i64,
     chain: Chain,
 }
@@ -71,7 +73,7 @@ impl Store {
                    RETURNING revision, audit_rows, audit_hash";
         let head = sqlx::query(sql).bind(changes.at.as_millis()).fetch_one(&mut *transaction).await?;
         let chain = Chain { rows: head.try_get("audit_rows")?, hash: head.try_get("audit_hash")? };
-        let mut writing = Writing { transaction, revision: head.try_get("revision")?, chain };
+        let mut writing = Writing { transaction, at: changes.at, revision: head.try_get("revision")?, chain };
         for change in &changes.list {
             writing.write(change).await?;
         }
@@ -101,7 +103,8 @@ impl Writing {
             Change::DeleteMachine { id, revision } => self.delete_machine(*id, *revision).await,
             Change::Seen(seen) => self.seen(seen).await,
             Change::IssueToken(token) => self.issue_token(token).await,
-            Change::UseToken { jti, max } => self.use_token(jti, *max).await,
+            Change::UseToken { token, by } => self.use_token(token, *by).await,
+            Change::Revoke(revocation) => self.revoke(revocation).await,
             Change::PutRecord(record) => self.put_record(record).await,
             Change::DeleteRecord { kind, key } => self.delete_record(kind, key).await,
             Change::ForgetCodes(before) => {
@@ -114,6 +117,9 @@ impl Writing {
             }
             Change::ForgetTokens(before) => {
                 self.forget("DELETE FROM bootstrap_token WHERE expires_at < $1", *before).await
+            }
+            Change::ForgetRevocations(before) => {
+                self.forget("DELETE FROM revocation WHERE kept_until < $1", *before).await
             }
             Change::Audit(row) => self.chain.append(&mut self.transaction, row).await,
         }
@@ -289,45 +295,6 @@ impl Writing {
                 .await?;
         }
         Ok(())
-    }
-
-    async fn issue_token(&mut self, token: &IssuedToken) -> Result<(), StoreError> {
-        let sql = "INSERT INTO bootstrap_token (jti, issued_by, issued_at, expires_at, uses, revoked_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6)";
-        sqlx::query(sql)
-            .bind(token.jti.clone())
-            .bind(token.by.clone())
-            .bind(token.issued_at.as_millis())
-            .bind(token.expires_at.as_millis())
-            .bind(i64::from(token.uses))
-            .bind(token.revoked_at.map(Timestamp::as_millis))
-            .execute(&mut *self.transaction)
-            .await?;
-        Ok(())
-    }
-
-    async fn use_token(&mut self, jti: &str, max: Option<u32>) -> Result<(), StoreError> {
-        let sql = "UPDATE bootstrap_token SET uses = uses + 1 \
-                   WHERE jti = $1 AND uses < $2 AND revoked_at IS NULL";
-        let done = sqlx::query(sql)
-            .bind(jti.to_owned())
-            .bind(max.map_or(i64::MAX, i64::from))
-            .execute(&mut *self.transaction)
-            .await?;
-        // A token whose row was lost still registers, unless its uses must be counted.
-        match (done.rows_affected(), max) {
-            (0, Some(_)) => Err(Conflict::UsedUp.into()),
-            (0, None) => self.not_revoked(jti).await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn not_revoked(&mut self, jti: &str) -> Result<(), StoreError> {
-        let row = sqlx::query("SELECT jti FROM bootstrap_token WHERE jti = $1")
-            .bind(jti.to_owned())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        if row.is_some() { Err(Conflict::Revoked.into()) } else { Ok(()) }
     }
 
     async fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {

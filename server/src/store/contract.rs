@@ -3,7 +3,7 @@
 use super::audit::AuditBreak;
 use super::postgres::Postgres;
 use super::{Conflict, Store, StoreError};
-use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken, Record, Revision};
+use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Record, Revision};
 use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment, Relative, Standing};
 use engine::identity::hints;
 use engine::machine::Machine;
@@ -15,7 +15,14 @@ use protocol::inventory::{Inventory, Link};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokens::{
+    keys_know_how_much_they_sealed, racing_machines_never_use_a_token_too_often,
+    revocation_ends_what_it_covers_whoever_uses_it, revocation_never_gives_back_what_another_took,
+    token_registers_no_more_than_it_may,
+};
 use uuid::Uuid;
+
+mod tokens;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -300,31 +307,6 @@ async fn overdue_are_the_old_and_the_uncollected(store: Store) {
     assert_eq!(ids, [1, 3]);
 }
 
-async fn token_registers_no_more_than_it_may(store: Store) {
-    let issued = |jti: &str, revoked_at| IssuedToken {
-        jti: jti.into(),
-        by: "user:admin".into(),
-        issued_at: START,
-        expires_at: after(600),
-        uses: 0,
-        revoked_at,
-    };
-    let both = Changes::new(START)
-        .and(Change::IssueToken(issued("j", None)))
-        .and(Change::IssueToken(issued("revoked", Some(after(1)))));
-    store.commit(&both).await.unwrap();
-    let used = |jti: &str, max| Changes::new(START).and(Change::UseToken { jti: jti.into(), max });
-    store.commit(&used("j", Some(2))).await.unwrap();
-    store.commit(&used("j", Some(2))).await.unwrap();
-    assert_eq!(conflict(store.commit(&used("j", Some(2))).await), Some(Conflict::UsedUp));
-    store.commit(&used("j", None)).await.unwrap();
-    assert_eq!(store.token("j").await.unwrap().unwrap().uses, 3);
-    assert_eq!(conflict(store.commit(&used("revoked", None)).await), Some(Conflict::Revoked));
-    store.commit(&used("row was lost", None)).await.unwrap();
-    assert_eq!(conflict(store.commit(&used("row was lost", Some(9))).await), Some(Conflict::UsedUp));
-    assert_eq!(store.token("revoked").await.unwrap(), Some(issued("revoked", Some(after(1)))));
-}
-
 async fn record_is_swapped_by_whom_read_it_last(store: Store) {
     let record = |body: &str, revision| Record {
         kind: "user".into(),
@@ -472,6 +454,10 @@ contract! {
     request_without_an_answer_leaves_little_for_a_day,
     overdue_are_the_old_and_the_uncollected,
     token_registers_no_more_than_it_may,
+    racing_machines_never_use_a_token_too_often,
+    revocation_ends_what_it_covers_whoever_uses_it,
+    revocation_never_gives_back_what_another_took,
+    keys_know_how_much_they_sealed,
     record_is_swapped_by_whom_read_it_last,
     what_is_over_is_forgotten,
     time_floor_is_the_latest_commit,
@@ -497,11 +483,11 @@ async fn database_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     let store = Store::sqlite(&path).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (2)").execute(&store.writer).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (3)").execute(&store.writer).await.unwrap();
     store.close().await;
     assert_eq!(
         Store::sqlite(&path).await.unwrap_err().to_string(),
-        "the database has schema 2, this version reads up to 1; use the version that wrote it, or a later one"
+        "the database has schema 3, this version reads up to 2; use the version that wrote it, or a later one"
     );
 }
 

@@ -11,6 +11,7 @@ mod audit;
 mod commit;
 mod read;
 mod schema;
+mod tokens;
 
 #[cfg(test)]
 mod contract;
@@ -105,7 +106,7 @@ impl Store {
         };
         // The writer comes first: it makes the file and turns its log on.
         let writer = pool(1).connect(&url).await?;
-        schema::migrate(&writer).await?;
+        schema::migrate(&writer, &schema::MIGRATIONS).await?;
         let readers = pool(CONNECTIONS).connect(&url).await?;
         Ok(Self { readers, writer, begin: "BEGIN IMMEDIATE" })
     }
@@ -117,7 +118,7 @@ impl Store {
     pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
         let pool = pool_of(CONNECTIONS).connect(url).await?;
-        schema::migrate(&pool).await?;
+        schema::migrate(&pool, &schema::MIGRATIONS).await?;
         Ok(Self { readers: pool.clone(), writer: pool, begin: "BEGIN" })
     }
 

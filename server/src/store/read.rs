@@ -1,7 +1,7 @@
 //! Reads. What they return was committed.
 
 use super::{Store, StoreError};
-use engine::change::{IssuedToken, Record, Revision};
+use engine::change::{Record, Revision};
 use engine::enrollment::{Enrollment, Relative, Standing};
 use engine::identity::Hint;
 use engine::machine::Machine;
@@ -59,18 +59,6 @@ fn machine(row: &AnyRow) -> Result<Machine, StoreError> {
     let mut machine: Machine = from_json("machine", &row.try_get::<String, _>("body")?)?;
     machine.revision = Revision(row.try_get("revision")?);
     Ok(machine)
-}
-
-fn token(row: &AnyRow) -> Result<IssuedToken, StoreError> {
-    let time = |column| row.try_get::<i64, _>(column).map(Timestamp::from_millis);
-    Ok(IssuedToken {
-        jti: row.try_get("jti")?,
-        by: row.try_get("issued_by")?,
-        issued_at: time("issued_at")?,
-        expires_at: time("expires_at")?,
-        uses: u32::try_from(row.try_get::<i64, _>("uses")?).unwrap_or(u32::MAX),
-        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(Timestamp::from_millis),
-    })
 }
 
 fn record(row: &AnyRow) -> Result<Record, StoreError> {
@@ -252,16 +240,6 @@ impl Store {
                 Ok((id, row.try_get::<Option<i64>, _>("last_seen")?.map(Timestamp::from_millis)))
             })
             .collect()
-    }
-
-    /// What is kept of an issued bootstrap token.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub(crate) async fn token(&self, jti: &str) -> Result<Option<IssuedToken>, StoreError> {
-        let sql = "SELECT jti, issued_by, issued_at, expires_at, uses, revoked_at FROM bootstrap_token WHERE jti = $1";
-        let row = sqlx::query(sql).bind(jti.to_owned()).fetch_optional(&self.readers).await?;
-        row.as_ref().map(token).transpose()
     }
 
     /// One record.

@@ -5,20 +5,21 @@ use super::StoreError;
 use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
 
 /// The migrations; a schema's version is how many of them it has. Never changed once released.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first_light.sql")];
+pub(super) const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_first_light.sql"), include_str!("migrations/0002_tokens.sql")];
 
-/// Brings the schema up to date.
-pub(super) async fn migrate(pool: &AnyPool) -> Result<(), StoreError> {
+/// Brings the schema up to these migrations.
+pub(super) async fn migrate(pool: &AnyPool, migrations: &[&'static str]) -> Result<(), StoreError> {
     pool.execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)").await?;
     let found: i64 = pool
         .fetch_one("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
         .await?
         .try_get("version")?;
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::NewerSchema { found, known });
     }
-    for (version, migration) in (1_i64..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+    for (version, migration) in (1_i64..).zip(migrations).filter(|(version, _)| *version > found) {
         let mut transaction = pool.begin().await?;
         for statement in statements(migration) {
             transaction.execute(AssertSqlSafe(statement)).await?;

@@ -119,7 +119,7 @@ async fn every_use_case_asks_for_its_right() {
         merge: None,
         fingerprint_confirmed: false,
     };
-    let lifetime = protocol::rest::TokenCreate { lifetime: 600 };
+    let lifetime = protocol::rest::TokenCreate { lifetime: 600, ..Default::default() };
     for nobody in [user("eve", Rights::Only(BTreeSet::new())), machine.actor(&registered)] {
         let refused = [
             refusal(app.lookup(&nobody, "K7P-3XB").await),

@@ -7,13 +7,14 @@ mod enrollment;
 mod limits;
 mod registration;
 mod restart;
+mod tokens;
 
 use super::{
     Actor, App, AppError, AppErrorKind, Clock, MachineActor, ReverseDns, Rights, Settings, UserActor,
 };
 use crate::keys::{Keys, MachineCaller};
 use crate::store::Store;
-use engine::change::AuditKind;
+use engine::change::{AuditKind, Change, Changes, Record, Revision};
 use engine::time::Timestamp;
 use protocol::agent_api::{
     AgentState, Approved, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, Pending,
@@ -59,7 +60,21 @@ impl TestApp {
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
         };
         let app = App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap();
-        Self { app, clock, directory }
+        let app = Self { app, clock, directory };
+        app.ensure_user("admin").await;
+        app
+    }
+
+    /// A user whom nobody logs in as: Argon2 would only take time.
+    async fn ensure_user(&self, name: &str) {
+        if self.store.record("user", name).await.unwrap().is_none() {
+            self.put_user(name, r#"{"password":""}"#, Revision(0)).await;
+        }
+    }
+
+    async fn put_user(&self, name: &str, body: &str, revision: Revision) {
+        let record = Record { kind: "user".into(), key: name.into(), body: body.into(), revision };
+        self.store.commit(&Changes::new(self.now()).and(Change::PutRecord(record))).await.unwrap();
     }
 
     /// The same data under a new process, which the old one did not expect.

@@ -2,40 +2,37 @@
 
 use super::*;
 use engine::admission::BootstrapClaims;
-use engine::change::{Change, Changes, IssuedToken};
 use protocol::rest::{DenyRequest, TOKEN_LIFETIMES, TokenCreate, TokenCreated};
 
 impl TestApp {
-    async fn token(&self) -> TokenCreated {
+    pub(super) async fn token(&self) -> TokenCreated {
         self.create_token(&admin(), TokenCreate { lifetime: 600, ..TokenCreate::default() }).await.unwrap()
     }
 
-    /// A token with constraints, which operators cannot ask for yet.
-    async fn constrained(&self, constraints: serde_json::Value, approval: bool) -> String {
+    /// A token with terms.
+    pub(super) async fn token_for(&self, terms: TokenCreate) -> String {
+        self.create_token(&admin(), TokenCreate { lifetime: 600, ..terms }).await.unwrap().token
+    }
+
+    /// A token with constraints that no operator can ask for.
+    fn sealed_with(&self, constraints: serde_json::Value) -> String {
         let now = self.now().as_seconds();
         let claims = BootstrapClaims {
             iss: self.keys.server_id().into(),
             aud: "reg".into(),
-            jti: "constrained".into(),
+            jti: "by-hand".into(),
             iat: now,
             exp: now + 600,
             by: "user:admin".into(),
-            appr: approval,
+            role: vec![],
+            net: String::new(),
+            appr: false,
             c: constraints,
         };
-        let issued = IssuedToken {
-            jti: claims.jti.clone(),
-            by: claims.by.clone(),
-            issued_at: self.now(),
-            expires_at: self.now().plus(600 * SECOND),
-            uses: 0,
-            revoked_at: None,
-        };
-        self.store.commit(&Changes::new(self.now()).and(Change::IssueToken(issued))).await.unwrap();
-        self.keys.seal(&claims).unwrap().reveal().to_owned()
+        self.keys.seal(&claims).unwrap().token.reveal().to_owned()
     }
 
-    async fn try_register(&self, machine: &Bare, token: &str) -> Result<Approved, AppError> {
+    pub(super) async fn try_register(&self, machine: &Bare, token: &str) -> Result<Approved, AppError> {
         self.register(&machine.caller(), machine.registration(token)).await
     }
 }
@@ -60,7 +57,11 @@ async fn token_registers_without_a_person_and_twice_is_the_same_machine() {
 async fn every_lifetime_works_until_its_second_and_not_after() {
     for lifetime in TOKEN_LIFETIMES {
         let app = TestApp::start().await;
-        let token = app.create_token(&admin(), TokenCreate { lifetime, ..TokenCreate::default() }).await.unwrap().token;
+        let token = app
+            .create_token(&admin(), TokenCreate { lifetime, ..TokenCreate::default() })
+            .await
+            .unwrap()
+            .token;
         app.pass(lifetime - 1);
         app.try_register(&Bare::number(1), &token).await.unwrap();
         app.pass(1);
@@ -68,7 +69,10 @@ async fn every_lifetime_works_until_its_second_and_not_after() {
         assert_eq!(refusal(late), refused_as(RefusalKind::TokenExpired), "{lifetime}");
     }
     let app = TestApp::start().await;
-    let odd = app.create_token(&admin(), TokenCreate { lifetime: 601, ..TokenCreate::default() }).await.unwrap_err();
+    let odd = app
+        .create_token(&admin(), TokenCreate { lifetime: 601, ..TokenCreate::default() })
+        .await
+        .unwrap_err();
     assert_eq!(odd.kind, AppErrorKind::Invalid);
 }
 
@@ -108,7 +112,7 @@ async fn new_token_comes_with_everything_to_paste_and_is_not_stored() {
     }
     assert_eq!(created.expires_at, START.plus(600 * SECOND).to_string());
     let kept = app.store.token(&created.id).await.unwrap().unwrap();
-    assert_eq!((kept.by.as_str(), kept.uses), ("user:admin", 0));
+    assert_eq!((kept.marks.by.as_str(), kept.marks.kid.as_str(), kept.uses), ("user:admin", "k1", 0));
     assert_eq!(app.audit_kinds().await, [AuditKind::TokenIssued]);
     let database = std::fs::read(app.directory.path().join("muster.db-wal")).unwrap();
     let secret = created.token.as_bytes();
@@ -133,24 +137,50 @@ async fn token_never_registers_over_a_known_machine() {
 #[tokio::test]
 async fn constraints_hold_and_the_machine_learns_no_detail() {
     let app = TestApp::start().await;
-    for (constraints, approval) in [
-        (serde_json::json!({"cidr": ["192.0.2.0/24"]}), false),
-        (serde_json::json!({"mac": ["52:54:00:00:00:99"]}), false),
-        (serde_json::json!({"tpm": true}), false),
-        (serde_json::Value::Null, true),
-    ] {
-        let app = TestApp::start().await;
-        let token = app.constrained(constraints, approval).await;
+    let plain = TokenCreate::default;
+    let tokens = [
+        app.token_for(TokenCreate { cidr: vec!["192.0.2.0/24".parse().unwrap()], ..plain() }).await,
+        app.token_for(TokenCreate { mac: vec!["52:54:00:00:00:99".parse().unwrap()], ..plain() }).await,
+        app.token_for(TokenCreate { serial: vec!["SN2".into()], ..plain() }).await,
+        app.token_for(TokenCreate { uuid: vec![uuid::Uuid::nil().to_string()], ..plain() }).await,
+        app.sealed_with(serde_json::json!({"tpm": true})),
+    ];
+    for (refusals, token) in (1..).zip(tokens) {
         let refused = app.try_register(&Bare::number(1), &token).await.unwrap_err();
         assert_eq!(refused.kind, refused_as(RefusalKind::ConstraintFailed));
-        assert!(!refused.message.contains("hardware") && !refused.message.contains("network"));
-        assert_eq!(app.count(AuditKind::TokenRefused).await, 1);
+        assert_eq!(refused.message, "bootstrap token does not cover this machine");
+        assert_eq!(app.count(AuditKind::TokenRefused).await, refusals);
     }
-    let token = app.constrained(serde_json::json!({"cidr": ["10.20.0.0/16"], "max": 1}), false).await;
+    let once = TokenCreate { cidr: vec!["10.20.0.0/16".parse().unwrap()], max_uses: Some(1), ..plain() };
+    let token = app.token_for(once).await;
     app.try_register(&Bare::number(1), &token).await.unwrap();
     app.try_register(&Bare::number(1), &token).await.unwrap();
     let second = app.try_register(&Bare::number(2), &token).await;
     assert_eq!(refusal(second), refused_as(RefusalKind::ConstraintFailed));
+}
+
+#[tokio::test]
+async fn token_that_leaves_the_approval_to_an_operator_says_so() {
+    let app = TestApp::start().await;
+    let token = app.token_for(TokenCreate { require_approval: true, ..TokenCreate::default() }).await;
+    let refused = app.try_register(&Bare::number(1), &token).await;
+    assert_eq!(refusal(refused), refused_as(RefusalKind::ApprovalRequired));
+    assert!(app.machines(&admin()).await.unwrap().is_empty());
+    app.registered(&Bare::number(1)).await;
+}
+
+#[tokio::test]
+async fn machine_begins_where_its_token_places_it() {
+    let app = TestApp::start().await;
+    let placed = TokenCreate {
+        roles: vec!["web".into(), "db".into()],
+        mesh_network: "home".into(),
+        ..TokenCreate::default()
+    };
+    let token = app.token_for(placed).await;
+    let id = app.try_register(&Bare::number(1), &token).await.unwrap().machine.uuid.to_string();
+    let shown = app.machine(&admin(), &id).await.unwrap();
+    assert_eq!((shown.roles, shown.mesh_network.as_str()), (vec!["web".to_owned(), "db".to_owned()], "home"));
 }
 
 #[tokio::test]
