@@ -10,7 +10,8 @@ use iso::locate::{self, LocateError};
 use iso::manifest::Identity;
 use iso::reader::{Image, Kind, ReadError};
 use iso::region::{CONFIG_REGION_LEN, Region};
-use protocol::config::{AgentConfig, ConfigError};
+use protocol::config::{AgentConfig, ConfigError, ProxyUrl};
+use protocol::token::redact;
 use serde::Serialize;
 use thiserror::Error;
 
@@ -85,11 +86,14 @@ pub fn inspect(path: &Path) -> Result<Inspection, ImageError> {
     let mut image = open(path)?;
     let regions = locate::locate(&mut image)?;
     let identity = locate::identity(&mut image)?;
-    let kernel_args = redact_args(&locate::kernel_args(&mut image)?);
+    let kernel_args = redact(&locate::kernel_args(&mut image)?);
     let archive = image.find(CONFIG_PATH)?;
     let archive = image.read(&archive, CONFIG_REGION_LEN as u64)?;
     let mut config = AgentConfig::parse(config_json(&archive)?)?;
     config.token = config.token.map(|_| REDACTED.to_owned());
+    // A proxy that cannot be used may hold a password all the same.
+    let shown = |proxy: String| proxy.parse::<ProxyUrl>().map_or(REDACTED.to_owned(), |url| url.to_string());
+    config.proxy = config.proxy.map(shown);
     let entries = image.entries()?.into_iter().filter(|entry| entry.kind == Kind::File);
     let files = entries.map(|entry| InspectedFile {
         path: entry.path,
@@ -111,25 +115,4 @@ pub fn inspect(path: &Path) -> Result<Inspection, ImageError> {
 pub(crate) fn open(path: &Path) -> Result<Image<BufReader<File>>, ImageError> {
     let file = File::open(path).map_err(|source| ImageError::Open { path: path.to_owned(), source })?;
     Ok(Image::open(BufReader::new(file))?)
-}
-
-fn redact_args(args: &str) -> String {
-    let words = args.split_whitespace().map(|word| match word.split_once('=') {
-        Some((protocol::cmdline::TOKEN, _)) => format!("{}={REDACTED}", protocol::cmdline::TOKEN),
-        _ => word.to_owned(),
-    });
-    words.collect::<Vec<_>>().join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_in_kernel_arguments_are_not_shown() {
-        assert_eq!(
-            redact_args("quiet muster.token=eyJ..a.b.c  muster.server=https://a"),
-            "quiet muster.token=[redacted] muster.server=https://a"
-        );
-    }
 }

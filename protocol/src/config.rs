@@ -223,7 +223,7 @@ pub enum ConfigError {
     Ca(usize, usize),
     /// `ca` without `server-id`, or one that no server has.
     #[error(
-        "embedded config needs server-id beside ca, as `muster info` tells it: lower-case letters, digits and dashes"
+        "embedded config needs server-id beside ca, the Id in /api/v3/info of that server: lower-case letters, digits, dashes"
     )]
     ServerId,
 }

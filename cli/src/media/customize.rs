@@ -6,6 +6,7 @@ use image_builder::CustomizeRequest;
 use protocol::cmdline::TOKEN;
 use protocol::config::{AgentConfig, MAX_CONFIG_LEN, ServerUrl};
 use protocol::ids::SpkiPin;
+use protocol::token::redact;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -32,15 +33,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SPEC", requires = "server")]
     net: Option<String>,
     /// Kernel arguments added to every menu entry
-    #[arg(long, value_name = "ARGS", value_parser = without_token)]
+    #[arg(long, value_name = "ARGS", value_parser = without_secrets)]
     kernel_args: Option<String>,
 }
 
-/// A command line is readable by everyone on the machine, so a token has no place on ours.
-fn without_token(args: &str) -> Result<String, String> {
-    if args.contains(TOKEN) {
+/// A command line is readable by everyone on the machine, so secrets have no place on ours.
+fn without_secrets(args: &str) -> Result<String, String> {
+    if args.contains(TOKEN) || redact(args) != args {
         return Err(format!(
-            "{TOKEN} is a secret and everyone here can read this line; put it into --config FILE"
+            "{TOKEN} and a proxy's password are secrets and everyone here can read this line; put them into \
+             --config FILE"
         ));
     }
     Ok(args.to_owned())
@@ -95,8 +97,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_not_taken_from_the_command_line() {
-        assert!(without_token("quiet muster.token=eyJ").unwrap_err().contains("put it into --config FILE"));
-        assert_eq!(without_token("console=ttyS1").unwrap(), "console=ttyS1");
+    fn secrets_are_not_taken_from_the_command_line() {
+        for args in ["quiet muster.token=eyJ", "muster.proxy=http://ann:s3cret@proxy:3128"] {
+            assert!(without_secrets(args).unwrap_err().contains("into --config FILE"), "{args}");
+        }
+        for args in ["console=ttyS1", "muster.proxy=http://proxy:3128"] {
+            assert_eq!(without_secrets(args).unwrap(), args);
+        }
     }
 }
