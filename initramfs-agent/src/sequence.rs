@@ -5,6 +5,7 @@
 //! still say why.
 
 use crate::api::http::Client;
+use crate::api::tls::{ExtraCa, Trust};
 use crate::clock::{self, Verdict};
 use crate::console::Console;
 use crate::console::screen::{Facts, Headline, Screen};
@@ -21,12 +22,13 @@ use crate::net::{NetEvent, Network, Status};
 use crate::power::{self, Power, Requests};
 use crate::reap::Reaper;
 use crate::report::chain;
+use crate::state::TokenPlan;
 use crate::uevents::Listener;
 use crate::view::told;
 use protocol::agent_api::Origin;
 use protocol::cmdline::{ConsoleMode, KernelArgs};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
-use protocol::token::redact;
+use protocol::token::{redact, wipe};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -85,11 +87,12 @@ async fn run(mount_problems: Vec<String>) -> Power {
     if hardware.lasting().bmc.present {
         beside(async move { bmc::learn(modules, &learn).await });
     }
-    let mut client = Client::new(identity.clone(), told.settings.ca_hash.clone(), network.clone());
+    let trust = boot.trust(&told.settings);
+    let mut client = Client::new(identity.clone(), trust, told.settings.proxy.clone(), network.clone());
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
         settings: told.settings,
-        token_cut: told.token_cut,
+        token: told.token,
         image_id: told.image_id,
         origin: told.origin,
         identity,
@@ -103,7 +106,7 @@ async fn run(mount_problems: Vec<String>) -> Power {
 /// What the command line and the medium say.
 struct Told {
     settings: Settings,
-    token_cut: bool,
+    token: TokenPlan,
     image_id: Option<String>,
     origin: Origin,
 }
@@ -148,6 +151,7 @@ impl Boot {
             notes: Vec::new(),
             facts: Facts::default(),
             problems: self.problems.clone(),
+            remarks: Vec::new(),
         };
         let now = self.uptime.now();
         for line in self.console.show(now, &screen) {
@@ -190,28 +194,40 @@ impl Boot {
         self.enter("settings");
         let line = self.note(std::fs::read_to_string("/proc/cmdline")).unwrap_or_default();
         let args = KernelArgs::parse(&line);
-        if args.token.is_some() || args.token_error.is_some() {
-            let covered = mounts::cover_cmdline(&redact(&line));
-            self.note(covered);
+        let line_length = line.trim_end().len();
+        // Before any program but this one runs.
+        self.hide_secrets(line);
+        let path = Path::new("/").join(CONFIG_PATH);
+        let config = self.note(read_config(&path)).flatten();
+        if config.as_ref().is_some_and(|config| config.token.is_some() || config.proxy.is_some()) {
+            let removed = std::fs::remove_file(path);
+            self.note(removed);
         }
-        let config = self.note(read_config(&Path::new("/").join(CONFIG_PATH))).flatten();
         let settings = Settings::combine(&args, config.as_ref());
         self.problems.extend(settings.problems.iter().cloned());
-        if settings.proxy.is_some() {
-            self.problems.push("muster.proxy is not used by this version".to_owned());
-        }
         let unopened = self.console.open(&settings.console);
         self.problems.extend(unopened);
         let from_line = !args.servers.is_empty();
         Told {
-            // The medium's token can lose its end too; the joined settings then have none.
-            token_cut: settings.token.is_none()
-                && (args.token_error.is_some()
-                    || config.as_ref().is_some_and(|config| config.token.is_some())),
+            token: TokenPlan::of(&settings, line_length),
             image_id: config.and_then(|config| config.image_id),
             origin: if from_line { Origin::Pxe } else { Origin::Iso },
             settings,
         }
+    }
+
+    /// Covers what the kernel shows of its command line, where that holds a secret
+    /// (`spec/security.md` 3.5).
+    fn hide_secrets(&mut self, line: String) {
+        let redacted = redact(&line);
+        if redacted == line {
+            return;
+        }
+        wipe(line);
+        let covered = mounts::cover_cmdline(&redacted);
+        self.note(covered);
+        let scrubbed = kmsg::scrub();
+        self.note(scrubbed);
     }
 
     /// The shell of the rescue menu entry, beside the agent and never instead of it.
@@ -307,6 +323,11 @@ impl Boot {
             }
         }
         (network.status(), events)
+    }
+
+    fn trust(&mut self, settings: &Settings) -> Trust {
+        let extra = self.note(ExtraCa::new(&settings.ca, settings.server_id.as_deref())).flatten();
+        Trust { pins: settings.ca_hash.clone(), extra }
     }
 
     fn clock(&mut self, built_at: Option<u64>) {

@@ -61,7 +61,17 @@ pub(crate) fn compose(flow: &Flow, around: &Surroundings, now: Duration) -> Scre
         notes: flow.notes().to_vec(),
         facts: facts(flow, around),
         problems: around.problems.clone(),
+        remarks: remarks(flow, around),
     }
+}
+
+fn remarks(flow: &Flow, around: &Surroundings) -> Vec<String> {
+    let left_to_people = "the bootstrap token is good and leaves the approval to an operator";
+    let approval = flow.approval_required().then(|| left_to_people.to_owned());
+    let failures = flow.failures().filter_map(|(server, fault)| {
+        Some(format!("{}: {} {fault}", around.servers.get(server)?, fault.code()))
+    });
+    approval.into_iter().chain(failures).collect()
 }
 
 fn facts(flow: &Flow, around: &Surroundings) -> Facts {
@@ -69,7 +79,10 @@ fn facts(flow: &Flow, around: &Surroundings) -> Facts {
     Facts {
         server_url: around.servers.get(flow.server()).cloned(),
         server_name: around.server_name.as_deref().map(clean_text),
-        trusted: flow.peer().is_some(),
+        trusted: flow.peer().map(|peer| match &peer.authority {
+            None => "pin OK".to_owned(),
+            Some(authority) => format!("by CA {}", clean_text(authority)),
+        }),
         addresses: around
             .network
             .leases()

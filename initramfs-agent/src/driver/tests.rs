@@ -40,9 +40,10 @@ fn token() -> String {
 async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
     let args = KernelArgs::parse(line);
+    let settings = Settings::combine(&args, None);
     let luggage = Luggage {
-        settings: Settings::combine(&args, None),
-        token_cut: args.token_error.is_some(),
+        token: TokenPlan::of(&settings, line.len()),
+        settings,
         image_id: None,
         origin: Origin::Iso,
         identity: Arc::new(Identity::establish(None).unwrap().0),
