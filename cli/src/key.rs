@@ -5,7 +5,7 @@ use crate::prompt;
 use crate::rest::{Client, Connection, Credentials, decode};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use protocol::rest::{CaRoll, CaRolled};
+use protocol::rest::{CaRoll, CaRolled, TokenKey};
 
 /// What a roll means, before it is asked for.
 const ROLL_CA_MEANS: &str = "The next CA takes over: it signs the server's certificate from now on, and another is made to follow it.\n\
@@ -15,6 +15,9 @@ const ROLL_CA_MEANS: &str = "The next CA takes over: it signs the server's certi
 /// Verbs of `muster key`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// List the keys of bootstrap tokens; never the keys themselves
+    #[command(visible_alias = "ls")]
+    List(List),
     /// Replace a key of the server
     #[command(subcommand)]
     Roll(Roll),
@@ -25,6 +28,26 @@ pub(crate) enum Command {
 pub(crate) enum Roll {
     /// Let the next certificate authority take over
     Ca(RollCa),
+    /// Let a new key seal bootstrap tokens; old tokens go on being accepted
+    Token(RollToken),
+}
+
+/// Arguments of `muster key list`
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster key roll token`
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollToken {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Arguments of `muster key roll ca`
@@ -45,8 +68,39 @@ pub(crate) struct RollCa {
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
+        Command::List(args) => list(args).await,
         Command::Roll(Roll::Ca(args)) => roll_ca(args).await,
+        Command::Roll(Roll::Token(args)) => roll_token(args).await,
     }
+}
+
+async fn list(args: List) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let answer = client.get("/api/v3/keys/token").await?;
+    args.output.show(&answer, || Ok(draw_list(&decode::<Vec<TokenKey>>(&answer)?)))
+}
+
+fn draw_list(keys: &[TokenKey]) -> String {
+    let rows = keys.iter().map(|key| {
+        vec![
+            key.kid.clone(),
+            if key.current { "seals" } else { "opens" }.to_owned(),
+            key.issued.to_string(),
+            key.created_at.clone(),
+            key.rolled_at.clone().unwrap_or_default(),
+            key.last_expires_at.clone().unwrap_or_default(),
+        ]
+    });
+    print::table(&["KEY", "USE", "TOKENS", "CREATED", "ROLLED", "LAST EXPIRES"], rows.collect(), "no keys")
+}
+
+async fn roll_token(args: RollToken) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let answer = client.post("/api/v3/keys/token/roll", &serde_json::json!({})).await?;
+    args.output.show(&answer, || {
+        let key: TokenKey = decode(&answer)?;
+        Ok(format!("{} seals bootstrap tokens from now on; old tokens go on being accepted", key.kid))
+    })
 }
 
 async fn roll_ca(args: RollCa) -> Result<()> {
@@ -95,6 +149,22 @@ fn describe(rolled: &CaRolled) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn list_tells_which_key_seals() {
+        let key = |kid: &str, current, rolled: Option<&str>| TokenKey {
+            kid: kid.into(),
+            current,
+            created_at: "2026-01-01T00:00:00.000Z".into(),
+            rolled_at: rolled.map(str::to_owned),
+            issued: 7,
+            last_expires_at: None,
+        };
+        let told = draw_list(&[key("k1", false, Some("2026-02-01T00:00:00.000Z")), key("k2", true, None)]);
+        let rows: Vec<&str> = told.lines().collect();
+        assert!(rows[1].starts_with("k1   opens  7"), "{told}");
+        assert!(rows[2].starts_with("k2   seals  7"), "{told}");
+    }
 
     #[test]
     fn people_are_told_what_a_roll_locks_out() {

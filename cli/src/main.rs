@@ -42,13 +42,13 @@ enum Command {
     /// Approve or deny machines that show a bootstrap code
     #[command(subcommand)]
     Bootstrap(bootstrap::Command),
-    /// Make bootstrap tokens for kernel command lines
+    /// Make, list and revoke bootstrap tokens for kernel command lines
     #[command(subcommand)]
     Token(token::Command),
     /// See and delete registered machines
     #[command(subcommand)]
     Machine(machine::Command),
-    /// Replace the server's own keys
+    /// See and replace the server's own keys
     #[command(subcommand)]
     Key(key::Command),
     /// Print what changes, as it changes: one JSON object a line

@@ -1,16 +1,26 @@
 //! `muster token`: bootstrap tokens, which register machines without a person.
 
 use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode};
+use crate::rest::{Client, Connection, decode, encode};
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
-use protocol::rest::{TokenCreate, TokenCreated};
+use protocol::cidr::Cidr;
+use protocol::ids::MacAddr;
+use protocol::rest::{Token, TokenCreate, TokenCreated, TokenRevoke, TokenRevoked};
+use serde_json::Value;
+
+const TOKENS: &str = "/api/v3/bootstrap/tokens";
 
 /// Verbs of `muster token`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a token and print the kernel arguments and boot menus that carry it
-    Create(Create),
+    Create(Box<Create>),
+    /// List the tokens that were made and what became of them; never the tokens themselves
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// End tokens before their time, at once and for good
+    Revoke(Revoke),
 }
 
 /// Arguments of `muster token create`
@@ -19,10 +29,72 @@ pub(crate) struct Create {
     /// How long machines may register with it
     #[arg(long, value_enum, default_value_t)]
     lifetime: Lifetime,
+    /// Network that machines must call from; repeat it or separate several by commas
+    #[arg(long, value_name = "NETWORK", value_delimiter = ',', help_heading = "Machines")]
+    cidr: Vec<Cidr>,
+    /// Hardware address of which a machine must have one
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', help_heading = "Machines")]
+    mac: Vec<MacAddr>,
+    /// SMBIOS system UUID of which a machine must have one
+    #[arg(long, value_name = "UUID", value_delimiter = ',', help_heading = "Machines")]
+    uuid: Vec<String>,
+    /// SMBIOS serial number of which a machine must have one
+    #[arg(long, value_name = "SERIAL", value_delimiter = ',', help_heading = "Machines")]
+    serial: Vec<String>,
+    /// Most machines it registers
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Machines")]
+    max_uses: Option<u32>,
+    /// Let each machine show a code and wait for an operator all the same
+    #[arg(long, conflicts_with_all = ["role", "mesh"], help_heading = "Machines")]
+    require_approval: bool,
+    /// Role that its machines begin with
+    #[arg(long, value_name = "ROLE", value_delimiter = ',', help_heading = "Where they begin")]
+    role: Vec<String>,
+    /// Mesh network that its machines begin in
+    #[arg(long, value_name = "NAME", help_heading = "Where they begin")]
+    mesh: Option<String>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
     connection: Connection,
+}
+
+/// Arguments of `muster token list`
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster token revoke`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// What to revoke.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// Tokens, by their ids in `muster token list`
+    #[arg(value_name = "ID")]
+    ids: Vec<String>,
+    /// Everything this user made so far
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Everything the server made before this time: RFC 3339, or `now` for all
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+    /// Everything this key sealed; the key is erased
+    #[arg(long, value_name = "KEY")]
+    kid: Option<String>,
 }
 
 /// The lifetimes the server gives.
@@ -63,26 +135,137 @@ impl Lifetime {
     }
 }
 
+impl Create {
+    fn body(&self) -> TokenCreate {
+        TokenCreate {
+            lifetime: self.lifetime.seconds(),
+            cidr: self.cidr.clone(),
+            mac: self.mac.clone(),
+            max_uses: self.max_uses,
+            uuid: self.uuid.clone(),
+            serial: self.serial.clone(),
+            roles: self.role.clone(),
+            mesh_network: self.mesh.clone().unwrap_or_default(),
+            require_approval: self.require_approval,
+        }
+    }
+}
+
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Create(args) => create(args).await,
+        Command::Create(args) => create(*args).await,
+        Command::List(args) => list(args).await,
+        Command::Revoke(args) => revoke(args).await,
     }
 }
 
 async fn create(args: Create) -> Result<()> {
     let client = Client::open(&args.connection)?;
-    let body = TokenCreate { lifetime: args.lifetime.seconds(), ..TokenCreate::default() };
-    let answer = client.post("/api/v3/bootstrap/tokens", &body).await?;
+    let answer = client.post(TOKENS, &args.body()).await?;
     args.output.show(&answer, || Ok(describe(&decode(&answer)?)))
+}
+
+async fn list(args: List) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let answer = client.get(TOKENS).await?;
+    args.output.show(&answer, || Ok(draw_list(&decode::<Vec<Token>>(&answer)?)))
+}
+
+fn draw_list(tokens: &[Token]) -> String {
+    let rows = tokens.iter().map(|token| {
+        vec![
+            token.id.clone(),
+            token.state.to_string(),
+            uses(token),
+            token.last_used_at.as_deref().map(print::since).unwrap_or_default(),
+            token.expires_at.clone(),
+            token.by.clone(),
+            token.kid.clone(),
+            terms(token),
+        ]
+    });
+    let header = ["ID", "STATE", "USES", "LAST USE", "EXPIRES", "BY", "KEY", "TERMS"];
+    print::table(&header, rows.collect(), "no tokens yet: `muster token create` makes one")
+}
+
+fn uses(token: &Token) -> String {
+    match token.constraints.max_uses {
+        Some(most) => format!("{} of {most}", token.uses),
+        None => token.uses.to_string(),
+    }
+}
+
+/// Whom a token admits and where those begin, in the words of `muster token create`.
+fn terms(token: &Token) -> String {
+    fn join<T: ToString>(list: &[T]) -> String {
+        list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+    let constraints = &token.constraints;
+    let mut terms = [
+        ("cidr", join(&constraints.cidr)),
+        ("mac", join(&constraints.mac)),
+        ("uuid", join(&constraints.uuid)),
+        ("serial", join(&constraints.serial)),
+        ("role", join(&token.roles)),
+        ("mesh", token.mesh_network.clone()),
+    ]
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .map(|(name, value)| format!("{name} {value}"))
+    .collect::<Vec<_>>();
+    if token.require_approval {
+        terms.push("require-approval".to_owned());
+    }
+    terms.join("; ")
+}
+
+async fn revoke(args: Revoke) -> Result<()> {
+    let client = Client::open(&args.connection)?;
+    let mut answers = Vec::new();
+    match args.which.request() {
+        Some(request) => answers.push(client.post(&format!("{TOKENS}/revoke"), &request).await?),
+        None => {
+            for id in &args.which.ids {
+                answers.push(client.delete(&format!("{TOKENS}/{}", encode(id))).await?);
+            }
+        }
+    }
+    let answer = Value::Array(answers);
+    args.output.show(&answer, || Ok(describe_revoked(&decode::<Vec<TokenRevoked>>(&answer)?)))
+}
+
+impl Which {
+    /// The one thing that covers many tokens, unless single ones are named.
+    fn request(&self) -> Option<TokenRevoke> {
+        let user = self.user.clone().map(TokenRevoke::User);
+        let before = self.before.clone().map(TokenRevoke::Before);
+        let kid = self.kid.clone().map(TokenRevoke::Kid);
+        user.or(before).or(kid)
+    }
+}
+
+/// What was revoked, for people.
+fn describe_revoked(revoked: &[TokenRevoked]) -> String {
+    let ended = |one: &TokenRevoked| match one.ended {
+        0 => "no live token was among them".to_owned(),
+        1 => "1 live token ended".to_owned(),
+        many => format!("{many} live tokens ended"),
+    };
+    let line = |one: &TokenRevoked| format!("revoked {}: {}", one.revoked, ended(one));
+    revoked.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// What to do with a token, for people.
 fn describe(token: &TokenCreated) -> String {
     let print_block = |title: &str, text: &str| format!("{title}\n\n{}\n", text.trim_end());
     [
-        print::fields(&[("Token", token.id.clone()), ("Expires", token.expires_at.clone())]) + "\n",
-        "Whoever has these lines can register machines until then. They are shown once.\n".to_owned(),
+        print::fields(&[("Id", token.id.clone()), ("Expires", token.expires_at.clone())]) + "\n",
+        format!(
+            "Whoever has these lines can register machines until then. They are shown once.\n\
+             To end it before its time: muster token revoke {}\n",
+            token.id
+        ),
         print_block("Kernel arguments, for any boot loader:", &token.kernel_args),
         print_block("PXELINUX, in pxelinux.cfg/default:", &token.menus.pxelinux),
         print_block("GRUB, in grub.cfg:", &token.menus.grub),
@@ -102,6 +285,129 @@ mod tests {
         let offered: Vec<u64> =
             Lifetime::value_variants().iter().map(|lifetime| lifetime.seconds()).collect();
         assert_eq!(offered, TOKEN_LIFETIMES);
+    }
+
+    fn parse(line: &[&str]) -> Result<Command, clap::Error> {
+        #[derive(Debug, clap::Parser)]
+        struct Line {
+            #[command(subcommand)]
+            command: Command,
+        }
+        let line = ["token"].iter().chain(line);
+        <Line as clap::Parser>::try_parse_from(line).map(|line| line.command)
+    }
+
+    #[test]
+    fn every_flag_of_create_reaches_the_server() {
+        let line = [
+            "create",
+            "--lifetime",
+            "1d",
+            "--cidr",
+            "10.0.0.0/8,fd00::/8",
+            "--mac",
+            "52:54:00:12:34:56",
+            "--max-uses",
+            "3",
+            "--uuid",
+            "u",
+            "--serial",
+            "s,t",
+            "--role",
+            "web",
+            "--role",
+            "db",
+            "--mesh",
+            "home",
+        ];
+        let Command::Create(create) = parse(&line).unwrap() else { panic!("create") };
+        let body = serde_json::to_value(create.body()).unwrap();
+        let expected = serde_json::json!({
+            "Lifetime": 86_400, "Cidr": ["10.0.0.0/8", "fd00::/8"], "Mac": ["52:54:00:12:34:56"], "MaxUses": 3,
+            "Uuid": ["u"], "Serial": ["s", "t"], "Roles": ["web", "db"], "MeshNetwork": "home",
+        });
+        assert_eq!(body, expected);
+        let Command::Create(create) = parse(&["create", "--require-approval"]).unwrap() else {
+            panic!("create")
+        };
+        assert!(create.body().require_approval);
+    }
+
+    #[test]
+    fn wrong_flags_are_refused_before_anyone_is_asked() {
+        for (line, told) in [
+            (
+                vec!["create", "--cidr", "10.0.0.0"],
+                "write an address and a prefix length, such as 10.20.0.0/16",
+            ),
+            (vec!["create", "--mac", "x"], "six octets such as 52:54:00:12:34:56"),
+            (vec!["create", "--max-uses", "0"], "0 is not in 1.."),
+            (vec!["create", "--require-approval", "--role", "web"], "cannot be used with"),
+            (vec!["revoke"], "required arguments were not provided"),
+            (vec!["revoke", "AAAA", "--user", "eve"], "cannot be used with"),
+            (vec!["revoke", "--user", "eve", "--kid", "k1"], "cannot be used with"),
+        ] {
+            let error = parse(&line).unwrap_err().to_string();
+            assert!(error.contains(told), "{line:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn revocation_asks_for_exactly_what_was_named() {
+        for (line, expected) in [
+            (["--user", "eve"], Some(TokenRevoke::User("eve".into()))),
+            (["--before", "now"], Some(TokenRevoke::Before("now".into()))),
+            (["--kid", "k1"], Some(TokenRevoke::Kid("k1".into()))),
+            (["one", "two"], None),
+        ] {
+            let Command::Revoke(revoke) = parse(&["revoke", line[0], line[1]]).unwrap() else {
+                panic!("revoke")
+            };
+            assert_eq!(revoke.which.request(), expected);
+            assert_eq!(revoke.which.ids.len(), if expected.is_none() { 2 } else { 0 });
+        }
+    }
+
+    #[test]
+    fn list_tells_state_uses_and_terms() {
+        let token: Token = serde_json::from_value(serde_json::json!({
+            "Id": "AAAAAAAAAAAAAAAA", "By": "user:admin", "IssuedAt": "2026-01-01T00:00:00.000Z",
+            "ExpiresAt": "2026-01-02T00:00:00.000Z", "Kid": "k1", "State": "used_up", "Uses": 2,
+            "LastUsedAt": null, "Constraints": { "Cidr": ["10.0.0.0/8"], "MaxUses": 2 }, "Roles": ["web", "db"],
+            "MeshNetwork": "", "RequireApproval": false,
+        }))
+        .unwrap();
+        let told = draw_list(&[token]);
+        let row = told.lines().nth(1).unwrap();
+        let cells: Vec<&str> = row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        assert_eq!(
+            cells,
+            [
+                "AAAAAAAAAAAAAAAA",
+                "used up",
+                "2 of 2",
+                "2026-01-02T00:00:00.000Z",
+                "user:admin",
+                "k1",
+                "cidr 10.0.0.0/8; role web,db"
+            ]
+        );
+        assert!(draw_list(&[]).contains("muster token create"));
+    }
+
+    #[test]
+    fn people_learn_what_ended() {
+        let one = |ended| TokenRevoked {
+            revoked: "all tokens of key k1".into(),
+            ended,
+            kept_until: "2027-01-01T00:00:00.000Z".into(),
+        };
+        assert_eq!(
+            describe_revoked(&[one(0), one(1), one(3)]),
+            "revoked all tokens of key k1: no live token was among them\n\
+             revoked all tokens of key k1: 1 live token ended\n\
+             revoked all tokens of key k1: 3 live tokens ended"
+        );
     }
 
     #[test]

@@ -121,6 +121,40 @@ fn a_token_is_the_rest_object_and_three_menus_to_paste() {
 }
 
 #[test]
+fn tokens_and_their_keys_are_listed_revoked_and_rolled() {
+    let server = Server::start();
+    assert_eq!(server.log_in().code, Some(0));
+    let run = |args: &[&str]| {
+        let told = server.run(args, &[], "");
+        assert_eq!(told.code, Some(0), "{args:?}: {}", told.error);
+        told.out
+    };
+    let create = |args: &[&str]| -> Value {
+        let line = [&["token", "create", "-o", "json"], args].concat();
+        serde_json::from_str(&run(&line)).unwrap()
+    };
+    let narrow = create(&["--lifetime", "1d", "--cidr", "10.0.0.0/8", "--max-uses", "3", "--role", "web"]);
+    let id = narrow["Id"].as_str().unwrap();
+    let other = create(&[]);
+    let list = run(&["token", "list"]);
+    let row = list.lines().find(|line| line.starts_with(id)).unwrap();
+    assert!(row.contains("live") && row.contains("0 of 3") && row.contains("cidr 10.0.0.0/8; role web"), "{row}");
+    assert!(!list.contains(narrow["Token"].as_str().unwrap()));
+    assert_eq!(run(&["token", "revoke", id]), format!("revoked token {id}: 1 live token ended\n"));
+    assert!(run(&["key", "roll", "token"]).starts_with("k2 seals bootstrap tokens from now on"));
+    let keys: Value = serde_json::from_str(&run(&["key", "list", "-o", "json"])).unwrap();
+    assert_eq!((&keys[0]["Kid"], &keys[0]["Issued"], &keys[1]["Current"]), (&"k1".into(), &2.into(), &true.into()));
+    assert_eq!(run(&["token", "revoke", "--kid", "k1"]), "revoked all tokens of key k1: 1 live token ended\n");
+    let states: Vec<Value> = serde_json::from_str(&run(&["token", "list", "-o", "json"])).unwrap();
+    assert!(states.iter().all(|token| token["State"] == "revoked"), "{states:?}");
+    assert!(states.iter().any(|token| token["Id"] == other["Id"]));
+    assert!(run(&["token", "revoke", "--before", "now"]).ends_with("no live token was among them\n"));
+    assert!(run(&["token", "revoke", "--user", "admin"]).starts_with("revoked all tokens of user:admin before"));
+    let wrong = server.run(&["token", "revoke", "--kid", "k9"], &[], "");
+    assert_eq!((wrong.code, wrong.error.contains("nothing is called \"k9\"")), (Some(1), true), "{}", wrong.error);
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let server = Server::start();
     let stranger =
