@@ -5,22 +5,27 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, Package, SCHEMA};
+use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, SCHEMA};
 use iso::menu::{Marker, MenuError};
 use thiserror::Error;
 
+use crate::apt::{Listed, Lists};
+use crate::crates::Linked;
 use crate::digest::sha256;
 use crate::kernel::{Kernel, KernelError};
-use crate::media::{BootFiles, MediaError};
+use crate::licenses;
+use crate::media::{BootFiles, Content, MediaError};
 use crate::modules::modinfo::is_static_program;
-use crate::packages::{Deb, Listed, PackageError, Packages, look_up, look_up_one};
+use crate::packages::{Deb, PackageError, Packages};
 use crate::plan::{
-    AGENT_FILE, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
-    MANIFEST_FILE, Plan, PlanError,
+    AGENT_FILE, BUSYBOX, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
+    LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, SBOM_FILE,
 };
 use crate::progress::Progress;
 use crate::publish::{PublishError, publish_media};
-use crate::ramdisk::{self, RamdiskError};
+use crate::ramdisk::{self, Parcel, RamdiskError};
+use crate::sbom::{self, Digests, Facts};
+use crate::store::Store;
 
 /// Hexadecimal digits of a digest that tell one build's medium from another's.
 const MARKER_DIGITS: usize = 16;
@@ -58,6 +63,9 @@ pub enum BuildError {
     /// The marker cannot be made.
     #[error(transparent)]
     Marker(#[from] MenuError),
+    /// The SBOM cannot be written, or the list of crates not be read.
+    #[error("describe what is in the media")]
+    Json(#[source] serde_json::Error),
     /// The manifest cannot be written.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -76,27 +84,21 @@ pub enum BuildError {
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Result<Manifest, BuildError> {
     let plan = Plan::new(request)?;
     let agent = read_agent(&request.agent)?;
-    let sources = Sources { packages: Packages::new(&request.cache)?, request };
-    let listed = look_up(&plan.packages)?;
-    let debs: Result<Vec<Deb>, PackageError> =
-        listed.iter().map(|listed| sources.fetch(listed, progress)).collect();
-    let boot_files = BootFiles::unpack(&debs?)?;
-    let mut used = boot_files.packages.clone();
-    let kernel = match &request.kernel {
-        KernelSource::Files { kernel, modules } => {
-            Kernel::from_files(kernel, modules, request.profile, progress)?
-        }
-        KernelSource::Debian => {
-            let (kernel, package) = sources.debian_kernel(progress)?;
-            used.push(package);
-            kernel
-        }
-    };
-    used.sort_by(|a, b| a.name.cmp(&b.name));
-    let initrd = ramdisk::build(&agent, &boot_files.busybox, &kernel)?;
+    let linked = Linked::of(&agent).map_err(BuildError::Json)?;
+    let store = Store::new(&request.cache);
+    let mut sources = Sources::new(request, &store)?;
+    let boot_files = sources.boot_files(&plan.packages, progress)?;
+    let kernel = sources.kernel(progress)?;
+    let ingredients = sources.used();
+    let parcel = Parcel { agent: &agent, busybox: &boot_files.busybox, kernel: &kernel };
+    let initrd = ramdisk::build(&parcel, request.storage, &store)?;
     progress(Progress::Initrd { bytes: initrd.len() });
 
-    let marker = marker(request, &kernel, &initrd)?;
+    let mut digests = BTreeMap::new();
+    for (name, bytes) in [(KERNEL_FILE, &kernel.image), (INITRD_FILE, &initrd), (AGENT_FILE, &agent)] {
+        digests.insert(name, Digests::of(bytes));
+    }
+    let marker = marker(request.build_time, &digests)?;
     let identity = Identity {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         arch: request.arch.to_string(),
@@ -105,60 +107,124 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         build_time: request.build_time,
         marker: marker.file_name().to_owned(),
     };
-    let layout =
-        boot_files.image(identity.clone(), marker, plan.menu, kernel.image.clone(), initrd.clone())?;
+    let inside: Vec<&Ingredient> = ingredients.iter().collect();
+    let licenses = licenses::document(&inside, &linked);
+    let content = Content { identity: identity.clone(), marker, menu: plan.menu, licenses: licenses.clone() };
+    let layout = boot_files.image(content, kernel.image.clone(), initrd.clone())?;
     progress(Progress::Image { bytes: layout.image.len() });
 
-    let files: [(&str, &[u8]); 4] = [
+    digests.insert(ISO_FILE, Digests::of(&layout.image));
+    digests.insert(LICENSES_FILE, Digests::of(licenses.as_bytes()));
+    let facts = Facts { identity: &identity, files: &digests, ingredients: &ingredients, linked: &linked };
+    let sbom = sbom::document(&facts).map_err(BuildError::Json)?;
+    let mut files: Vec<(&str, &[u8])> = vec![
         (ISO_FILE, &layout.image),
         (KERNEL_FILE, &kernel.image),
         (INITRD_FILE, &initrd),
         (AGENT_FILE, &agent),
+        (LICENSES_FILE, licenses.as_bytes()),
+        (SBOM_FILE, &sbom),
     ];
+    digests.insert(SBOM_FILE, Digests::of(&sbom));
+    let digest = |(name, bytes): &(&str, &[u8])| {
+        let sha256 = digests.get(name).map(|digests| digests.sha256.clone()).unwrap_or_default();
+        ((*name).to_owned(), FileDigest { size: bytes.len() as u64, sha256 })
+    };
     let manifest = Manifest {
         schema: SCHEMA,
+        files: files.iter().map(digest).collect(),
         identity,
-        files: digests(&files),
         regions: layout.regions,
-        packages: used,
+        packages: ingredients.iter().map(|used| used.listed.package.clone()).collect(),
     };
     let json = manifest.to_json()?;
     let checksums = checksums(&manifest, &json);
-    let mut all = files.to_vec();
-    all.push((MANIFEST_FILE, &json));
-    all.push((CHECKSUMS_FILE, checksums.as_bytes()));
-    publish_media(&request.out, &all)?;
+    files.push((MANIFEST_FILE, &json));
+    files.push((CHECKSUMS_FILE, checksums.as_bytes()));
+    publish_media(&request.out, &files)?;
     Ok(manifest)
 }
 
-/// Where packages come from during one build.
+/// Where packages come from during one build, and what was used of them.
 struct Sources<'a> {
-    packages: Packages,
     request: &'a BuildRequest,
+    store: &'a Store,
+    lists: Lists<'a>,
+    packages: Packages,
+    used: Vec<Ingredient>,
 }
 
-impl Sources<'_> {
-    fn fetch(&self, listed: &Listed, progress: &mut dyn FnMut(Progress)) -> Result<Deb, PackageError> {
-        let deb = self.packages.fetch(listed)?;
-        let (name, version) = (deb.package.name.clone(), deb.package.version.clone());
-        progress(Progress::Package { name, version, cached: deb.cached });
-        Ok(deb)
+impl<'a> Sources<'a> {
+    fn new(request: &'a BuildRequest, store: &'a Store) -> Result<Self, BuildError> {
+        let packages = Packages::new(&request.cache)?;
+        Ok(Self { request, store, lists: Lists::open(store), packages, used: Vec::new() })
     }
 
-    /// Debian's newest kernel of the profile; its package is not even fetched when it was packed before.
-    fn debian_kernel(&self, progress: &mut dyn FnMut(Progress)) -> Result<(Kernel, Package), BuildError> {
-        let BuildRequest { profile, cache, .. } = self.request;
-        let meta = look_up_one(profile.kernel_package())?;
-        let listed = look_up_one(meta.kernel_behind()?)?;
-        let kernel = match Kernel::kept(&listed.package, *profile, cache) {
+    /// Boot code and busybox; their packages are not even looked for when they were read before.
+    fn boot_files(
+        &mut self,
+        names: &[&str],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BootFiles, BuildError> {
+        let listed = self.lists.look_up(names)?;
+        let files = match BootFiles::kept(&listed, self.store) {
+            Some(files) => files,
+            None => {
+                let debs = self.packages.fetch(&listed, progress)?;
+                let read = |deb: &Deb| deb.read(|path| BootFiles::wants(&deb.listed.package.name, path));
+                let contents = debs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let terms = self.packages.terms(&contents, &self.lists, progress)?;
+                BootFiles::new(&listed, contents, terms, self.store)?
+            }
+        };
+        for listed in listed {
+            let terms = files.terms.get(&listed.package.name).cloned().unwrap_or_default();
+            let file = if listed.package.name == BUSYBOX { INITRD_FILE } else { ISO_FILE };
+            self.used.push(Ingredient { listed, terms, file });
+        }
+        Ok(files)
+    }
+
+    /// The kernel; that of Debian is the newest of the profile, and not even fetched when it was packed before.
+    fn kernel(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Kernel, BuildError> {
+        let BuildRequest { profile, .. } = self.request;
+        if let KernelSource::Files { kernel, modules } = &self.request.kernel {
+            return Ok(Kernel::from_files(kernel, modules, *profile, progress)?);
+        }
+        let meta = self.lists.look_up_one(profile.kernel_package())?;
+        let listed = self.lists.look_up_one(meta.kernel_behind()?)?;
+        let kernel = match Kernel::kept(&listed.package, *profile, self.store) {
             Some(kernel) => {
                 progress(Progress::KernelKept { release: kernel.release.clone() });
                 kernel
             }
-            None => Kernel::from_package(&self.fetch(&listed, progress)?, *profile, cache, progress)?,
+            None => {
+                let debs = self.packages.fetch(std::slice::from_ref(&listed), progress)?;
+                let deb = debs.first().ok_or_else(|| PackageError::Unknown(listed.package.name.clone()))?;
+                Kernel::from_package(deb, *profile, self.store, progress)?
+            }
         };
-        Ok((kernel, listed.package))
+        let terms = kernel.terms.clone().unwrap_or_default();
+        self.used.push(Ingredient { listed, terms, file: KERNEL_FILE });
+        Ok(kernel)
     }
+
+    /// The packages used, sorted by name.
+    fn used(self) -> Vec<Ingredient> {
+        let mut used = self.used;
+        used.sort_by(|a, b| a.listed.package.name.cmp(&b.listed.package.name));
+        used
+    }
+}
+
+/// A package whose contents are in the media.
+#[derive(Debug, Clone)]
+pub(crate) struct Ingredient {
+    pub(crate) listed: Listed,
+    /// The terms it is under, as it says itself.
+    pub(crate) terms: String,
+    /// The file of the media directory that has most of it.
+    pub(crate) file: &'static str,
 }
 
 fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {
@@ -170,15 +236,10 @@ fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {
 }
 
 /// A marker that only media with the same contents share.
-fn marker(request: &BuildRequest, kernel: &Kernel, initrd: &[u8]) -> Result<Marker, MenuError> {
-    let text = format!("{} {} {}", request.build_time, sha256(&kernel.image), sha256(initrd));
-    let digest = sha256(text.as_bytes());
+fn marker(build_time: u64, files: &BTreeMap<&str, Digests>) -> Result<Marker, MenuError> {
+    let digests: Vec<&str> = files.values().map(|file| file.sha256.as_str()).collect();
+    let digest = sha256(format!("{build_time} {}", digests.join(" ")).as_bytes());
     Marker::new(digest.get(..MARKER_DIGITS).unwrap_or(&digest))
-}
-
-fn digests(files: &[(&str, &[u8])]) -> BTreeMap<String, FileDigest> {
-    let digest = |bytes: &[u8]| FileDigest { size: bytes.len() as u64, sha256: sha256(bytes) };
-    files.iter().map(|(name, bytes)| ((*name).to_owned(), digest(bytes))).collect()
 }
 
 /// Lines for `sha256sum --check`.
@@ -186,4 +247,24 @@ fn checksums(manifest: &Manifest, json: &[u8]) -> String {
     let files = manifest.files.iter().map(|(name, file)| (name.as_str(), file.sha256.clone()));
     let all: BTreeMap<&str, String> = files.chain([(MANIFEST_FILE, sha256(json))]).collect();
     all.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use iso::manifest::Package;
+
+    /// A package that exists nowhere.
+    pub(crate) fn ingredient(name: &str, terms: &str) -> Ingredient {
+        let package = Package { name: name.into(), version: "1:2+b1".into(), sha256: "ab".repeat(32) };
+        let listed = Listed {
+            package,
+            architecture: "amd64".into(),
+            maintainer: "A Team <team@example.org>".into(),
+            source: (format!("{name}-src"), "1:2".into()),
+            file_name: format!("{name}_1%3a2+b1_amd64.deb"),
+            depends: vec![],
+        };
+        Ingredient { listed, terms: terms.into(), file: ISO_FILE }
+    }
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::inspect::{ImageError, open};
-use crate::publish::{PublishError, publish_private_file};
+use crate::publish::{PRIVATE, PublishError, publish_file};
 
 /// What to change, and where the copy goes.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +76,7 @@ pub fn customize(request: &CustomizeRequest) -> Result<u64, CustomizeError> {
     let open_error = |source| ImageError::Open { path: request.image.clone(), source };
     let base = File::open(&request.image).map_err(open_error)?;
     let mut patched = PatchedImage::new(base, patches)?;
-    publish_private_file(&request.out, |file| io::copy(&mut patched, file).map(|_| ()))?;
+    publish_file(&request.out, PRIVATE, |file| io::copy(&mut patched, file).map(|_| ()))?;
     Ok(patched.len())
 }
 

@@ -1,7 +1,7 @@
 //! The kernel and its modules, packed for an initial ramdisk.
 //!
 //! Packing the modules takes most of a build's time and depends only on the kernel package and the profile, so
-//! the result is kept in the cache directory.
+//! the result is kept.
 
 use std::fs;
 use std::io;
@@ -11,38 +11,22 @@ use std::sync::mpsc;
 use std::thread;
 
 use initrd::cpio::Tree;
+use initrd::segment::{Compression, compress};
 use iso::manifest::Package;
-use protocol::module_index::ModuleIndex;
+use protocol::module_index;
 use thiserror::Error;
 
-use crate::digest::sha256;
 use crate::modules::ModuleError;
 use crate::modules::profile::{self, Profile};
 use crate::modules::select::{Selection, plain_path, select};
 use crate::modules::tree::ModuleTree;
 use crate::packages::{Deb, PackageError};
-use crate::plan::parent_dir;
 use crate::progress::Progress;
-use crate::publish::{PublishError, publish_new_dir};
+use crate::publish::PublishError;
+use crate::store::Store;
 
-/// How modules are stored in the initial ramdisk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ModuleStorage {
-    /// Each compressed by itself in a plain archive: the kernel copies the archive as it is, and the agent
-    /// unpacks the few modules that the machine needs.
-    Single,
-    /// Plain modules in one compressed archive: smaller, but the kernel unpacks all of them at every boot.
-    #[cfg_attr(not(test), expect(dead_code, reason = "kept to measure against; see MODULE_STORAGE"))]
-    Solid,
-}
-
-/// Chosen by measured time from power-on to the agent (generic profile, QEMU without KVM, three runs a path): the
-/// kernel reaches `/init` in 1.8 to 3.6 s against 3.6 to 5.0 s with `Solid`. Reading 3.5 MB more (23.3 against
-/// 19.8 MB) eats a part of that: the whole boot is sooner in six of nine pairs, on CD in all three. A build with
-/// nothing new takes seconds instead of a minute.
-pub(crate) const MODULE_STORAGE: ModuleStorage = ModuleStorage::Single;
-/// zstd level for modules and everything else in the ramdisk.
-pub(crate) const ZSTD_LEVEL: i32 = 19;
+/// What a packed module's name ends in.
+pub(crate) const PACKED_SUFFIX: &str = ".zst";
 /// Permission bits of modules and the index.
 const MODULE_PERMISSIONS: u32 = 0o644;
 
@@ -50,15 +34,8 @@ const IMAGE: &str = "vmlinuz";
 const RELEASE: &str = "release";
 const ARCHIVE: &str = "modules.cpio";
 const INDEX: &str = "muster.index";
-
-impl ModuleStorage {
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Single => ".zst",
-            Self::Solid => "",
-        }
-    }
-}
+const TERMS: &str = "copyright";
+const SHELF: &str = "kernel";
 
 /// Why there is no kernel to boot.
 #[derive(Debug, Error)]
@@ -105,35 +82,44 @@ pub(crate) struct Kernel {
     pub(crate) image: Vec<u8>,
     /// `uname -r`.
     pub(crate) release: String,
-    /// An archive with `lib/modules/VERSION/kernel/...`, stored as [`MODULE_STORAGE`] says.
+    /// A plain archive with `lib/modules/VERSION/kernel/...`, each module compressed by itself.
     pub(crate) modules: Vec<u8>,
     /// The module index as text.
     pub(crate) index: String,
+    /// The terms it is under, as its package says; `None` for files of unknown origin.
+    pub(crate) terms: Option<String>,
 }
 
 impl Kernel {
     /// What was made of this package for this profile before, if it is still there.
-    pub(crate) fn kept(package: &Package, profile: Profile, cache: &Path) -> Option<Self> {
-        Self::load(&kept_dir(package, profile, cache))
+    pub(crate) fn kept(package: &Package, profile: Profile, store: &Store) -> Option<Self> {
+        let mut parts = store.load(SHELF, &key(package, profile))?;
+        let mut text = |name| parts.remove(name).and_then(|bytes| String::from_utf8(bytes).ok());
+        let (release, index, terms) = (text(RELEASE)?, text(INDEX)?, text(TERMS)?);
+        let (image, modules) = (parts.remove(IMAGE)?, parts.remove(ARCHIVE)?);
+        Some(Self { image, release, modules, index, terms: Some(terms) })
     }
 
-    /// From a Debian package; the result is kept in the cache.
+    /// From a Debian package; the result is kept.
     pub(crate) fn from_package(
         deb: &Deb,
         profile: Profile,
-        cache: &Path,
+        store: &Store,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, KernelError> {
-        let kept = kept_dir(&deb.package, profile, cache);
-        let kernels = parent_dir(&kept);
-        fs::create_dir_all(kernels).map_err(failed("create", kernels))?;
-        let root = tempfile::Builder::new().prefix(".unpack-").tempdir_in(kernels);
-        let root = root.map_err(failed("create a directory in", kernels))?;
-        progress(Progress::Unpacking { package: deb.package.name.clone() });
-        deb.unpack(root.path(), |path| path.starts_with("boot/vmlinuz-") || path.contains("lib/modules/"))?;
+        let name = &deb.listed.package.name;
+        let root = store.scratch()?;
+        progress(Progress::Unpacking { package: name.clone() });
+        let terms = format!("usr/share/doc/{name}/copyright");
+        let wanted =
+            |path: &str| path.starts_with("boot/vmlinuz-") || path.contains("lib/modules/") || path == terms;
+        deb.unpack(root.path(), wanted)?;
         let image = image_in(deb, root.path())?;
-        let kernel = Self::from_files(&image, root.path(), profile, progress)?;
-        kernel.keep(&kept)?;
+        let mut kernel = Self::from_files(&image, root.path(), profile, progress)?;
+        let terms = root.path().join(terms);
+        let text = fs::read(&terms).map_err(failed("read", &terms))?;
+        kernel.terms = Some(String::from_utf8_lossy(&text).into_owned());
+        kernel.keep(&key(&deb.listed.package, profile), store)?;
         Ok(kernel)
     }
 
@@ -150,47 +136,41 @@ impl Kernel {
         if version != tree.release {
             return Err(KernelError::Mismatch { image: version, modules: tree.release });
         }
-        let selection = select(&tree, profile, MODULE_STORAGE.suffix())?;
+        let selection = select(&tree, profile, PACKED_SUFFIX)?;
         progress(Progress::Selected { modules: selection.names.len(), of: tree.modules.len() });
-        let modules = pack(&tree, &selection, MODULE_STORAGE, progress)?;
-        Ok(Self { image: bytes, release: tree.release, modules, index: selection.index.render() })
+        let modules = pack(&tree, &selection, progress)?;
+        Ok(Self {
+            image: bytes,
+            release: tree.release,
+            modules,
+            index: selection.index.render(),
+            terms: None,
+        })
     }
 
-    /// A kernel packed before; `None` when there is none or it is not whole.
-    fn load(dir: &Path) -> Option<Self> {
-        let release = fs::read_to_string(dir.join(RELEASE)).ok()?;
-        let index = fs::read_to_string(dir.join(INDEX)).ok()?;
-        // An index of another version of this program is made again.
-        ModuleIndex::parse(&index).ok().filter(|index| index.kernel() == release)?;
-        let image = fs::read(dir.join(IMAGE)).ok()?;
-        let modules = fs::read(dir.join(ARCHIVE)).ok()?;
-        Some(Self { image, release, modules, index })
-    }
-
-    fn keep(&self, dir: &Path) -> Result<(), PublishError> {
-        publish_new_dir(
-            dir,
-            &[
-                (RELEASE, self.release.as_bytes()),
-                (INDEX, self.index.as_bytes()),
-                (IMAGE, &self.image),
-                (ARCHIVE, &self.modules),
-            ],
-        )
+    fn keep(&self, key: &str, store: &Store) -> Result<(), PublishError> {
+        let terms = self.terms.clone().unwrap_or_default();
+        let parts = [
+            (RELEASE, self.release.as_bytes()),
+            (INDEX, self.index.as_bytes()),
+            (TERMS, terms.as_bytes()),
+            (IMAGE, &self.image),
+            (ARCHIVE, &self.modules),
+        ];
+        store.keep(SHELF, key, &parts.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).into())
     }
 }
 
-/// Where the packed kernel is kept: named after everything it depends on.
-fn kept_dir(package: &Package, profile: Profile, cache: &Path) -> PathBuf {
-    let revision = profile::REVISION;
-    let key = format!("{} {profile} {revision} {MODULE_STORAGE:?} {ZSTD_LEVEL}", package.sha256);
-    cache.join("kernels").join(sha256(key.as_bytes()))
+/// Everything a packed kernel depends on.
+fn key(package: &Package, profile: Profile) -> String {
+    let (revision, index) = (profile::REVISION, module_index::VERSION);
+    format!("{} {profile} {revision} {index} {}", package.sha256, Compression::Zstd.settings())
 }
 
 fn image_in(deb: &Deb, root: &Path) -> Result<PathBuf, KernelError> {
     let boot = root.join("boot");
     let missing = || PackageError::MissingFile {
-        package: deb.package.name.clone(),
+        package: deb.listed.package.name.clone(),
         file: "boot/vmlinuz-VERSION".to_owned(),
     };
     let mut entries = fs::read_dir(&boot).map_err(|_| missing())?;
@@ -213,13 +193,12 @@ fn image_version(image: &[u8]) -> Option<String> {
 fn pack(
     tree: &ModuleTree,
     selection: &Selection,
-    storage: ModuleStorage,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<u8>, ModuleError> {
     let mut archive = Tree::new();
     let total = selection.names.len();
     let mut add = |done: usize, (path, bytes): (String, Vec<u8>)| -> Result<(), ModuleError> {
-        let path = format!("lib/modules/{}/{path}{}", tree.release, storage.suffix());
+        let path = format!("lib/modules/{}/{path}{PACKED_SUFFIX}", tree.release);
         archive.file(&path, MODULE_PERMISSIONS, bytes)?;
         progress(Progress::Packing { done, total });
         Ok(())
@@ -231,7 +210,7 @@ fn pack(
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 while let Some(name) = selection.names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(pack_one(tree, name, storage)).is_err() {
+                    if sender.send(pack_one(tree, name)).is_err() {
                         return;
                     }
                 }
@@ -243,7 +222,7 @@ fn pack(
     Ok(archive.to_bytes(0)?)
 }
 
-fn pack_one(tree: &ModuleTree, name: &str, storage: ModuleStorage) -> Result<(String, Vec<u8>), ModuleError> {
+fn pack_one(tree: &ModuleTree, name: &str) -> Result<(String, Vec<u8>), ModuleError> {
     let missing = || ModuleError::Missing {
         user: "selection".to_owned(),
         name: name.to_owned(),
@@ -251,10 +230,7 @@ fn pack_one(tree: &ModuleTree, name: &str, storage: ModuleStorage) -> Result<(St
     };
     let found = tree.modules.get(name).ok_or_else(missing)?;
     let bytes = tree.bytes(found)?;
-    let bytes = match storage {
-        ModuleStorage::Single => zstd::bulk::compress(&bytes, ZSTD_LEVEL).map_err(ModuleError::Compress)?,
-        ModuleStorage::Solid => bytes,
-    };
+    let bytes = compress(&bytes, Compression::Zstd).map_err(ModuleError::Compress)?;
     Ok((plain_path(found), bytes))
 }
 
@@ -267,6 +243,7 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Kernel
 mod tests {
     use super::*;
     use crate::modules::modinfo::elf_with_modinfo;
+    use protocol::module_index::ModuleIndex;
 
     /// A kernel image reduced to its boot header.
     fn image(version: &str) -> Vec<u8> {
@@ -329,24 +306,15 @@ mod tests {
     }
 
     #[test]
-    fn a_kept_kernel_is_read_back_and_a_broken_one_is_not() {
+    fn a_kept_kernel_is_read_back_for_its_own_profile() {
         let dir = files("6.1-test ");
-        let kernel = kernel(dir.path()).unwrap();
-        let kept = dir.path().join("kept");
-        kernel.keep(&kept).unwrap();
-        let back = Kernel::load(&kept).unwrap();
+        let kernel = Kernel { terms: Some("GPL-2".to_owned()), ..kernel(dir.path()).unwrap() };
+        let store = Store::new(dir.path());
+        let package = Package { name: "linux".into(), version: "1".into(), sha256: "00".into() };
+        kernel.keep(&key(&package, Profile::Cloud), &store).unwrap();
+        let back = Kernel::kept(&package, Profile::Cloud, &store).unwrap();
         assert_eq!((back.release, back.modules, back.index), (kernel.release, kernel.modules, kernel.index));
-        fs::write(kept.join(INDEX), "muster-modules 9 6.1-test\n").unwrap();
-        assert!(Kernel::load(&kept).is_none());
-    }
-
-    #[test]
-    fn solid_storage_keeps_modules_as_they_are() {
-        let dir = files("6.1-test ");
-        let tree = ModuleTree::read(dir.path()).unwrap();
-        let selection = select(&tree, Profile::Cloud, ModuleStorage::Solid.suffix()).unwrap();
-        let archive = pack(&tree, &selection, ModuleStorage::Solid, &mut |_| ()).unwrap();
-        let names: Vec<_> = initrd::cpio::Reader::new(&archive).map(|entry| entry.unwrap().path).collect();
-        assert_eq!(names.last(), Some(&"lib/modules/6.1-test/kernel/drivers/net/virtio_net.ko"));
+        assert_eq!((back.image, back.terms), (kernel.image, kernel.terms));
+        assert!(Kernel::kept(&package, Profile::Generic, &store).is_none());
     }
 }

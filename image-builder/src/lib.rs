@@ -2,17 +2,20 @@
 //!
 //! [`build()`] makes a [`Plan`] (pure), fetches the signed kernel, shim and GRUB packages through apt without
 //! installing anything, selects kernel modules and indexes them, and writes a media directory whole or not at
-//! all: `muster.iso vmlinuz initrd muster-agent manifest.json SHA256SUMS`. [`inspect()`] says what an image
+//! all: `muster.iso vmlinuz initrd muster-agent licenses.txt sbom.spdx.json manifest.json SHA256SUMS`. [`inspect()`] says what an image
 //! holds; [`customize()`] writes a copy with another configuration or other kernel arguments.
 //!
 //! Output is sorted, dated by the request and compressed at a fixed level, so the same input gives the same
 //! bytes.
 
+mod apt;
 mod build;
+mod crates;
 mod customize;
 mod digest;
 mod inspect;
 mod kernel;
+mod licenses;
 mod media;
 mod modules;
 mod packages;
@@ -20,6 +23,9 @@ mod plan;
 mod progress;
 mod publish;
 mod ramdisk;
+mod sbom;
+mod store;
+mod terms;
 mod tool;
 
 pub use build::{BuildError, build};
@@ -32,7 +38,8 @@ pub use modules::ModuleError;
 pub use packages::PackageError;
 pub use plan::{
     AGENT_FILE, Arch, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
-    MANIFEST_FILE, Plan, PlanError, Profile, UnknownArch, UnknownProfile, cache_dir,
+    LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, Profile, SBOM_FILE, Storage, UnknownArch, UnknownProfile,
+    cache_dir,
 };
 pub use progress::Progress;
 pub use publish::PublishError;

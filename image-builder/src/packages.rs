@@ -3,15 +3,23 @@
 //! apt checks the archive's signature and the package's hash. A package is kept in a cache directory and used
 //! again while its SHA-256 is the one apt's lists name; nothing is written outside that directory.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use iso::manifest::Package;
 use thiserror::Error;
 
+use crate::apt::{Listed, Lists};
 use crate::digest::sha256_file;
+use crate::progress::Progress;
+use crate::publish::PublishError;
 use crate::tool::{Tool, ToolError};
+
+/// Most bytes that are read of one package's files into memory.
+const MAX_CONTENTS_LEN: u64 = 256 * 1024 * 1024;
+/// Where packages say under which terms they are.
+const DOC_DIR: &str = "usr/share/doc";
 
 /// Why a package could not be had.
 #[derive(Debug, Error)]
@@ -22,10 +30,10 @@ pub enum PackageError {
     )]
     Unknown(String),
     /// apt could not fetch it.
-    #[error("download the package `{name}`: if it is no longer in the archive, run `apt-get update`")]
+    #[error("download {names}: if they are no longer in the archive, run `apt-get update`")]
     Download {
-        /// The package.
-        name: String,
+        /// The packages.
+        names: String,
         /// What apt said.
         #[source]
         source: ToolError,
@@ -46,12 +54,21 @@ pub enum PackageError {
         /// The file or what it is for.
         file: String,
     },
+    /// More than any package this program knows unpacks to.
+    #[error("the package `{package}` unpacks to more than {MAX_CONTENTS_LEN} bytes of files that are used")]
+    TooLarge {
+        /// The package.
+        package: String,
+    },
     /// A meta package that depends on no kernel.
     #[error("the package `{0}` depends on no kernel image")]
     NoKernel(String),
     /// A program failed.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// A result could not be kept.
+    #[error(transparent)]
+    Keep(#[from] PublishError),
     /// A file could not be read or written.
     #[error("{action} {path}")]
     File {
@@ -68,48 +85,39 @@ pub enum PackageError {
 /// A package file in the cache.
 #[derive(Debug, Clone)]
 pub(crate) struct Deb {
-    pub(crate) package: Package,
+    pub(crate) listed: Listed,
     pub(crate) path: PathBuf,
-    /// Whether it was there before.
-    pub(crate) cached: bool,
 }
 
-/// What apt's lists say about a package's candidate version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) package: Package,
-    file_name: String,
-    depends: String,
+/// Files of a package in memory, by their path without a leading `./`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) package: String,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    /// Symbolic links and where they lead, as written; hard links as symbolic ones to `/PATH`.
+    pub(crate) links: BTreeMap<String, String>,
 }
 
-impl Listed {
-    /// The kernel package behind a meta package such as `linux-image-amd64`.
-    pub(crate) fn kernel_behind(&self) -> Result<&str, PackageError> {
-        self.depends
-            .split([',', '|'])
-            .filter_map(|part| part.split_whitespace().next())
-            .find(|name| name.starts_with("linux-image-"))
-            .ok_or_else(|| PackageError::NoKernel(self.package.name.clone()))
+impl Contents {
+    /// Takes out one file.
+    pub(crate) fn take(&mut self, file: &str) -> Result<Vec<u8>, PackageError> {
+        let missing = || PackageError::MissingFile { package: self.package.clone(), file: file.to_owned() };
+        self.files.remove(file).ok_or_else(missing)
     }
-}
 
-/// Looks packages up in apt's lists, in the order asked for.
-pub(crate) fn look_up(names: &[&str]) -> Result<Vec<Listed>, PackageError> {
-    let unknown = |name: &&str| PackageError::Unknown((*name).to_owned());
-    let text = match Tool::APT_CACHE.command().args(["show", "--no-all-versions"]).args(names).output() {
-        Ok(text) => text,
-        // apt-cache fails only when it knows none of them; find out below which.
-        Err(ToolError::Failed { .. }) => String::new(),
-        Err(error @ (ToolError::Missing { .. } | ToolError::Run { .. })) => return Err(error.into()),
-    };
-    let listed: Vec<Listed> = text.split("\n\n").filter_map(parse_listed).collect();
-    let find = |name: &&str| listed.iter().find(|listed| listed.package.name == *name).cloned();
-    names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
-}
-
-/// Looks one package up in apt's lists.
-pub(crate) fn look_up_one(name: &str) -> Result<Listed, PackageError> {
-    look_up(&[name])?.pop().ok_or_else(|| PackageError::Unknown(name.to_owned()))
+    fn terms(&self) -> Terms<'_> {
+        let dir = format!("{DOC_DIR}/{}", self.package);
+        let file = format!("{dir}/copyright");
+        if let Some(text) = self.files.get(&file) {
+            return Terms::Text(String::from_utf8_lossy(text).into_owned());
+        }
+        let of_file =
+            self.links.get(&file).and_then(|target| target.strip_prefix("../")?.strip_suffix("/copyright"));
+        match self.links.get(&dir).map(String::as_str).or(of_file) {
+            Some(other) if !other.contains('/') => Terms::Of(other),
+            _ => Terms::None,
+        }
+    }
 }
 
 /// Where packages are kept.
@@ -126,65 +134,153 @@ impl Packages {
         Ok(Self { dir })
     }
 
-    /// The package's file, downloaded unless it is there already.
-    pub(crate) fn fetch(&self, listed: &Listed) -> Result<Deb, PackageError> {
-        let package = listed.package.clone();
+    /// The packages' files, in the order asked for; those that are not there are downloaded together.
+    pub(crate) fn fetch(
+        &self,
+        wanted: &[Listed],
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Vec<Deb>, PackageError> {
+        let mut missing = Vec::new();
+        for listed in wanted {
+            let cached = self.has(listed)?;
+            if !cached {
+                missing.push(listed);
+            }
+            let (name, version) = (listed.package.name.clone(), listed.package.version.clone());
+            progress(Progress::Package { name, version, cached });
+        }
+        self.download(&missing)?;
+        let deb = |listed: &Listed| Deb { listed: listed.clone(), path: self.dir.join(&listed.file_name) };
+        Ok(wanted.iter().map(deb).collect())
+    }
+
+    fn has(&self, listed: &Listed) -> Result<bool, PackageError> {
         let path = self.dir.join(&listed.file_name);
-        if path.exists() && digest(&path)? == package.sha256 {
-            return Ok(Deb { package, path, cached: true });
+        Ok(path.exists() && digest(&path)? == listed.package.sha256)
+    }
+
+    fn download(&self, missing: &[&Listed]) -> Result<(), PackageError> {
+        if missing.is_empty() {
+            return Ok(());
         }
         // Downloaded aside and renamed, so that builds at the same time do not meet half a file.
         let aside = tempfile::Builder::new().prefix(".download-").tempdir_in(&self.dir);
         let aside = aside.map_err(file_error("create a directory in", &self.dir))?;
+        let names =
+            || missing.iter().map(|listed| listed.package.name.as_str()).collect::<Vec<_>>().join(", ");
+        let version = |listed: &&Listed| format!("{}={}", listed.package.name, listed.package.version);
         // The sandbox is a user of apt's own who cannot write here; what is verified is the same.
         Tool::APT_GET
             .command()
             .dir(aside.path())
             .args(["--quiet", "-o", "APT::Sandbox::User=", "download"])
-            .arg(format!("{}={}", package.name, package.version))
+            .args(missing.iter().map(version))
             .run()
             .map_err(|source| match source {
                 ToolError::Missing { .. } | ToolError::Run { .. } => PackageError::Tool(source),
-                ToolError::Failed { .. } => PackageError::Download { name: package.name.clone(), source },
+                ToolError::Failed { .. } => PackageError::Download { names: names(), source },
             })?;
-        let downloaded = aside.path().join(&listed.file_name);
-        if digest(&downloaded)? != package.sha256 {
-            return Err(PackageError::Digest { path: downloaded });
+        for listed in missing {
+            let downloaded = aside.path().join(&listed.file_name);
+            if digest(&downloaded)? != listed.package.sha256 {
+                return Err(PackageError::Digest { path: downloaded });
+            }
+            let path = self.dir.join(&listed.file_name);
+            fs::rename(&downloaded, &path).map_err(file_error("keep", &path))?;
         }
-        fs::rename(&downloaded, &path).map_err(file_error("keep", &path))?;
-        Ok(Deb { package, path, cached: false })
+        Ok(())
+    }
+
+    /// Terms of each package, by name, out of what was read of it with [`is_terms`].
+    ///
+    /// Packages of one source share a directory: all but one have a link to it, which is followed.
+    pub(crate) fn terms(
+        &self,
+        read: &[Contents],
+        lists: &Lists<'_>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BTreeMap<String, String>, PackageError> {
+        let mut terms = BTreeMap::new();
+        for contents in read {
+            let text = match contents.terms() {
+                Terms::Text(text) => Some(text),
+                Terms::Of(other) => match read.iter().find(|contents| contents.package == other) {
+                    Some(contents) => contents.terms().text(),
+                    None => {
+                        let debs = self.fetch(&[lists.look_up_one(other)?], progress)?;
+                        let read =
+                            debs.iter().map(|deb| deb.read(is_terms)).collect::<Result<Vec<_>, _>>()?;
+                        read.iter().find_map(|contents| contents.terms().text())
+                    }
+                },
+                Terms::None => None,
+            };
+            let missing = || PackageError::MissingFile {
+                package: contents.package.clone(),
+                file: "copyright file".to_owned(),
+            };
+            terms.insert(contents.package.clone(), text.ok_or_else(missing)?);
+        }
+        Ok(terms)
+    }
+}
+
+/// Whether a path may say under which terms a package is.
+pub(crate) fn is_terms(path: &str) -> bool {
+    path.strip_prefix(DOC_DIR).is_some_and(|rest| {
+        let depth = rest.matches('/').count();
+        depth == 1 || (depth == 2 && rest.ends_with("/copyright"))
+    })
+}
+
+/// What a package says about its terms.
+enum Terms<'a> {
+    Text(String),
+    /// In another package.
+    Of(&'a str),
+    None,
+}
+
+impl Terms<'_> {
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Of(_) | Self::None => None,
+        }
     }
 }
 
 impl Deb {
     /// Unpacks the regular files whose path (without a leading `./`) is wanted.
     pub(crate) fn unpack(&self, into: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), PackageError> {
-        let mut stream = Tool::DPKG_DEB.command().arg("--fsys-tarfile").arg(&self.path).stream()?;
-        let unpacked = unpack_tar(stream.stdout(), into, wanted);
-        // A program that failed explains a tar stream that stops.
-        stream.finish()?;
-        unpacked.map_err(file_error("unpack", &self.path))
+        self.stream(|stream| unpack_tar(stream, into, wanted))
     }
 
-    /// One file of the package after [`Deb::unpack`].
-    pub(crate) fn read(&self, root: &Path, file: &str) -> Result<Vec<u8>, PackageError> {
-        let path = root.join(file);
-        match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(PackageError::MissingFile { package: self.package.name.clone(), file: file.to_owned() })
-            }
-            other => other.map_err(file_error("read", &path)),
+    /// Reads the files whose path (without a leading `./`) is wanted.
+    pub(crate) fn read(&self, wanted: impl Fn(&str) -> bool) -> Result<Contents, PackageError> {
+        let package = self.listed.package.name.clone();
+        let mut contents = Contents { package, ..Contents::default() };
+        let complete = self.stream(|stream| read_tar(stream, wanted, &mut contents))?;
+        if !complete {
+            return Err(PackageError::TooLarge { package: contents.package });
         }
+        Ok(contents)
+    }
+
+    fn stream<T>(&self, take: impl FnOnce(&mut dyn io::Read) -> io::Result<T>) -> Result<T, PackageError> {
+        let mut stream = Tool::DPKG_DEB.command().arg("--fsys-tarfile").arg(&self.path).stream()?;
+        let taken = take(&mut stream.stdout());
+        // A program that failed explains a tar stream that stops.
+        stream.finish()?;
+        taken.map_err(file_error("unpack", &self.path))
     }
 }
 
-fn unpack_tar(stream: impl io::Read, into: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
+fn unpack_tar(stream: &mut dyn io::Read, into: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<()> {
     let mut archive = tar::Archive::new(stream);
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let path = entry.path()?.into_owned();
-        let name = path.strip_prefix(".").unwrap_or(&path).to_string_lossy().into_owned();
-        if entry.header().entry_type().is_file() && wanted(&name) {
+        if entry.header().entry_type().is_file() && wanted(&plain(&entry.path()?)) {
             // Refuses `..` and goes through no link, whatever the archive says.
             entry.unpack_in(into)?;
         }
@@ -192,22 +288,48 @@ fn unpack_tar(stream: impl io::Read, into: &Path, wanted: impl Fn(&str) -> bool)
     Ok(())
 }
 
-/// Reads one paragraph of `apt-cache show`.
-fn parse_listed(text: &str) -> Option<Listed> {
-    let field =
-        |key: &str| text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": ")).map(str::trim);
-    let (name, version, arch) = (field("Package")?, field("Version")?, field("Architecture")?);
-    let sha256 = field("SHA256")?;
-    // The name apt gives a downloaded file: the epoch's colon is written as in a URL.
-    let file_name = format!("{name}_{}_{arch}.deb", version.replace(':', "%3a"));
-    if file_name.contains('/') {
-        return None;
+/// Whether everything wanted fitted.
+fn read_tar(
+    stream: &mut dyn io::Read,
+    wanted: impl Fn(&str) -> bool,
+    contents: &mut Contents,
+) -> io::Result<bool> {
+    let mut left = MAX_CONTENTS_LEN;
+    let mut archive = tar::Archive::new(stream);
+    let mut fits = true;
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let name = plain(&entry.path()?);
+        // What does not fit is passed over, so that the program at the other end can finish.
+        if !fits || !wanted(&name) {
+            continue;
+        }
+        let kind = entry.header().entry_type();
+        if let Some(target) = entry.link_name()?.filter(|_| kind.is_symlink() || kind.is_hard_link()) {
+            let target = target.to_string_lossy();
+            let target = if kind.is_symlink() {
+                target.into_owned()
+            } else {
+                format!("/{}", plain(Path::new(&*target)))
+            };
+            contents.links.insert(name, target);
+        } else if kind.is_file() {
+            let mut bytes = Vec::new();
+            let len = entry.by_ref().take(left.saturating_add(1)).read_to_end(&mut bytes)?;
+            match left.checked_sub(len as u64) {
+                Some(rest) => {
+                    left = rest;
+                    contents.files.insert(name, bytes);
+                }
+                None => fits = false,
+            }
+        }
     }
-    Some(Listed {
-        package: Package { name: name.to_owned(), version: version.to_owned(), sha256: sha256.to_owned() },
-        file_name,
-        depends: field("Depends").unwrap_or_default().to_owned(),
-    })
+    Ok(fits)
+}
+
+fn plain(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).to_string_lossy().trim_end_matches('/').to_owned()
 }
 
 fn digest(path: &Path) -> Result<String, PackageError> {
@@ -224,41 +346,20 @@ fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Pa
 mod tests {
     use super::*;
 
-    const SHOW: &str = "Package: busybox-static\nVersion: 1:1.35.0-4+deb12u1+b1\nArchitecture: amd64\n\
-        Depends: linux-image-6.1.0-56-amd64 (= 6.1.192-2), other\nDescription: Standalone rescue shell\n\
-        SHA256: 00ff\n\nPackage: other\nVersion: 2\n";
-
-    #[test]
-    fn the_candidate_version_is_read_from_apts_lists() {
-        let listed = parse_listed(SHOW).unwrap();
-        assert_eq!(listed.package.name, "busybox-static");
-        assert_eq!(listed.package.version, "1:1.35.0-4+deb12u1+b1");
-        assert_eq!(listed.file_name, "busybox-static_1%3a1.35.0-4+deb12u1+b1_amd64.deb");
-        assert_eq!(listed.package.sha256, "00ff");
-        assert_eq!(listed.kernel_behind().unwrap(), "linux-image-6.1.0-56-amd64");
-    }
-
-    #[test]
-    fn an_answer_without_a_hash_is_no_package() {
-        assert_eq!(parse_listed("Package: a\nVersion: 1\nArchitecture: all\n"), None);
-        assert_eq!(parse_listed(""), None);
-    }
-
-    #[test]
-    fn a_package_nobody_has_says_what_to_do() {
-        let error = look_up(&["muster-no-such-package"]).unwrap_err().to_string();
-        assert!(error.contains("`muster-no-such-package`: run `apt-get update`"), "{error}");
-    }
-
-    #[test]
-    fn only_wanted_files_are_unpacked_and_none_outside() {
+    fn tar_of(files: &[&str]) -> tar::Builder<Vec<u8>> {
         let mut builder = tar::Builder::new(Vec::new());
-        for name in ["./boot/vmlinuz", "./boot/config", "./x"] {
+        for name in files {
             let mut header = tar::Header::new_gnu();
             header.set_size(3);
             header.set_mode(0o644);
             builder.append_data(&mut header, name, b"abc".as_slice()).unwrap();
         }
+        builder
+    }
+
+    #[test]
+    fn only_wanted_files_are_unpacked_and_none_outside() {
+        let mut builder = tar_of(&["./boot/vmlinuz", "./boot/config", "./x"]);
         let mut header = tar::Header::new_gnu();
         header.set_size(3);
         header.set_mode(0o644);
@@ -269,11 +370,49 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir(&root).unwrap();
-        unpack_tar(bytes.as_slice(), &root, |name| name.contains("boot/") && !name.ends_with("config"))
-            .unwrap();
+        let wanted = |name: &str| name.contains("boot/") && !name.ends_with("config");
+        unpack_tar(&mut bytes.as_slice(), &root, wanted).unwrap();
         assert!(root.join("boot/vmlinuz").exists());
         assert!(!root.join("boot/config").exists());
         assert!(!root.join("x").exists());
         assert!(!dir.path().join("boot").exists());
+    }
+
+    fn contents(package: &str, files: &[&str], links: &[(tar::EntryType, &str, &str)]) -> Contents {
+        let mut builder = tar_of(files);
+        for (kind, name, target) in links {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_size(0);
+            builder.append_link(&mut header, name, target).unwrap();
+        }
+        let mut contents = Contents { package: package.to_owned(), ..Contents::default() };
+        assert!(read_tar(&mut builder.into_inner().unwrap().as_slice(), |_| true, &mut contents).unwrap());
+        contents
+    }
+
+    #[test]
+    fn files_and_both_kinds_of_links_are_read() {
+        let links = [(tar::EntryType::Symlink, "./bin/b", "a"), (tar::EntryType::Link, "./bin/c", "./bin/a")];
+        let mut contents = contents("p", &["./bin/a"], &links);
+        assert_eq!(contents.take("bin/a").unwrap(), b"abc");
+        assert_eq!(contents.links.get("bin/b").unwrap(), "a");
+        assert_eq!(contents.links.get("bin/c").unwrap(), "/bin/a");
+        assert!(contents.take("bin/a").is_err());
+    }
+
+    #[test]
+    fn terms_are_found_through_the_links_of_packages_of_one_source() {
+        let symlink = tar::EntryType::Symlink;
+        let own = contents("a", &["./usr/share/doc/a/copyright"], &[]);
+        assert!(matches!(own.terms(), Terms::Text(text) if text == "abc"));
+        let linked = contents("b", &[], &[(symlink, "./usr/share/doc/b", "a")]);
+        assert!(matches!(linked.terms(), Terms::Of("a")));
+        let linked = contents("b", &[], &[(symlink, "./usr/share/doc/b/copyright", "../a/copyright")]);
+        assert!(matches!(linked.terms(), Terms::Of("a")));
+        let outside = contents("b", &[], &[(symlink, "./usr/share/doc/b", "../../../etc")]);
+        assert!(matches!(outside.terms(), Terms::None));
+        assert!(is_terms("usr/share/doc/b") && is_terms("usr/share/doc/b/copyright"));
+        assert!(!is_terms("usr/share/doc/b/changelog.gz") && !is_terms("usr/share/docs"));
     }
 }

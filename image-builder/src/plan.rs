@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use crate::modules::profile::{Profile, UnknownProfile};
+pub use crate::ramdisk::Storage;
 
 /// The hybrid image in the media directory.
 pub const ISO_FILE: &str = iso::manifest::ISO_FILE;
@@ -20,6 +21,10 @@ pub const KERNEL_FILE: &str = "vmlinuz";
 pub const INITRD_FILE: &str = "initrd";
 /// The agent, for machines that have an operating system.
 pub const AGENT_FILE: &str = "muster-agent";
+/// Under which terms everything is, and where its source is.
+pub const LICENSES_FILE: &str = "licenses.txt";
+/// What everything is made of, as SPDX 2.3.
+pub const SBOM_FILE: &str = "sbom.spdx.json";
 /// What the directory holds.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Digests of all other files, for `sha256sum --check`.
@@ -99,6 +104,8 @@ pub struct BuildRequest {
     pub agent: PathBuf,
     /// The kernel.
     pub kernel: KernelSource,
+    /// How the initial ramdisk is stored.
+    pub storage: Storage,
     /// Date of everything in the media, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub build_time: u64,
     /// Where packages and packed modules are kept between builds; see [`cache_dir`].
@@ -177,6 +184,7 @@ mod tests {
             out: "target/media".into(),
             agent: "muster-agent".into(),
             kernel: KernelSource::Debian,
+            storage: Storage::default(),
             build_time: 0,
             cache: "cache".into(),
         }

@@ -31,6 +31,13 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    /// A failed operation.
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::File { action, path: path.to_owned(), source }
+    }
+}
+
 /// Writes a media directory, replacing an older one in a single step where the file system can.
 pub(crate) fn publish_media(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
     // A link to a directory stays a link; what it leads to is replaced.
@@ -71,25 +78,23 @@ fn replace_in_two_steps(staged: TempDir, out: &Path) -> Result<(), PublishError>
     aside.close().map_err(failed("remove the old", out))
 }
 
-/// Writes a directory, removing what has its name.
-pub(crate) fn publish_new_dir(out: &Path, files: &[(&str, &[u8])]) -> Result<(), PublishError> {
-    if out.exists() {
-        // Not whole, or of another version: whoever reads it has decided not to.
-        fs::remove_dir_all(out).map_err(failed("remove", out))?;
-    }
-    settle(stage(out, files)?, out)?;
-    sync_dir(parent_dir(out))
-}
+/// Permission bits of a file that its owner alone may read: it may hold a token.
+pub(crate) const PRIVATE: u32 = 0o600;
+/// Permission bits of media, whatever the umask: whoever serves them may be another user.
+pub(crate) const PUBLIC: u32 = 0o644;
 
-/// Writes one file, readable by its owner alone: it may hold a token.
-pub(crate) fn publish_private_file(
+/// Writes one file with these permission bits.
+pub(crate) fn publish_file(
     out: &Path,
+    permissions: u32,
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), PublishError> {
     let dir = parent_dir(out);
     let mut staged =
         Builder::new().prefix(".muster-").tempfile_in(dir).map_err(failed("create a file in", dir))?;
     fill(staged.as_file_mut()).map_err(failed("write", out))?;
+    let permissions = fs::Permissions::from_mode(permissions);
+    staged.as_file().set_permissions(permissions).map_err(failed("set the permissions of", out))?;
     staged.as_file().sync_all().map_err(failed("flush", out))?;
     staged.persist(out).map_err(|error| failed("replace", out)(error.error))?;
     sync_dir(dir)
@@ -109,6 +114,7 @@ fn stage(out: &Path, files: &[(&str, &[u8])]) -> Result<TempDir, PublishError> {
         let write = || {
             let mut file = File::create_new(&path)?;
             file.write_all(bytes)?;
+            file.set_permissions(fs::Permissions::from_mode(PUBLIC))?;
             file.sync_all()
         };
         write().map_err(failed("write", &path))?;
@@ -131,7 +137,7 @@ fn sync_dir(dir: &Path) -> Result<(), PublishError> {
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishError {
     let path = path.to_owned();
-    move |source| PublishError::File { action, path, source }
+    move |source| PublishError::new(action, &path, source)
 }
 
 #[cfg(test)]
@@ -192,13 +198,13 @@ mod tests {
     fn a_file_that_fails_half_way_does_not_appear() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("x.iso");
-        let error = publish_private_file(&out, |file| {
+        let error = publish_file(&out, PRIVATE, |file| {
             file.write_all(b"half")?;
             Err(io::ErrorKind::UnexpectedEof.into())
         });
         assert!(error.is_err());
         assert_eq!(names(dir.path()), Vec::<String>::new());
-        publish_private_file(&out, |file| file.write_all(b"whole")).unwrap();
+        publish_file(&out, PRIVATE, |file| file.write_all(b"whole")).unwrap();
         assert_eq!(fs::read(&out).unwrap(), b"whole");
         assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
     }

@@ -1,101 +1,13 @@
 //! A whole build with Debian's real boot packages and a stand-in for the kernel, checked by other programs.
-//!
-//! The packages (4 MB) come through apt once and are kept in the user's cache, as in any build.
+
+mod fixture;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use image_builder::{
-    Arch, BuildError, BuildRequest, CustomizeRequest, KernelSource, Manifest, Profile, build, cache_dir,
-    customize, inspect,
-};
-
-const BUILD_TIME: u64 = 1_700_000_000;
-const RELEASE: &str = "6.1-test";
-
-/// A kernel image reduced to its boot header, one network driver, and a static program.
-struct Fixture {
-    dir: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let nic = dir.path().join(format!("lib/modules/{RELEASE}/kernel/drivers/net/virtio_net.ko"));
-        fs::create_dir_all(nic.parent().unwrap()).unwrap();
-        fs::write(nic, module(b"alias=virtio:d00000001v*\0depends=\0")).unwrap();
-        fs::write(dir.path().join("vmlinuz"), kernel()).unwrap();
-        fs::write(dir.path().join("agent"), static_program()).unwrap();
-        Self { dir }
-    }
-
-    fn request(&self, out: &str) -> BuildRequest {
-        let path = self.dir.path();
-        let cache = cache_dir(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"));
-        BuildRequest {
-            profile: Profile::Cloud,
-            arch: Arch::X86_64,
-            out: path.join(out),
-            agent: path.join("agent"),
-            kernel: KernelSource::Files { kernel: path.join("vmlinuz"), modules: path.to_owned() },
-            build_time: BUILD_TIME,
-            cache: cache.expect("HOME is set"),
-        }
-    }
-
-    fn build(&self, out: &str) -> (PathBuf, Manifest) {
-        let request = self.request(out);
-        let manifest = build(&request, &mut |_| ()).unwrap();
-        (request.out, manifest)
-    }
-}
-
-fn kernel() -> Vec<u8> {
-    let mut image = vec![0; 4_096];
-    image[0x202..0x206].copy_from_slice(b"HdrS");
-    image[0x20e..0x210].copy_from_slice(&0x100_u16.to_le_bytes());
-    let version = format!("{RELEASE} (builder@example) #1");
-    image[0x300..0x300 + version.len()].copy_from_slice(version.as_bytes());
-    image
-}
-
-/// An ELF64 header for x86-64, without tables.
-fn elf_header() -> Vec<u8> {
-    let mut elf = vec![0; 64];
-    elf[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    elf[18] = 62;
-    elf
-}
-
-fn module(modinfo: &[u8]) -> Vec<u8> {
-    const NAMES: &[u8] = b"\0.modinfo\0";
-    let mut elf = elf_header();
-    let table = 64 + modinfo.len() + NAMES.len();
-    elf[40..48].copy_from_slice(&u64::try_from(table).unwrap().to_le_bytes());
-    elf[60] = 2;
-    elf[62] = 1;
-    elf.extend_from_slice(modinfo);
-    elf.extend_from_slice(NAMES);
-    for (name, offset, len) in [(1_u32, 64, modinfo.len()), (0, 64 + modinfo.len(), NAMES.len())] {
-        let mut section = [0; 64];
-        section[..4].copy_from_slice(&name.to_le_bytes());
-        section[24..32].copy_from_slice(&u64::try_from(offset).unwrap().to_le_bytes());
-        section[32..40].copy_from_slice(&u64::try_from(len).unwrap().to_le_bytes());
-        elf.extend_from_slice(&section);
-    }
-    elf
-}
-
-/// One loadable segment and no interpreter.
-fn static_program() -> Vec<u8> {
-    let mut elf = elf_header();
-    elf[32] = 64;
-    elf[56] = 1;
-    elf.extend_from_slice(&[1, 0, 0, 0]);
-    elf.resize(64 + 56, 0);
-    elf
-}
+use fixture::Fixture;
+use image_builder::{BuildError, CustomizeRequest, Manifest, build, customize, inspect};
 
 fn run(dir: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program)

@@ -3,7 +3,7 @@
 //! ```text
 //! /boot/vmlinuz  /boot/initrd.img  /boot/config.img  /boot/boot.cat
 //! /boot/grub/grub.cfg  /boot/grub/i386-pc/eltorito.img
-//! /.disk/info  /.disk/muster.json  /.disk/MUSTER-<unique>
+//! /.disk/info  /.disk/muster.json  /.disk/MUSTER-<unique>  /licenses.txt
 //! ```
 //!
 //! BIOS boots the El Torito image from a CD, and GRUB's `boot_hybrid.img` in the first sector from a disk,
@@ -34,11 +34,16 @@ pub const MENU_PATH: &str = "boot/grub/grub.cfg";
 /// Path of the [`Identity`] of the build, as JSON.
 pub const IDENTITY_PATH: &str = ".disk/muster.json";
 
+/// Path of the terms of everything in the image.
+pub const LICENSES_PATH: &str = "licenses.txt";
+
 const ELTORITO_PATH: &str = "boot/grub/i386-pc/eltorito.img";
 const CATALOG_PATH: &str = "boot/boot.cat";
 const INFO_PATH: &str = ".disk/info";
 /// 512-byte sectors the BIOS loads of the El Torito image; GRUB loads the rest itself.
 const ELTORITO_LOAD: u16 = 4;
+/// Bytes of an image beside its three large files, as far as it matters for reserving memory.
+const SPARE: usize = 2 * 1024 * 1024;
 /// Code bytes of a master boot record, before the disk signature and the partition table.
 const BOOT_CODE_LEN: usize = 440;
 /// Where `boot_hybrid.img` keeps the sector it loads (`GRUB_BOOT_MACHINE_KERNEL_SECTOR`).
@@ -99,6 +104,8 @@ pub struct Parts {
     pub esp: Vec<u8>,
     /// GRUB's `boot_hybrid.img`.
     pub boot_sector: Vec<u8>,
+    /// Terms of everything in the image.
+    pub licenses: Vec<u8>,
 }
 
 /// A finished image.
@@ -122,10 +129,12 @@ pub fn build(parts: Parts) -> Result<Layout, LayoutError> {
     let time = DateTime::from_unix_seconds(build_time)?;
     let boot_code = parts.boot_sector.get(..BOOT_CODE_LEN);
     let boot_code = boot_code.ok_or(LayoutError::BootSector { len: parts.boot_sector.len() })?.to_vec();
+    let len = parts.kernel.len() + parts.initrd.len() + parts.esp.len() + SPARE;
     let options = options(Content::bytes(parts.esp), &boot_code, time);
     let files = [
         (INFO_PATH, info(&parts.identity).into_bytes()),
         (IDENTITY_PATH, identity_json(&parts.identity)?),
+        (LICENSES_PATH, parts.licenses),
         (MENU_PATH, parts.menu.render().into_bytes()),
         (ELTORITO_PATH, parts.eltorito),
         (CONFIG_PATH, parts.config),
@@ -139,7 +148,7 @@ pub fn build(parts: Parts) -> Result<Layout, LayoutError> {
     for (path, bytes) in files {
         tree.insert(path, Node::file(Content::bytes(bytes))).map_err(LayoutError::Writer)?;
     }
-    let mut image = Vec::new();
+    let mut image = Vec::with_capacity(len);
     let report = hadris_iso::sync::write(&mut image, &tree, &options).map_err(LayoutError::Writer)?;
     if let Some(warning) = report.warnings().iter().find(|warning| !is_harmless(warning)) {
         return Err(LayoutError::Warning(warning.to_string()));

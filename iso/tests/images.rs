@@ -49,6 +49,7 @@ fn parts() -> Parts {
         eltorito: vec![0xe1; 30_000],
         esp: vec![0xef; 64 * 1_024],
         boot_sector: vec![0x90; 512],
+        licenses: b"terms\n".to_vec(),
     }
 }
 

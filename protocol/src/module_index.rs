@@ -33,7 +33,7 @@ pub const MAX_ALIAS_LEN: usize = 4_096;
 /// First word of the first line.
 const MAGIC: &str = "muster-modules";
 /// The only version so far.
-const VERSION: &str = "1";
+pub const VERSION: &str = "1";
 /// Stands for an empty list.
 const NONE: &str = "-";
 /// Longest name or kernel version, in bytes (the kernel allows 55 and 64).
@@ -258,6 +258,18 @@ impl ModuleIndex {
             }
         }
         steps
+    }
+
+    /// Gives every module the path that `rename` makes of its own, for an archive that stores them otherwise.
+    ///
+    /// # Errors
+    /// [`IndexError`] for a path that an index cannot hold.
+    pub fn rename_paths(&self, rename: impl Fn(&str) -> String) -> Result<Self, IndexError> {
+        let mut renamed = Self { modules: BTreeMap::new(), ..self.clone() };
+        for module in self.modules.values() {
+            renamed.add_module(Module { path: rename(&module.path), ..module.clone() })?;
+        }
+        Ok(renamed)
     }
 
     /// The index as text; [`ModuleIndex::parse`] reads it back.

@@ -13,6 +13,7 @@ pub(crate) fn find_muster(root: &Path) -> Option<PathBuf> {
 
 /// Writes the pages into the tree.
 pub(crate) fn write(root: &Path, muster: Option<PathBuf>) -> Result<()> {
+    crate::crates::write(root)?;
     let muster =
         muster.or_else(|| find_muster(root)).context("muster is not built; run cargo build -p cli")?;
     generate(&muster, &root.join("docs"))

@@ -1,9 +1,10 @@
 //! Project chores too long for a shell line. `cargo xtask` is spelled `cargo run -p xtask --`.
 //!
 //! `check` holds the tree to the budgets and borders of ARCHITECTURE.md, offline and in
-//! seconds; `docs` writes the generated pages under `docs/` anew.
+//! seconds; `docs` writes the generated pages under `docs/` and the list of the agent's crates anew.
 
 mod check;
+mod crates;
 mod docs;
 mod files;
 mod metadata;

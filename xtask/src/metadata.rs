@@ -19,6 +19,8 @@ pub(crate) struct Package {
     pub(crate) license: String,
     /// Where it comes from; empty for our own.
     pub(crate) source: String,
+    /// The folder of its sources.
+    pub(crate) folder: String,
     /// Packages that it is linked with, by id: not those of its tests or its build script.
     pub(crate) normal: BTreeSet<String>,
     /// Packages it needs in any way, by id.
@@ -82,7 +84,8 @@ impl Graph {
             let version = text(package, "version");
             let license = text(package, "license");
             let source = text(package, "source");
-            packages.insert(id.clone(), Package { id, name, version, license, source, normal, all });
+            let folder = text(package, "manifest_path").trim_end_matches("/Cargo.toml").to_owned();
+            packages.insert(id.clone(), Package { id, name, version, license, source, folder, normal, all });
         }
         Ok(Self { packages })
     }

@@ -2,7 +2,7 @@
 
 use crate::print::{self, Output};
 use anyhow::{Context, Result, bail};
-use image_builder::{Arch, BuildRequest, KernelSource, Manifest, Profile, Progress};
+use image_builder::{Arch, BuildRequest, KernelSource, Manifest, Profile, Progress, Storage};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// The modules of that kernel: a directory with lib/modules/VERSION
     #[arg(long, value_name = "DIR", requires = "kernel")]
     modules: Option<PathBuf>,
+    /// Make the smallest medium: it takes longer to build and seconds longer to boot
+    #[arg(long)]
+    smallest: bool,
     /// The agent; else the one beside muster or in the build tree
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -54,6 +57,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         out: args.out,
         agent,
         kernel,
+        storage: if args.smallest { Storage::Solid } else { Storage::default() },
         build_time: build_time()?,
         cache,
     };

@@ -46,7 +46,7 @@ pub(crate) struct Tree<'a> {
 
 type Check = fn(&Tree<'_>) -> Result<Vec<Finding>>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("file, function and handler sizes", sizes::check),
     ("borders between crates", layers::check_crates),
     ("borders between the server's rooms", layers::check_rooms),
@@ -56,6 +56,7 @@ const CHECKS: [(&str, Check); 10] = [
     ("sources and banned packages", packages::check_sources),
     ("duplicate packages", packages::check_duplicates),
     ("agent's size and dependencies", agent::check),
+    ("list of the agent's crates", |tree| crate::crates::check(tree.root, &tree.graph)),
     ("documents", documents::check),
 ];
 
