@@ -2,7 +2,7 @@
 
 use crate::console::screen::{Facts, Headline, Screen, Trouble};
 use crate::net::{NetEvent, Status};
-use crate::state::{Flow, NetView, Stage};
+use crate::state::{Fault, Flow, NetView, Stage};
 use protocol::code::Fingerprint;
 use protocol::inventory::{Inventory, clean_text, is_useful_serial};
 use std::time::Duration;
@@ -93,7 +93,16 @@ fn facts(flow: &Flow, around: &Surroundings) -> Facts {
         product: clean_text(&format!("{vendor} {product}")),
         macs: around.network.links.iter().map(|link| link.mac.to_string()).collect(),
         switches: around.switches.iter().map(|switch| clean_text(switch)).collect(),
-        links: around.network.trouble().map(|trouble| trouble.details()).unwrap_or_default(),
+        links: links(flow, around),
+    }
+}
+
+/// What is wrong with each link, or which ways out there are when none leads to the server.
+fn links(flow: &Flow, around: &Surroundings) -> Vec<String> {
+    match (around.network.trouble(), flow.trouble()) {
+        (Some(trouble), _) => trouble.details(),
+        (None, Some(Fault::NoRoute { .. })) => around.network.ways(),
+        (None, _) => Vec::new(),
     }
 }
 

@@ -24,6 +24,8 @@ mod planner;
 pub(crate) mod resolve;
 mod runner;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use dhcp::DhcpProblem;
 pub(crate) use kernel::ApplyError;
@@ -112,8 +114,8 @@ pub(crate) enum NetError {
     Netlink(#[source] io::Error),
 }
 
-/// The running network.
-#[derive(Debug)]
+/// The running network; clones share it.
+#[derive(Debug, Clone)]
 pub(crate) struct Network {
     status: watch::Receiver<Status>,
     plans: mpsc::Sender<NetPlan>,
@@ -136,6 +138,13 @@ impl Network {
         let (plans, new_plans) = mpsc::channel(1);
         let status = Runner::start(plan, host_name, modules, tell, new_plans).map_err(NetError::Netlink)?;
         Ok((Self { status, plans }, events))
+    }
+
+    /// A network that does nothing but show a status, and what it is told to do.
+    #[cfg(test)]
+    pub(crate) fn pretended(status: watch::Receiver<Status>) -> (Self, mpsc::Receiver<NetPlan>) {
+        let (plans, told) = mpsc::channel(1);
+        (Self { status, plans }, told)
     }
 
     /// How things stand, now and after every change.

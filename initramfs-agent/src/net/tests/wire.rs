@@ -1,0 +1,228 @@
+//! A network namespace for a test, with a cable to another one where servers run.
+//!
+//! A namespace belongs to a process, so the test runs its own program again, in a new one, for
+//! itself alone. Root makes namespaces as it likes, others inside a user namespace; where the
+//! machine allows neither, the test says so. Nothing here touches the machine's own links.
+
+use crate::net::{NetEvent, Network, Status};
+use protocol::net::NetPlan;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+
+/// Set in the process that has a namespace of its own.
+const INSIDE: &str = "MUSTER_TEST_NAMESPACE";
+/// Longest time until something happens: duplicate address detection takes two seconds, a DHCP
+/// client that asked in vain asks again after eight.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs a scenario in a namespace of its own. `test` is the full name of the calling test.
+pub(super) fn run(test: &str, scenario: impl AsyncFnOnce(&mut Wire)) {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut wire = Wire::lay();
+        runtime.block_on(scenario(&mut wire));
+        return;
+    }
+    if !namespaces_are_ours() {
+        return not_run("no permission for network namespaces");
+    }
+    let mut again = in_namespace(&std::env::current_exe().unwrap().to_string_lossy());
+    again
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSIDE, "1")
+        .env("RUST_BACKTRACE", "0");
+    let output = again.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Says why a test did nothing.
+#[expect(clippy::print_stderr, reason = "a test that did nothing must not look like one that passed")]
+pub(super) fn not_run(why: &str) {
+    eprintln!("not run: {why}");
+}
+
+/// A command in a new network namespace.
+fn in_namespace(program: &str) -> Command {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--net", program]);
+    command
+}
+
+fn namespaces_are_ours() -> bool {
+    let may = in_namespace("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+    assert!(may || !nix::unistd::geteuid().is_root(), "root cannot make network namespaces");
+    may
+}
+
+/// A cable: `eth0` here, `srv0` in the namespace of the servers.
+pub(super) struct Wire {
+    there: Child,
+    daemon: Option<Child>,
+    files: TempDir,
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.stop_dnsmasq();
+        self.there.kill().unwrap();
+        self.there.wait().unwrap();
+    }
+}
+
+impl Wire {
+    fn lay() -> Self {
+        // Holds the other namespace open until its standard input ends, at the latest with us.
+        let mut there = Command::new("unshare");
+        there.args(["--net", "sh", "-c", "echo ready; exec cat"]);
+        let mut there = there.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(there.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        let wire = Self { there, daemon: None, files: tempfile::tempdir().unwrap() };
+        wire.cable("eth0", "srv0");
+        wire.there("ip link set lo up");
+        wire.there("ip link set srv0 up");
+        wire
+    }
+
+    /// One more cable.
+    pub(super) fn cable(&self, here: &str, there: &str) {
+        let pid = self.there.id();
+        self.here(&format!("ip link add {here} type veth peer name {there} netns {pid}"));
+    }
+
+    /// Runs a command on the machine's end, which must succeed.
+    pub(super) fn here(&self, command: &str) -> String {
+        finish(Command::new("sh").args(["-c", command]))
+    }
+
+    /// Whether a command on the machine's end succeeds.
+    pub(super) fn can(&self, command: &str) -> bool {
+        Command::new("sh").args(["-c", command]).output().is_ok_and(|output| output.status.success())
+    }
+
+    /// Runs a command on the servers' end, which must succeed.
+    pub(super) fn there(&self, command: &str) -> String {
+        finish(self.entering().args(["sh", "-c", command]))
+    }
+
+    /// Whether somebody answers at this address: a closed port does.
+    pub(super) fn reaches(&self, address: &str) -> bool {
+        let there = std::net::SocketAddr::new(address.parse().unwrap(), 9);
+        let outcome = std::net::TcpStream::connect_timeout(&there, PATIENCE);
+        outcome.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+
+    fn entering(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.there.id().to_string(), "--net"]);
+        command
+    }
+
+    /// Starts dnsmasq on the servers' end with these options beside the usual.
+    pub(super) fn dnsmasq(&mut self, options: &[&str]) {
+        let file = |name: &str| self.files.path().join(name).display().to_string();
+        let mut command = self.entering();
+        command.args(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root"]);
+        command.args(["--no-ping", "--no-resolv", "--no-hosts", "--bind-dynamic", "--port=0", "--log-dhcp"]);
+        command.arg(format!("--dhcp-leasefile={}", file("leases")));
+        command.arg(format!("--pid-file={}", file("pid")));
+        command.arg(format!("--log-facility={}", file("log")));
+        let daemon = command.args(options).spawn().expect("dnsmasq runs; scripts/setup installs it");
+        self.daemon = Some(daemon);
+    }
+
+    pub(super) fn stop_dnsmasq(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+        }
+    }
+
+    /// What dnsmasq wrote down so far.
+    fn log(&self) -> String {
+        std::fs::read_to_string(Path::join(self.files.path(), "log")).unwrap_or_default()
+    }
+
+    /// Starts the network with a plan.
+    pub(super) fn start(&self, plan: &str) -> Machine {
+        let plan: NetPlan = plan.parse().unwrap();
+        let (network, events) = Network::start(plan, None, None).unwrap();
+        Machine { status: network.status(), network, events, told: Vec::new() }
+    }
+
+    /// Waits until the status is as wanted.
+    pub(super) async fn until(&self, machine: &mut Machine, what: &str, wanted: impl Fn(&Status) -> bool) {
+        let outcome = tokio::time::timeout(PATIENCE, machine.reach(wanted)).await;
+        let status = machine.status.borrow().clone();
+        assert!(
+            outcome.is_ok(),
+            "waited in vain for {what}: {status:#?}\ntold: {:#?}\n{}",
+            machine.told,
+            self.log()
+        );
+    }
+}
+
+/// The machine's network, running.
+pub(super) struct Machine {
+    pub(super) network: Network,
+    pub(super) status: watch::Receiver<Status>,
+    events: mpsc::Receiver<NetEvent>,
+    /// Every event so far, as the console says it.
+    pub(super) told: Vec<String>,
+}
+
+impl Machine {
+    /// Reads events, which the network wants, until the status is as wanted.
+    async fn reach(&mut self, wanted: impl Fn(&Status) -> bool) {
+        loop {
+            if wanted(&self.status.borrow_and_update()) {
+                return;
+            }
+            tokio::select! {
+                changed = self.status.changed() => changed.unwrap(),
+                Some(event) = self.events.recv() => self.told.push(crate::view::told(&event)),
+            }
+        }
+    }
+
+    /// Waits until something was told that contains these words.
+    pub(super) async fn hears(&mut self, words: &str) {
+        let heard = async {
+            while !self.told.iter().any(|line| line.contains(words)) {
+                let event = self.events.recv().await.unwrap();
+                self.told.push(crate::view::told(&event));
+            }
+        };
+        let outcome = tokio::time::timeout(PATIENCE, heard).await;
+        assert!(outcome.is_ok(), "never heard {words:?}: {:#?}", self.told);
+    }
+
+    /// The addresses that count, as text.
+    pub(super) fn addresses(&self) -> Vec<String> {
+        shown(&self.status.borrow())
+    }
+}
+
+/// The addresses of a status, as text.
+pub(super) fn shown(status: &Status) -> Vec<String> {
+    status.leases().map(|lease| format!("{}/{}", lease.address, lease.prefix)).collect()
+}
+
+fn finish(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
