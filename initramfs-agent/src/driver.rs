@@ -2,9 +2,10 @@
 //! things stand. It decides nothing itself.
 
 use crate::api::{Answer, Api, Call, CallError, ConnectError};
+use crate::by_hand::{Desk, KEYS_EVERY};
 use crate::clock;
-use crate::console::Console;
 use crate::console::screen::Headline;
+use crate::console::{Console, Key};
 use crate::deadline::Uptime;
 use crate::identity::{Identity, sha256};
 use crate::inventory::Hardware;
@@ -12,7 +13,7 @@ use crate::kmsg;
 use crate::net::{NetEvent, Status};
 use crate::power::{Power, Requests};
 use crate::report::chain;
-use crate::state::{Action, Ask, Flow, Observation, Plan, Stage, TokenPlan};
+use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
     AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest,
@@ -95,12 +96,19 @@ pub(crate) struct Driver {
     around: Surroundings,
     brief: Brief,
     news: News,
+    desk: Desk,
     ticks: Interval,
 }
 
 impl Driver {
     /// An agent that begins its work with what the boot found.
-    pub(crate) fn new(mut luggage: Luggage, news: News, console: Console, uptime: Uptime) -> Self {
+    pub(crate) fn new(
+        mut luggage: Luggage,
+        news: News,
+        desk: Desk,
+        console: Console,
+        uptime: Uptime,
+    ) -> Self {
         let token = luggage.settings.token.take();
         let plan = Plan {
             servers: luggage.settings.servers.len(),
@@ -127,6 +135,7 @@ impl Driver {
                 token: Arc::new(Mutex::new(token)),
             },
             news,
+            desk,
             ticks: interval(TICK),
         }
     }
@@ -183,15 +192,11 @@ impl Driver {
             Event::Power(power) => return Err(power),
             Event::Network => {
                 self.around.network = self.news.network.borrow_and_update().clone();
+                self.desk.look(&self.around.network);
                 return Ok(self.observe(Observation::Net(net_view(&self.around.network))));
             }
             Event::Wake => return Ok(self.observe(Observation::Tick)),
-            Event::Tick => {
-                if self.console.attend() {
-                    return Ok(self.observe(Observation::AskAgain));
-                }
-                self.show();
-            }
+            Event::Tick => return Ok(self.attend()),
             Event::Told(event) => self.console.say(self.uptime.now(), &told(&event)),
             // Its log holds our own lines too; they were said already.
             Event::Kernel(line) if line.text.starts_with("muster-agent:") => {}
@@ -205,6 +210,27 @@ impl Driver {
             }
         }
         Ok(None)
+    }
+
+    /// Looks at the keyboard: the form's while one is open, else R and N.
+    fn attend(&mut self) -> Option<Action> {
+        let keys = self.console.attend();
+        let now = self.uptime.now();
+        let pressed = |wanted: [char; 2]| keys.iter().any(|key| wanted.map(Key::Char).contains(key));
+        let by_hand_helps = || self.flow.trouble().is_some_and(Fault::is_of_network);
+        if self.desk.is_open() {
+            self.desk.press(&keys, &mut self.console, now);
+            if !self.desk.is_open() {
+                self.ticks = interval(TICK);
+            }
+        } else if pressed(['r', 'R']) {
+            return self.observe(Observation::AskAgain);
+        } else if pressed(['n', 'N']) && by_hand_helps() {
+            self.desk.open(&self.around.network, &mut self.console, now);
+            self.ticks = interval(KEYS_EVERY);
+        }
+        self.show();
+        None
     }
 
     /// Tells the flow, does what is quick, returns the errand if there is one.
@@ -260,6 +286,9 @@ impl Driver {
 
     fn show(&mut self) {
         let now = self.uptime.now();
+        if self.desk.show(&mut self.console, now) {
+            return;
+        }
         self.around.switches = self.brief.luggage.hardware.switches();
         let said = self.console.show(now, &compose(&self.flow, &self.around, now));
         if self.news.kernel.is_none() {

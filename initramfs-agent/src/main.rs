@@ -2,6 +2,7 @@
 //! [`driver`], the decisions [`state`].
 
 mod api;
+mod by_hand;
 mod clock;
 mod console;
 mod deadline;

@@ -6,6 +6,7 @@
 
 use crate::api::http::Client;
 use crate::api::tls::{ExtraCa, Trust};
+use crate::by_hand::{self, Desk, Levers};
 use crate::clock::{self, Verdict};
 use crate::console::Console;
 use crate::console::screen::{Facts, Headline, Screen};
@@ -28,6 +29,7 @@ use crate::view::told;
 use protocol::agent_api::Origin;
 use protocol::cmdline::{ConsoleMode, KernelArgs};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
+use protocol::net::NetPlan;
 use protocol::token::{redact, wipe};
 use std::fs::File;
 use std::io::{self, Read};
@@ -75,20 +77,33 @@ pub(crate) fn boot() -> ! {
 
 async fn run(mount_problems: Vec<String>) -> Power {
     let mut boot = Boot::begin(mount_problems);
-    let (requests, reaper) = boot.console();
-    let told = boot.settings();
+    let (mut requests, reaper) = boot.console();
+    let mut told = boot.settings();
     boot.rescue(&told.settings.console, reaper);
     let modules = boot.modules().await;
     let identity = boot.identity().await;
     let (learn, learnt) = watch::channel(Learnt::default());
-    let (network, events) = boot.network(&told.settings, modules.clone(), learn.clone()).await;
+    let (network, mut events) = boot.network(&told.settings, modules.clone());
+    let status = network.as_ref().map_or_else(|| watch::channel(Status::default()).1, Network::status);
+    // From the first carrier on: many switches speak at once when a link comes up.
+    beside(lldp::listen(status.clone(), learn.clone()));
+    if let Some(network) = network.as_ref().filter(|_| told.settings.net == NetPlan::Ask) {
+        let power = requests.as_mut();
+        if let Err(power) = boot.by_hand(network, &mut events, &mut told.settings, power).await {
+            return power;
+        }
+    }
+    if network.is_some() {
+        boot.addresses(status.clone(), &mut events).await;
+    }
     boot.clock(told.settings.built_at);
     let hardware = boot.hardware(learnt).await;
     if hardware.lasting().bmc.present {
         beside(async move { bmc::learn(modules, &learn).await });
     }
     let trust = boot.trust(&told.settings);
-    let mut client = Client::new(identity.clone(), trust, told.settings.proxy.clone(), network.clone());
+    let (proxy, road) = watch::channel(told.settings.proxy.clone());
+    let mut client = Client::new(identity.clone(), trust, road, status.clone());
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
         settings: told.settings,
@@ -99,8 +114,9 @@ async fn run(mount_problems: Vec<String>) -> Power {
         hardware,
         problems: boot.problems,
     };
-    let news = News { network, events, power: requests, kernel };
-    Driver::new(luggage, news, boot.console, boot.uptime).run(&mut client).await
+    let news = News { network: status, events, power: requests, kernel };
+    let desk = Desk::new(Levers { network, proxy });
+    Driver::new(luggage, news, desk, boot.console, boot.uptime).run(&mut client).await
 }
 
 /// What the command line and the medium say.
@@ -290,21 +306,47 @@ impl Boot {
         }
     }
 
-    async fn network(
+    /// Brings the links up; what they are given comes by itself. Without a network the status
+    /// stays as it is, no link, and E10 says so.
+    fn network(
         &mut self,
         settings: &Settings,
         modules: Option<Modules>,
-        learn: watch::Sender<Learnt>,
-    ) -> (watch::Receiver<Status>, mpsc::Receiver<NetEvent>) {
+    ) -> (Option<Network>, mpsc::Receiver<NetEvent>) {
         self.enter("network");
-        let started = Network::start(settings.net.clone(), None, modules);
-        let Some((network, mut events)) = self.note(started) else {
-            // Closed channels: the status stays as it is, no link, and E10 says so.
-            return (watch::channel(Status::default()).1, mpsc::channel(1).1);
+        match self.note(Network::start(settings.net.clone(), None, modules)) {
+            Some((network, events)) => (Some(network), events),
+            None => (None, mpsc::channel(1).1),
+        }
+    }
+
+    /// Lets the person at the console say how the network is set up.
+    async fn by_hand(
+        &mut self,
+        network: &Network,
+        events: &mut mpsc::Receiver<NetEvent>,
+        settings: &mut Settings,
+        power: Option<&mut Requests>,
+    ) -> Result<(), Power> {
+        let choice = by_hand::ask(&mut self.console, self.uptime, network.status(), events, power).await?;
+        let plan = match choice {
+            Some(choice) => {
+                settings.proxy = choice.proxy.or(settings.proxy.take());
+                choice.plan
+            }
+            None => NetPlan::Automatic,
         };
-        let mut status = network.status();
-        // From the first carrier on: many switches speak at once when a link comes up.
-        beside(lldp::listen(network.status(), learn));
+        network.replan(plan).await;
+        self.show("");
+        Ok(())
+    }
+
+    /// Waits for an address, for as long as a boot waits for one.
+    async fn addresses(
+        &mut self,
+        mut status: watch::Receiver<Status>,
+        events: &mut mpsc::Receiver<NetEvent>,
+    ) {
         let limit = sleep(self.phase().limit);
         tokio::pin!(limit);
         loop {
@@ -322,7 +364,6 @@ impl Boot {
                 }
             }
         }
-        (network.status(), events)
     }
 
     fn trust(&mut self, settings: &Settings) -> Trust {

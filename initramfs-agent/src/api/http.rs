@@ -52,7 +52,7 @@ pub(crate) struct Client {
     /// What the machine booted with, and the pins a server told it since.
     trust: Trust,
     booted_with: Vec<SpkiPin>,
-    proxy: Option<ProxyUrl>,
+    proxy: watch::Receiver<Option<ProxyUrl>>,
     network: watch::Receiver<Status>,
     nonce: String,
     access_token: Option<String>,
@@ -77,11 +77,12 @@ struct Reply {
 }
 
 impl Client {
-    /// A client that has met nobody yet. `network` says whom to ask for names.
+    /// A client that has met nobody yet. `network` says whom to ask for names, `proxy` what the
+    /// next connection goes through.
     pub(crate) fn new(
         identity: Arc<Identity>,
         trust: Trust,
-        proxy: Option<ProxyUrl>,
+        proxy: watch::Receiver<Option<ProxyUrl>>,
         network: watch::Receiver<Status>,
     ) -> Self {
         let booted_with = trust.pins.clone();
@@ -100,7 +101,8 @@ impl Client {
     async fn open(&mut self, server: &ServerUrl, clock: ClockTrust) -> Result<Peer, ConnectError> {
         self.open = None;
         let dns = self.network.borrow().dns();
-        let road = Road { trust: &self.trust, proxy: self.proxy.as_ref(), dns };
+        let proxy = self.proxy.borrow().clone();
+        let road = Road { trust: &self.trust, proxy: proxy.as_ref(), dns };
         let (requests, peer) = road.lead_to(server, clock).await?;
         self.open = Some(Open { requests, server: server.clone(), clock, peer: peer.clone() });
         Ok(peer)

@@ -6,6 +6,9 @@
 //! shell the screen moves to the second virtual console (Alt-F2), and with `verbose` it becomes
 //! plain lines among the kernel's messages.
 
+mod dialogue;
+pub(crate) mod form;
+mod keys;
 mod qr;
 pub(crate) mod screen;
 mod serial;
@@ -14,8 +17,11 @@ mod terminal;
 mod tests;
 mod vga;
 
+pub(crate) use keys::Key;
 pub(crate) use serial::stamped;
 
+use dialogue::Dialogue;
+use form::Page;
 use protocol::cmdline::ConsoleMode;
 use screen::Screen;
 use serial::Announcer;
@@ -40,6 +46,8 @@ pub(crate) struct Console {
     mixed: Vec<Terminal>,
     announcer: Announcer,
     frame: Vec<Row>,
+    /// The form on terminals that show lines, while one is open.
+    dialogue: Dialogue,
     backlog: Vec<String>,
 }
 
@@ -83,6 +91,12 @@ impl Console {
         Self { lines: vec![Terminal::open(path, false).unwrap()], ..Self::default() }
     }
 
+    /// A console that shows lines on one terminal, and hears its keys.
+    #[cfg(test)]
+    pub(crate) fn on_line(path: &Path) -> Self {
+        Self { lines: vec![Terminal::open(path, true).unwrap()], ..Self::default() }
+    }
+
     /// Shows how things stand. Cheap when nothing changed. Returns what was said on the lines.
     pub(crate) fn show(&mut self, now: Duration, screen: &Screen) -> Vec<String> {
         let rows = vga::render(screen);
@@ -92,12 +106,31 @@ impl Console {
             let whole: Vec<String> = rows.iter().map(|row| row.text.trim_end().to_owned()).collect();
             self.mixed.iter_mut().for_each(|terminal| terminal.print(&whole));
         }
+        self.draw(rows);
+        lines
+    }
+
+    /// Shows a page of a form instead: `note` below it, for what moves.
+    pub(crate) fn show_form(&mut self, page: &Page, note: &str) {
+        self.draw(vga::render_form(page, note));
+        let text = self.dialogue.update(page);
+        if !text.is_empty() {
+            self.lines.iter_mut().chain(&mut self.mixed).for_each(|terminal| terminal.write(&text));
+        }
+    }
+
+    /// Closes the form; the next screen takes its place.
+    pub(crate) fn close_form(&mut self) {
+        let end = self.dialogue.close();
+        self.lines.iter_mut().chain(&mut self.mixed).for_each(|terminal| terminal.write(end));
+    }
+
+    fn draw(&mut self, rows: Vec<Row>) {
         if rows != self.frame {
             let frame = frame(&rows, self.frame.is_empty());
             self.drawn.iter_mut().for_each(|terminal| terminal.draw(&frame));
             self.frame = rows;
         }
-        lines
     }
 
     /// Says a sentence on every terminal that shows lines.
@@ -111,17 +144,21 @@ impl Console {
             let room = MAX_BACKLOG.saturating_sub(self.backlog.len());
             self.backlog.extend(lines.iter().take(room).cloned());
         }
-        self.lines.iter_mut().chain(&mut self.mixed).for_each(|terminal| terminal.print(lines));
+        let gap = self.dialogue.interrupt();
+        for terminal in self.lines.iter_mut().chain(&mut self.mixed) {
+            terminal.write(gap);
+            terminal.print(lines);
+        }
     }
 
-    /// Hands over what slow terminals left waiting, and tells whether `R` was pressed.
-    pub(crate) fn attend(&mut self) -> bool {
-        let mut asked = false;
+    /// Hands over what slow terminals left waiting, and tells which keys were pressed on any.
+    pub(crate) fn attend(&mut self) -> Vec<Key> {
+        let mut keys = Vec::new();
         for terminal in self.drawn.iter_mut().chain(&mut self.lines).chain(&mut self.mixed) {
             terminal.flush();
-            asked |= terminal.keys().iter().any(|key| key.eq_ignore_ascii_case(&b'r'));
+            keys.extend(terminal.keys());
         }
-        asked
+        keys
     }
 }
 

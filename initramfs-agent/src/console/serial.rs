@@ -121,6 +121,9 @@ fn fault(now: Duration, fault: &Fault, retry_in: Option<Duration>) -> Vec<String
     if let Some(left) = retry_in {
         text.push_str(&format!(" Next try in {} s.", seconds(left)));
     }
+    if fault.is_of_network() {
+        text.push_str(" Press N to set up the network by hand.");
+    }
     stamped(now, &text)
 }
 

@@ -5,6 +5,7 @@
 //! dropped, never a half one. Opening `/dev/ttyS1` succeeds on machines without one and
 //! writing then says EIO: such a terminal is given up quietly.
 
+use super::keys::{Decoder, Key};
 use nix::sys::termios::{ControlFlags, LocalFlags, SetArg, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,6 +24,7 @@ const MAX_WAITING: usize = 16 * 1_024;
 pub(crate) struct Terminal {
     file: Option<File>,
     waiting: Vec<u8>,
+    keys: Decoder,
 }
 
 impl Terminal {
@@ -33,20 +35,22 @@ impl Terminal {
     pub(crate) fn open(path: &Path, keys: bool) -> io::Result<Self> {
         let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
         let file = OpenOptions::new().read(keys).write(true).custom_flags(flags).open(path)?;
-        let mut terminal = Self { file: Some(file), waiting: Vec::new() };
+        let mut terminal = Self { file: Some(file), waiting: Vec::new(), keys: Decoder::default() };
         if keys {
             terminal.take_keys_one_by_one(path);
         }
         Ok(terminal)
     }
 
-    /// No line editing and no echo, so that a key is heard at once and leaves no mark. A
-    /// serial port that nobody set up yet is set to the 115200 baud that people expect. A
+    /// No line editing, no echo and no signals, so that a key is heard at once and leaves no
+    /// mark. A serial port that nobody set up yet is set to the 115200 baud that people expect. A
     /// terminal that refuses still shows what is written to it.
     fn take_keys_one_by_one(&mut self, path: &Path) {
         let Some(file) = &self.file else { return };
         let Ok(mut settings) = tcgetattr(file) else { return };
-        settings.local_flags.remove(LocalFlags::ICANON | LocalFlags::ECHO);
+        settings
+            .local_flags
+            .remove(LocalFlags::ICANON | LocalFlags::ECHO | LocalFlags::ISIG | LocalFlags::IEXTEN);
         settings.control_flags.insert(ControlFlags::CLOCAL);
         let is_serial = path.to_string_lossy().contains("ttyS");
         let untouched = settings.control_flags.bits() & CBAUD == B9600 && !is_kernel_console(path);
@@ -64,6 +68,11 @@ impl Terminal {
     pub(crate) fn print(&mut self, lines: &[String]) {
         let mut text = lines.join("\r\n");
         text.push_str("\r\n");
+        self.write(&text);
+    }
+
+    /// Adds text as it is, whole or not at all.
+    pub(super) fn write(&mut self, text: &str) {
         if self.waiting.len() + text.len() <= MAX_WAITING {
             self.waiting.extend_from_slice(text.as_bytes());
         }
@@ -101,14 +110,12 @@ impl Terminal {
     }
 
     /// Keys pressed since the last call, at most a few dozen.
-    pub(crate) fn keys(&mut self) -> Vec<u8> {
+    pub(crate) fn keys(&mut self) -> Vec<Key> {
         let mut buffer = [0; 64];
         let read = self.file.as_mut().map(|file| file.read(&mut buffer));
-        match read {
-            Some(Ok(count)) => buffer.get(..count).unwrap_or_default().to_vec(),
-            // Nothing pressed, or a terminal that only shows.
-            Some(Err(_)) | None => Vec::new(),
-        }
+        // An error is nothing pressed, or a terminal that only shows.
+        let count = read.and_then(Result::ok).unwrap_or_default();
+        self.keys.decode(buffer.get(..count).unwrap_or_default())
     }
 }
 

@@ -1,6 +1,10 @@
 //! Every state of the console as committed text: `snapshots/*.txt`. Run with `MUSTER_BLESS=1`
 //! to write them anew after a change that was meant.
 
+use super::dialogue::Dialogue;
+use super::form::Form;
+use super::form::tests::ports;
+use super::keys::Decoder;
 use super::screen::{Facts, Headline, Screen, Trouble};
 use super::serial::Announcer;
 use super::{frame, vga};
@@ -157,6 +161,14 @@ fn states() -> Vec<(&'static str, Screen)> {
     states
 }
 
+/// A form after these lines were typed; the last one without Enter.
+fn form(lines: &[&str]) -> Form {
+    let mut form = Form::new(ports(), Duration::ZERO);
+    let keys = Decoder::default().decode(lines.join("\r").as_bytes());
+    assert_eq!(form.press(&keys, Duration::ZERO), None);
+    form
+}
+
 fn check(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("snapshots").join(format!("{name}.txt"));
     if std::env::var_os("MUSTER_BLESS").is_some() {
@@ -183,6 +195,42 @@ fn every_state_is_told_as_committed() {
         let lines = Announcer::default().announce(Duration::from_millis(3_410), &screen);
         check(&format!("serial-{name}"), &(lines.join("\n") + "\n"));
     }
+}
+
+#[test]
+fn every_question_looks_as_committed() {
+    let long = ["2", "3", "", "120", "10.0.0.5/24 fd00::5/64", "10.0.0.1", "10.0.0.53", "", ""];
+    for (name, form) in [
+        ("port", form(&["et"])),
+        ("second", form(&["", ""])),
+        ("mode", form(&["2", "3", ""])),
+        ("vlan-wrong", form(&["1", "", "5000", ""])),
+        ("address", form(&["1", "", "120", "10.0.0.5/2"])),
+        ("gateway-wrong", form(&["1", "", "", "10.0.0.5/24", "10.0.0", ""])),
+        ("dns", form(&["1", "", "", "10.0.0.5/24", "10.0.0.1", ""])),
+        ("proxy", form(&["n", ""])),
+        ("password", form(&["n", "http://10.0.0.3:3128", "ann", "s3cret"])),
+        ("summary", form(&long)),
+    ] {
+        let rows = vga::render_form(&form.page(), "note");
+        assert_eq!(rows.len(), 25, "{name}");
+        assert!(rows.iter().all(|row| row.text.len() <= 79), "{name}: {rows:#?}");
+        let rows: Vec<&str> = rows.iter().map(|row| row.text.trim_end()).collect();
+        check(&format!("form-{name}"), &(rows.join("\n") + "\n"));
+    }
+}
+
+#[test]
+fn a_form_on_a_serial_line_reads_as_committed() {
+    let (mut form, mut dialogue, mut said) =
+        (Form::new(ports(), Duration::ZERO), Dialogue::default(), String::new());
+    said += &dialogue.update(&form.page());
+    for key in Decoder::default().decode(b"1\r\r12\x7f20\r10.0.0.5\r/24\r10.0.0.1\r\r\ry") {
+        assert_eq!(form.press(&[key], Duration::ZERO), None);
+        said += &dialogue.update(&form.page());
+    }
+    said += dialogue.close();
+    check("form-serial", &said.replace("\r\n", "\n").replace('\u{8}', "<"));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 //! The code in letters five rows high at the place [`protocol::glyphs`] names, then facts on
 //! the left and the QR code on the right. Colours help and are never needed.
 
+use super::dialogue::wrap_kept;
+use super::form::Page;
 use super::qr;
 use super::screen::{Facts, Headline, Screen, Trouble, minutes, seconds, wrap};
 use crate::state::Fault;
@@ -16,6 +18,8 @@ pub(crate) const ROWS: usize = 25;
 const FULL: char = '\u{2588}';
 /// Row of the first fact.
 const FACTS_ROW: usize = 9;
+/// Row of a form's first line.
+const FORM_ROW: usize = 2;
 /// Column where the facts' values begin.
 const VALUE_COLUMN: usize = 17;
 /// Column where the QR code begins.
@@ -47,8 +51,7 @@ pub(crate) struct Row {
 
 /// The screen as [`ROWS`] rows.
 pub(crate) fn render(screen: &Screen) -> Vec<Row> {
-    let mut sheet = Sheet { rows: vec![Row { text: String::new(), tint: Tint::Plain }; ROWS] };
-    sheet.put(0, 1, concat!("Muster ", env!("CARGO_PKG_VERSION")), Tint::Plain);
+    let mut sheet = Sheet::titled(concat!("Muster ", env!("CARGO_PKG_VERSION")));
     sheet.headline(screen);
     let qr = qr_of(screen);
     let (width, tint) = match &qr {
@@ -58,7 +61,8 @@ pub(crate) fn render(screen: &Screen) -> Vec<Row> {
     };
     let mut row = sheet.facts(FACTS_ROW, screen, width) + 1;
     for note in &screen.notes {
-        row = sheet.paragraph(row, &format!("{} {note}", note.code()), width, tint);
+        let text = format!("{} {note}. {}", note.code(), note.remedy());
+        row = sheet.paragraph(row, &text, width, tint);
     }
     for problem in screen.remarks.iter().chain(&screen.problems) {
         row = sheet.paragraph(row, problem, width, tint);
@@ -66,7 +70,30 @@ pub(crate) fn render(screen: &Screen) -> Vec<Row> {
     for (row, line) in (FACTS_ROW..).zip(qr.iter().flatten()) {
         sheet.put(row, QR_COLUMN, line, Tint::Plain);
     }
-    sheet.put(ROWS - 1, 1, footer(&screen.headline), Tint::Plain);
+    let by_hand = if offers_form(screen) { "N sets up the network by hand   " } else { "" };
+    sheet.put(ROWS - 1, 1, &format!("{by_hand}{}", footer(&screen.headline)), Tint::Plain);
+    sheet.rows
+}
+
+/// Whether setting up the network by hand may help.
+fn offers_form(screen: &Screen) -> bool {
+    screen.trouble.as_ref().is_some_and(|trouble| trouble.fault.is_of_network())
+}
+
+/// A page of a form as [`ROWS`] rows, with `note` at the bottom. Where the page is too long, what
+/// is asked stays in sight.
+pub(crate) fn render_form(page: &Page, note: &str) -> Vec<Row> {
+    let mut sheet = Sheet::titled(concat!("Muster ", env!("CARGO_PKG_VERSION"), "   Network by hand"));
+    let mut lines: Vec<String> = page.lines.iter().flat_map(|line| wrap_kept(line, COLUMNS - 1)).collect();
+    // The end of a long answer is where somebody types.
+    let hidden = page.typed.len().saturating_sub(COLUMNS - 5);
+    lines.push(format!("> {}_", page.typed.get(hidden..).unwrap_or_default()));
+    let room = ROWS - 1 - FORM_ROW;
+    let first = lines.len().saturating_sub(room);
+    for (row, line) in (FORM_ROW..).zip(lines.iter().skip(first)) {
+        sheet.put(row, 1, line, Tint::Plain);
+    }
+    sheet.put(ROWS - 1, 1, note, Tint::Plain);
     sheet.rows
 }
 
@@ -86,6 +113,12 @@ struct Sheet {
 }
 
 impl Sheet {
+    fn titled(title: &str) -> Self {
+        let mut sheet = Self { rows: vec![Row { text: String::new(), tint: Tint::Plain }; ROWS] };
+        sheet.put(0, 1, title, Tint::Plain);
+        sheet
+    }
+
     /// Writes at a place; what does not fit the screen is left out.
     fn put(&mut self, row: usize, column: usize, text: &str, tint: Tint) {
         let Some(row) = self.rows.get_mut(row) else { return };
@@ -184,10 +217,11 @@ impl Sheet {
     }
 }
 
-/// The QR code, where one helps and fits: never beside trouble, which needs the room.
+/// The QR code, where one helps and fits: never beside what is wrong, which needs the room.
 fn qr_of(screen: &Screen) -> Option<Vec<String>> {
     let wanted = matches!(screen.headline, Headline::Code { .. } | Headline::Registered { .. });
-    let url = screen.facts.server_url.as_ref().filter(|_| wanted && screen.trouble.is_none())?;
+    let is_calm = screen.trouble.is_none() && screen.notes.is_empty();
+    let url = screen.facts.server_url.as_ref().filter(|_| wanted && is_calm)?;
     qr::lines(url, COLUMNS - QR_COLUMN, ROWS - 1 - FACTS_ROW)
 }
 
@@ -250,7 +284,8 @@ fn facts(screen: &Screen) -> Vec<(&'static str, String)> {
     let mut switches = switches.iter().filter(|_| has_room);
     facts.extend(switches.next().map(|first| ("Switch", more(first, switches.count()))));
     if let (Headline::Code { .. }, Some(trouble)) = (&screen.headline, &screen.trouble) {
-        facts.push(("Problem", format!("{}. {}", told(trouble), retry(trouble))));
+        let text = format!("{}. {} {}", told(trouble), trouble.fault.remedy(), retry(trouble));
+        facts.push(("Problem", text));
     }
     facts
 }

@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
+use crate::by_hand::Levers;
 use crate::inventory::Learnt;
 use crate::net::resolve::Dns;
-use crate::net::{Lease, LinkStatus, Role};
+use crate::net::{Lease, LinkStatus, Network, Role};
 use protocol::agent_api::RefusalKind;
 use protocol::cmdline::KernelArgs;
 use protocol::ids::MacAddr;
+use protocol::net::NetPlan;
+use std::io::Write;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const TOLD: &str = "muster.server=https://10.0.2.2:8092 \
@@ -39,9 +42,20 @@ fn token() -> String {
 /// asked and what was printed.
 async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>, String) {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let args = KernelArgs::parse(line);
-    let settings = Settings::combine(&args, None);
-    let luggage = Luggage {
+    let luggage = luggage(line);
+    let (_keep, network) = watch::channel(network);
+    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
+    let driver = Driver::new(luggage, news, desk(None), Console::to_file(file.path()), Uptime::begin());
+    let mut api = Scripted::new(script);
+    let ended = timeout(Duration::from_secs(15), driver.run(&mut api)).await;
+    assert!(ended.is_err(), "the driver works for ever");
+    (api.asked, std::fs::read_to_string(file.path()).unwrap().replace("\r\n", "\n"))
+}
+
+/// What a machine with this command line brings along.
+fn luggage(line: &str) -> Luggage {
+    let settings = Settings::combine(&KernelArgs::parse(line), None);
+    Luggage {
         token: TokenPlan::of(&settings, line.len()),
         settings,
         image_id: None,
@@ -49,14 +63,11 @@ async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>,
         identity: Arc::new(Identity::establish(None).unwrap().0),
         hardware: Hardware::unknown(watch::channel(Learnt::default()).1),
         problems: Vec::new(),
-    };
-    let (_keep, network) = watch::channel(network);
-    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
-    let driver = Driver::new(luggage, news, Console::to_file(file.path()), Uptime::begin());
-    let mut api = Scripted::new(script);
-    let ended = timeout(Duration::from_secs(15), driver.run(&mut api)).await;
-    assert!(ended.is_err(), "the driver works for ever");
-    (api.asked, std::fs::read_to_string(file.path()).unwrap().replace("\r\n", "\n"))
+    }
+}
+
+fn desk(network: Option<Network>) -> Desk {
+    Desk::new(Levers { network, proxy: watch::channel(None).0 })
 }
 
 fn says(answer: Answer) -> Line {
@@ -125,4 +136,31 @@ async fn a_server_that_comes_back_finds_the_machine_waiting() {
     assert_eq!(asked.get(..4).unwrap().last().unwrap(), "Enroll");
     assert!(printed.contains("E20 server unreachable (tried 1 URL)"), "{printed}");
     assert!(printed.contains("the problem is over"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn n_opens_the_form_and_the_network_takes_the_plan() {
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let console = Console::on_line(&nix::unistd::ttyname(&pty.slave).unwrap());
+    let mut unplugged = online();
+    for link in &mut unplugged.links {
+        (link.has_carrier, link.leases) = (false, Vec::new());
+    }
+    let (_keep, status) = watch::channel(unplugged);
+    let (network, mut plans) = Network::pretended(status.clone());
+    let news = News { network: status, events: mpsc::channel(1).1, power: None, kernel: None };
+    let driver = Driver::new(luggage(TOLD), news, desk(Some(network)), console, Uptime::begin());
+    let mut terminal = std::fs::File::from(pty.master);
+    // The first N opens the form; the second is its first answer: automatic on all ports.
+    terminal.write_all(b"n").unwrap();
+    let typed = async {
+        sleep_until(tokio::time::Instant::now() + 2 * TICK).await;
+        terminal.write_all(b"n\r\ry\r").unwrap();
+        plans.recv().await
+    };
+    let mut api = Scripted::new(Vec::new());
+    tokio::select! {
+        plan = timeout(Duration::from_secs(30), typed) => assert_eq!(plan.unwrap(), Some(NetPlan::Automatic)),
+        _ = driver.run(&mut api) => panic!("the driver works for ever"),
+    }
 }

@@ -200,6 +200,33 @@ impl Fault {
         }
     }
 
+    /// Whether setting up the network by hand may help.
+    pub(crate) fn is_of_network(&self) -> bool {
+        match self {
+            Self::NoLink
+            | Self::NoAddress
+            | Self::NameNotResolved { .. }
+            | Self::NoRoute { .. }
+            | Self::Proxy { .. }
+            | Self::Unreachable { .. } => true,
+            Self::NotPersonalised
+            | Self::PinMismatch { .. }
+            | Self::NoPins
+            | Self::CertificateTime { .. }
+            | Self::Protocol { .. }
+            | Self::NotUnderstood { .. }
+            | Self::Forgotten { .. }
+            | Self::Denied { .. }
+            | Self::Busy { .. }
+            | Self::TokenExpired
+            | Self::TokenCut
+            | Self::TokenRefused { .. }
+            | Self::TokenRevoked
+            | Self::TokenNotForThis { .. }
+            | Self::TooLong(_) => false,
+        }
+    }
+
     /// Whether a connection that stands shows that it is over.
     pub(crate) fn is_of_connecting(&self) -> bool {
         match self {

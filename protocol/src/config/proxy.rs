@@ -60,6 +60,14 @@ impl ProxyUrl {
         self.login.as_ref().map(|login| (login.user.as_str(), login.password.as_str()))
     }
 
+    /// The same proxy with this user and password, as they are.
+    ///
+    /// # Errors
+    /// [`ProxyUrlError::Login`] when they cannot be sent.
+    pub fn with_login(self, user: &str, password: &str) -> Result<Self, ProxyUrlError> {
+        Ok(Self { login: Some(Login::new(user.to_owned(), password.to_owned())?), ..self })
+    }
+
     /// The whole address with its password, for a line or config that carries it on.
     pub fn reveal(&self) -> String {
         self.written(|login| format!("{}:{}@", encoded(&login.user), encoded(&login.password)))
@@ -107,13 +115,21 @@ impl FromStr for ProxyUrl {
 
 fn read_login(text: &str) -> Result<Login, ProxyUrlError> {
     let (user, password) = text.split_once(':').ok_or(ProxyUrlError::Login)?;
-    let part = |text: &str| decoded(text).filter(|part| part.len() <= MAX_LOGIN).ok_or(ProxyUrlError::Login);
-    let (user, password) = (part(user)?, part(password)?);
-    // RFC 7617 section 2: a colon ends the user name, and control characters are not sent.
-    if user.is_empty() || user.contains(':') || user.chars().chain(password.chars()).any(char::is_control) {
-        return Err(ProxyUrlError::Login);
+    let part = |text: &str| decoded(text).ok_or(ProxyUrlError::Login);
+    Login::new(part(user)?, part(password)?)
+}
+
+impl Login {
+    fn new(user: String, password: String) -> Result<Self, ProxyUrlError> {
+        let is_short = user.len() <= MAX_LOGIN && password.len() <= MAX_LOGIN;
+        // RFC 7617 section 2: a colon ends the user name, and control characters are not sent.
+        let is_sent = !user.contains(':') && !user.chars().chain(password.chars()).any(char::is_control);
+        if user.is_empty() || !is_short || !is_sent {
+            Err(ProxyUrlError::Login)
+        } else {
+            Ok(Self { user, password })
+        }
     }
-    Ok(Login { user, password })
 }
 
 /// Undoes percent-encoding (RFC 3986 2.1); `None` when a percent sign lacks its two digits or
@@ -142,6 +158,15 @@ fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_added_as_it_is() {
+        let plain: ProxyUrl = "http://10.0.0.3:3128".parse().unwrap();
+        let proxy = plain.clone().with_login("ann", "p@ss:w%rd").unwrap();
+        assert_eq!(proxy.login(), Some(("ann", "p@ss:w%rd")));
+        assert_eq!(proxy.reveal().parse::<ProxyUrl>().unwrap(), proxy);
+        assert_eq!(plain.with_login("a:b", "c"), Err(ProxyUrlError::Login));
+    }
     use proptest::prelude::*;
 
     #[test]

@@ -143,7 +143,8 @@ fn client(pins: Vec<SpkiPin>) -> Client {
 fn client_of(trust: Trust, proxy: Option<&str>) -> Client {
     let (identity, _) = Identity::establish(None).unwrap();
     let (_, network) = watch::channel(Status::default());
-    Client::new(Arc::new(identity), trust, proxy.map(|url| url.parse().unwrap()), network)
+    let (_, proxy) = watch::channel(proxy.map(|url| url.parse().unwrap()));
+    Client::new(Arc::new(identity), trust, proxy, network)
 }
 
 fn enroll() -> Call {
