@@ -2,8 +2,9 @@
 //!
 //! [`build()`] makes a [`Plan`] (pure), fetches the signed kernel, shim and GRUB packages through apt without
 //! installing anything, selects kernel modules and indexes them, and writes a media directory whole or not at
-//! all: `muster.iso vmlinuz initrd muster-agent licenses.txt sbom.spdx.json manifest.json SHA256SUMS`. [`inspect()`] says what an image
-//! holds; [`customize()`] writes a copy with another configuration or other kernel arguments.
+//! all: `muster.iso vmlinuz initrd muster-agent licenses.txt sbom.spdx.json manifest.json SHA256SUMS`.
+//! [`verify()`] holds a directory against its manifest; [`inspect()`] says what an image holds; [`customize()`]
+//! writes a copy with another configuration or other kernel arguments.
 //!
 //! Output is sorted, dated by the request and compressed at a fixed level, so the same input gives the same
 //! bytes.
@@ -27,6 +28,7 @@ mod sbom;
 mod store;
 mod terms;
 mod tool;
+mod verify;
 
 pub use build::{BuildError, build};
 pub use customize::{CustomizeError, CustomizeRequest, customize};
@@ -45,3 +47,4 @@ pub use progress::Progress;
 pub use publish::PublishError;
 pub use ramdisk::RamdiskError;
 pub use tool::ToolError;
+pub use verify::{FileState, Verification, VerifiedFile, VerifyError, verify};

@@ -1,25 +1,66 @@
 //! `muster media inspect`.
 
 use crate::print::{self, Output};
-use anyhow::{Context, Result};
-use image_builder::Inspection;
+use anyhow::{Context, Result, bail};
+use image_builder::{FileState, ISO_FILE, Inspection, Verification};
 use std::path::PathBuf;
 
 /// Arguments of `muster media inspect`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The image, such as muster.iso
-    image: PathBuf,
+    /// A media directory, whose files are verified, or an image such as muster.iso
+    path: PathBuf,
     #[command(flatten)]
     output: Output,
 }
 
-/// Prints what an image holds. Tokens are not shown.
+/// Prints what an image holds and whether a directory is as it was built; a difference is exit code 1.
+/// Tokens are not shown.
 pub(crate) fn run(args: Args) -> Result<()> {
-    let inspection = image_builder::inspect(&args.image)
-        .with_context(|| format!("{} cannot be inspected", args.image.display()))?;
-    let value = serde_json::to_value(&inspection)?;
-    args.output.show(&value, || Ok(describe(&inspection)))
+    let inspect = |image: PathBuf| {
+        let told = || format!("{} cannot be inspected", image.display());
+        image_builder::inspect(&image).with_context(told)
+    };
+    if !args.path.is_dir() {
+        let inspection = inspect(args.path)?;
+        let value = serde_json::to_value(&inspection)?;
+        return args.output.show(&value, || Ok(describe(&inspection)));
+    }
+    let told = || format!("{} is no readable media directory", args.path.display());
+    let verification = image_builder::verify(&args.path).with_context(told)?;
+    let differing = verification.differing();
+    // What differs is not looked into.
+    let image = if differing == 0 { Some(inspect(args.path.join(ISO_FILE))?) } else { None };
+    let mut value = serde_json::to_value(&verification)?;
+    if let Some(object) = value.as_object_mut() {
+        object.insert("Image".to_owned(), serde_json::to_value(&image)?);
+    }
+    args.output.show(&value, || {
+        let image = image.as_ref().map(describe).unwrap_or_default();
+        Ok(format!("{image}\n\n{}", describe_files(&verification)).trim_start().to_owned())
+    })?;
+    if differing > 0 {
+        bail!(
+            "{differing} of {} files in {} are not as they were built; build the media again",
+            verification.files.len(),
+            args.path.display()
+        );
+    }
+    Ok(())
+}
+
+fn describe_files(verification: &Verification) -> String {
+    let rows = verification.files.iter().map(|file| {
+        let state = match file.state {
+            FileState::Ok => "ok",
+            FileState::Differs => "differs",
+            FileState::Missing => "missing",
+            FileState::Unlisted => "not listed",
+        };
+        let told = file.problem.as_ref().map(|problem| format!("{state}: {problem}"));
+        vec![file.name.clone(), told.unwrap_or_else(|| state.to_owned()), file.sha256.clone()]
+    });
+    print::table(&["FILE", "STATE", "SHA-256"], rows.collect(), "no files")
 }
 
 fn describe(inspection: &Inspection) -> String {

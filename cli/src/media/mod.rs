@@ -14,7 +14,7 @@ use clap::Subcommand;
 pub(crate) enum Command {
     /// Build the boot media from Debian's packages
     Build(build::Args),
-    /// Say what an image holds and whom it would contact
+    /// Verify a media directory; say what an image holds and whom it would contact
     Inspect(inspect::Args),
     /// Write a copy of an image with another configuration or kernel arguments
     Customize(customize::Args),
