@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde_json::json;
 use tests::fake_server::FakeServer;
 
 use crate::{BOOT_WITHIN, CHANGE_WITHIN, SCREEN_WITHIN, Site, shows, shows_a_code};
@@ -61,4 +62,22 @@ fn servers_are_tried_in_order_and_dead_ones_are_passed_over() {
     vm.wait_for_words(&format!("(pin OK) {}", site.relay.url()), SCREEN_WITHIN).unwrap();
     let approved = site.operator.approve(&code.to_string()).unwrap();
     assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
+}
+
+#[test]
+fn a_roll_of_the_ca_loses_neither_a_waiting_machine_nor_a_line_written_before() {
+    let mut site = Site::fair("roll");
+    let port = site.lab.port("52:54:00:07:01:04").unwrap();
+    let mut vm = site.machine("roll", &site.args()).plug(port).start().unwrap();
+    let code = shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
+    let rolled = site.operator.post("/api/v3/keys/ca/roll", &json!({ "Force": false })).unwrap();
+    assert_eq!(rolled.status, 200, "{}", rolled.text());
+    // The waiting machine connects anew, under the next CA.
+    site.relay.cut();
+    vm.wait_for_words("E20 server unreachable", CHANGE_WITHIN).unwrap();
+    site.relay.restore(&site.lab).unwrap();
+    vm.wait_for_words("the problem is over", CHANGE_WITHIN).unwrap();
+    assert_eq!(vm.wait_for_code_on_screen(SCREEN_WITHIN).unwrap(), code);
+    vm.reset().unwrap();
+    shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
 }
