@@ -8,7 +8,7 @@ use crate::rust;
 use anyhow::Result;
 
 /// The arrows of ARCHITECTURE.md: each crate of ours and the crates of ours it may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("protocol", &[]),
     ("template", &[]),
     ("initrd", &[]),
@@ -34,6 +34,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "cli",
         ],
     ),
+    ("bench", &["protocol", "initrd", "iso", "image-builder", "server", "tests"]),
+    ("fuzz", &["protocol", "engine", "initrd", "iso", "initramfs-agent", "server"]),
     ("xtask", &[]),
 ];
 
