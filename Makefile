@@ -29,11 +29,11 @@ MEDIA_SOURCES := $(shell find image-builder iso initrd -type f -not -name '*.md'
 
 # cargo and the media builder use every core by themselves, and one needs what the other made.
 .NOTPARALLEL:
-.PHONY: help setup run demo test check media dashboard docs e2e bench fuzz release FORCE
+.PHONY: help setup run demo test check media dashboard docs e2e bench bench-report fuzz release FORCE
 FORCE:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what Debian and npm have to offer (idempotent)
 	@scripts/setup
@@ -93,8 +93,14 @@ e2e-releases:
 e2e-releases-not-run:
 	@echo "make e2e: media of the first release not run: FULL=1 builds them from their commit and boots them"
 
-bench: ## benchmarks (with a later issue)
-	@echo "make bench: benchmarks come with a later issue" >&2; exit 2
+bench: ## measure us beside our peers: make bench [SUITE=size|build|personalise|boot] [ROUNDS=7] [PEERS=a,b]
+	@scripts/setup bench
+	@$(MAKE) media
+	cargo build --locked --release -p bench
+	target/release/bench $(or $(SUITE),all) --rounds $(or $(ROUNDS),7) $(if $(PEERS),--peers $(PEERS)) --json $(or $(JSON),target/bench.json)
+
+bench-report: ## write the tables of docs/performance.md from the newest record in bench/results
+	cargo run --locked -q --release -p bench -- report $(lastword $(sort $(wildcard bench/results/*.json))) --into docs/performance.md
 
 fuzz: ## fuzzing (with a later issue)
 	@echo "make fuzz: fuzz targets come with a later issue; property tests run in make check" >&2; exit 2
