@@ -6,6 +6,7 @@ use crate::rest::{Client, Connection, decode, encode};
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use protocol::ids::MachineId;
+use protocol::inventory::{Bmc, Inventory, Link, Lldp, MemoryModule, Tpm};
 use protocol::rest::Machine;
 
 /// Verbs of `muster machine`
@@ -116,7 +117,7 @@ pub(crate) fn draw(machine: &Machine) -> String {
         .map(|disk| format!("{} {} {}", disk.name, print::bytes(disk.size_bytes), disk.model))
         .collect();
     let ebpf = if machine.ebpf { "eBPF" } else { "no eBPF" };
-    print::fields(&[
+    let fields = print::fields(&[
         ("Name", machine.name.clone()),
         ("UUID", machine.uuid.to_string()),
         ("Status", liveness(machine)),
@@ -126,12 +127,98 @@ pub(crate) fn draw(machine: &Machine) -> String {
         ("Address", machine.address.clone()),
         ("Hardware", print::hardware(&inventory.vendor, &inventory.product, &inventory.serial)),
         ("Processors", format!("{} x {}", inventory.cpu.threads, inventory.cpu.model)),
-        ("Memory", print::bytes(inventory.memory_bytes)),
+        ("Memory", memory(inventory)),
         ("Disks", disks.join("; ")),
-        ("Links", machine.hardware_addrs.join(", ")),
+        ("PCI", functions(inventory)),
+        ("TPM", tpm(&inventory.tpm)),
+        ("BMC", bmc(&inventory.bmc)),
         ("Kernel", format!("{} {}, {ebpf}", inventory.kernel, machine.arch)),
         ("Registered", machine.created_at.clone()),
-    ])
+    ]);
+    let mut parts = vec![fields, links(&inventory.links)];
+    if !inventory.memory_modules.is_empty() {
+        parts.push(modules(&inventory.memory_modules));
+    }
+    parts.join("\n\n")
+}
+
+fn memory(inventory: &Inventory) -> String {
+    let size = print::bytes(inventory.memory_bytes);
+    match inventory.memory_modules.len() {
+        0 => size,
+        1 => format!("{size}, 1 module"),
+        count => format!("{size}, {count} modules"),
+    }
+}
+
+fn functions(inventory: &Inventory) -> String {
+    match inventory.pci.len() {
+        0 if inventory.abridged => "not told yet".to_owned(),
+        0 => "none".to_owned(),
+        1 => "1 function".to_owned(),
+        count => format!("{count} functions, listed with -o json"),
+    }
+}
+
+fn tpm(tpm: &Tpm) -> String {
+    match (tpm.present, tpm.version.as_str()) {
+        (false, _) => "none".to_owned(),
+        (true, "") => "present".to_owned(),
+        (true, version) => format!("TPM {version}"),
+    }
+}
+
+fn bmc(bmc: &Bmc) -> String {
+    let known = [&bmc.address, &bmc.address_v6, &bmc.mac];
+    let known: Vec<&str> = known.into_iter().filter(|text| !text.is_empty()).map(String::as_str).collect();
+    match (bmc.present, known.is_empty()) {
+        (false, _) => "none".to_owned(),
+        (true, true) => "present, address unknown".to_owned(),
+        (true, false) => known.join(", "),
+    }
+}
+
+/// `25 Gb/s`, `100 Mb/s`; empty when unknown.
+fn speed(mbps: u32) -> String {
+    match mbps {
+        0 => String::new(),
+        mbps if mbps >= 1_000 && mbps % 1_000 == 0 => format!("{} Gb/s", mbps / 1_000),
+        mbps if mbps >= 1_000 && mbps % 100 == 0 => format!("{}.{} Gb/s", mbps / 1_000, mbps % 1_000 / 100),
+        mbps => format!("{mbps} Mb/s"),
+    }
+}
+
+fn links(links: &[Link]) -> String {
+    let row = |link: &Link| {
+        vec![
+            link.name.clone(),
+            link.mac.to_string(),
+            if link.carrier { "up".to_owned() } else { "down".to_owned() },
+            speed(link.speed_mbps),
+            link.driver.clone(),
+            link.addresses.join(", "),
+            link.lldp.as_ref().map(Lldp::summary).unwrap_or_default(),
+        ]
+    };
+    let header = ["LINK", "MAC", "CARRIER", "SPEED", "DRIVER", "ADDRESSES", "SWITCH"];
+    print::table(&header, links.iter().map(row).collect(), "no network links")
+}
+
+fn modules(modules: &[MemoryModule]) -> String {
+    let row = |module: &MemoryModule| {
+        let speed = if module.speed_mts == 0 { String::new() } else { format!("{} MT/s", module.speed_mts) };
+        vec![
+            module.slot.clone(),
+            print::bytes(module.size_bytes),
+            module.kind.clone(),
+            speed,
+            module.manufacturer.clone(),
+            module.part_number.clone(),
+            module.serial.clone(),
+        ]
+    };
+    let header = ["MEMORY", "SIZE", "KIND", "SPEED", "MANUFACTURER", "PART", "SERIAL"];
+    print::table(&header, modules.iter().map(row).collect(), "no memory modules")
 }
 
 async fn delete(args: Delete) -> Result<()> {
@@ -204,5 +291,36 @@ pub(crate) mod tests {
         let told = draw(&machine());
         assert!(told.contains("Hardware      QEMU Standard PC, S/N 7XK21M3"), "{told}");
         assert!(told.contains("Disks         vda 10 GiB virtio"), "{told}");
+        for line in [
+            "Memory        1.0 GiB, 1 module",
+            "PCI           2 functions, listed with -o json",
+            "TPM           TPM 2.0",
+            "BMC           10.0.0.9, fd00::9, 02:00:00:00:00:09",
+            "eth0  52:54:00:12:34:56  up       25 Gb/s  virtio_net  10.0.2.15/24  sw-3 port Eth1/7",
+            "DIMM_A1  1.0 GiB  DDR5  4800 MT/s  Samsung       M321R8GA0BB0  4C02A1B2",
+        ] {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+    }
+
+    #[test]
+    fn what_a_machine_does_not_tell_is_not_made_up() {
+        let mut machine = machine();
+        machine.inventory = Inventory {
+            abridged: true,
+            bmc: Bmc { present: true, ..Bmc::default() },
+            ..Inventory::default()
+        };
+        let told = draw(&machine);
+        for line in
+            ["PCI           not told yet", "TPM           none", "BMC           present, address unknown"]
+        {
+            assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+        assert!(told.ends_with("no network links"), "{told}");
+        assert_eq!(
+            (speed(0), speed(100), speed(2_500)),
+            (String::new(), "100 Mb/s".into(), "2.5 Gb/s".into())
+        );
     }
 }

@@ -147,9 +147,15 @@ test("a code can be edited in its middle", async () => {
 
 test("hostile hardware strings are shown as text", async () => {
   const hostile = `<img src=x onerror="document.title='owned'">{{7*7}}`;
+  const [link] = inventory().Links;
+  const hostileInventory = inventory({
+    Vendor: hostile,
+    Serial: hostile,
+    Links: [{ ...link, Lldp: { ...link.Lldp, SystemName: hostile, PortDescription: hostile } }],
+  });
   const page = await stage.start({
-    machines: [machine({ Name: "a", Inventory: inventory({ Vendor: hostile, Serial: hostile }) })],
-    enrollments: [enrollment("K7P-3XB", { vendor: hostile, serial: hostile, warnings: [{ kind: "x", message: hostile }] })],
+    machines: [machine({ Name: "a", Inventory: hostileInventory })],
+    enrollments: [enrollment("K7P-3XB", { inventory: hostileInventory, vendor: hostile, serial: hostile, warnings: [{ kind: "x", message: hostile }] })],
   });
   const { dialog, code } = await openBootstrap(page);
   await code.fill("K7P3XB");

@@ -102,6 +102,28 @@ test("Delete names the machine, can be called off, and works by keyboard alone",
   await page.getByText("No machines yet").waitFor();
 });
 
+test("the detail page tells memory, switch, controller and, on request, every PCI function", async () => {
+  const page = await stage.start({ machines: [machine({ Name: "db-07" })] });
+  await page.getByRole("link", { name: "db-07" }).click();
+  const region = (name) => page.getByRole("region", { name });
+  assert.match(await region("Network links").innerText(), /eno1.*25 Gb\/s.*sw-3 port Eth1\/7\s+db-07 left, VLAN 120, 10\.20\.0\.3, Arista EOS/s);
+  assert.match(await region("Memory modules").innerText(), /DIMM_A2\s+64 GiB\s+DDR5\s+4800 MT\/s\s+Samsung/);
+  const facts = await page.locator(".card", { hasText: "Hardware" }).first().innerText();
+  assert.match(facts, /128 GiB in 2 modules/);
+  assert.match(facts, /TPM\s+2\.0\s+BMC\s+10\.20\.3\.17, 52:54:00:ab:cd:01/);
+  await region("PCI devices").waitFor({ state: "hidden" });
+  await page.getByText("3 functions").click();
+  assert.match(await region("PCI devices").innerText(), /0000:5e:00\.0\s+Storage\s+144d:a824\s+144d:0001\s+nvme/);
+});
+
+test("an inventory that was cut to fit says nothing about what it left out", async () => {
+  const cut = inventory({ Pci: [], MemoryModules: [], Abridged: true });
+  const page = await stage.start({ machines: [machine({ Name: "db-07", Inventory: cut })] });
+  await page.getByRole("link", { name: "db-07" }).click();
+  await page.getByText("The machine has not sent its PCI devices yet.").waitFor();
+  await page.getByText("The machine has not sent its memory modules yet.").waitFor();
+});
+
 test("an ended session leads to the sign-in page, and Sign out too", async () => {
   const page = await stage.start({ machines: [machine({ Name: "web-1" })] });
   stage.mock.sessions.clear();

@@ -16,22 +16,59 @@ export function inventory(part = {}) {
     Kernel: "6.1.0-31-amd64",
     Cpu: { Model: "Intel Xeon Gold 6342", Threads: 48, Cores: 24, Sockets: 1 },
     MemoryBytes: 137_438_953_472,
+    MemoryModules: ["A1", "A2"].map((slot, index) => ({
+      Slot: `DIMM_${slot}`,
+      SizeBytes: 68_719_476_736,
+      Kind: "DDR5",
+      SpeedMts: 4800,
+      Manufacturer: "Samsung",
+      PartNumber: "M321R8GA0BB0-CQKZJ",
+      Serial: `4C02A1B${index}`,
+    })),
     Disks: [
       disk("nvme0n1", 1_920_383_410_176, "Samsung PM9A3", "S63UNE0R100001"),
       disk("sda", 480_103_981_056, "Micron 5300", "2140B9D0"),
     ],
     Links: [
-      { Name: "eno1", Mac: "52:54:00:12:34:56", Driver: "i40e", Carrier: true, Addresses: ["10.20.4.17/24"] },
-      { Name: "eno2", Mac: "52:54:00:12:34:57", Driver: "i40e", Carrier: false, Addresses: [] },
+      {
+        Name: "eno1",
+        Mac: "52:54:00:12:34:56",
+        Driver: "i40e",
+        Carrier: true,
+        Addresses: ["10.20.4.17/24"],
+        SpeedMbps: 25_000,
+        Lldp: {
+          ChassisId: "02:00:00:00:00:01",
+          PortId: "Eth1/7",
+          PortDescription: "db-07 left",
+          SystemName: "sw-3",
+          SystemDescription: "Arista EOS 4.31",
+          ManagementAddress: "10.20.0.3",
+          Vlan: 120,
+        },
+      },
+      { Name: "eno2", Mac: "52:54:00:12:34:57", Driver: "i40e", Carrier: false, Addresses: [], SpeedMbps: 0 },
     ],
+    Pci: [
+      pci("0000:3b:00.0", "020000", "8086", "1592", "i40e"),
+      pci("0000:5e:00.0", "010802", "144d", "a824", "nvme"),
+      pci("0000:00:1f.5", "0c8000", "8086", "a1a4", ""),
+    ],
+    Tpm: { Present: true, Version: "2.0" },
+    Bmc: { Present: true, Address: "10.20.3.17", AddressV6: "", Mac: "52:54:00:ab:cd:01" },
     Ebpf: true,
     HostName: "",
+    Abridged: false,
     ...part,
   };
 }
 
 function disk(Name, SizeBytes, Model, Serial) {
   return { Name, SizeBytes, Model, Serial, Wwn: "0x5000c500a1b2c3d4", Rotational: false, Removable: false };
+}
+
+function pci(Address, Class, Vendor, Device, Driver) {
+  return { Address, Class, Vendor, Device, SubsystemVendor: Vendor, SubsystemDevice: "0001", Driver };
 }
 
 /** A registered machine; `offlineFor` seconds make it offline. */

@@ -1,5 +1,5 @@
 // Whole objects for tests; never part of the built page.
-import type { EnrollmentPreview, Inventory, Machine, MachineMatch } from "./wire";
+import type { EnrollmentPreview, Inventory, Link, Lldp, Machine, MachineMatch } from "./wire";
 
 /** An inventory of a small server. */
 export function inventory(part: Partial<Inventory> = {}): Inventory {
@@ -16,10 +16,41 @@ export function inventory(part: Partial<Inventory> = {}): Inventory {
     Kernel: "6.1.0-31-amd64",
     Cpu: { Model: "Xeon Gold 6342", Threads: 48, Cores: 24, Sockets: 1 },
     MemoryBytes: 137_438_953_472,
+    MemoryModules: [],
     Disks: [],
-    Links: [{ Name: "eno1", Mac: "52:54:00:12:34:56", Driver: "i40e", Carrier: true, Addresses: ["10.20.4.17/24"] }],
+    Links: [link()],
+    Pci: [],
+    Tpm: { Present: true, Version: "2.0" },
+    Bmc: { Present: true, Address: "10.20.3.17", AddressV6: "", Mac: "52:54:00:ab:cd:01" },
     Ebpf: true,
     HostName: "",
+    Abridged: false,
+    ...part,
+  };
+}
+
+/** A link that is plugged in. */
+export function link(part: Partial<Link> = {}): Link {
+  return {
+    Name: "eno1",
+    Mac: "52:54:00:12:34:56",
+    Driver: "i40e",
+    Carrier: true,
+    Addresses: ["10.20.4.17/24"],
+    SpeedMbps: 25_000,
+    ...part,
+  };
+}
+
+/** What a switch says. */
+export function lldp(part: Partial<Lldp> = {}): Lldp {
+  return {
+    ChassisId: "02:00:00:00:00:01",
+    PortId: "Eth1/7",
+    PortDescription: "",
+    SystemName: "sw-3",
+    SystemDescription: "Arista EOS 4.31",
+    ManagementAddress: "10.20.0.3",
     ...part,
   };
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { inventory, machine } from "./fixtures";
-import { diskKind, firmware, processor } from "./machines/Hardware";
+import { inventory, link, lldp, machine } from "./fixtures";
+import { bmc, diskKind, firmware, memory, neighbour, pciClass, processor, speed, tpm } from "./machines/Hardware";
 import { parseRoute } from "./route";
 import { matches } from "./search";
 import { diskSize, memorySize } from "./size";
@@ -11,6 +11,8 @@ describe("search", () => {
     for (const search of ["", "DB-07", "7xk21m3", "52:54:00:12", "postgres core", "discovery", "dell r650", "online"]) {
       expect(matches(known, search), search).toBe(true);
     }
+    const plugged = machine({ Inventory: inventory({ Links: [link({ Lldp: lldp() })] }) });
+    for (const search of ["sw-3", "10.20.3.17"]) expect(matches(plugged, search), search).toBe(true);
     for (const search of ["offline", "db-07 nginx"]) expect(matches(known, search), search).toBe(false);
   });
 });
@@ -37,6 +39,21 @@ describe("hardware", () => {
       "1.0 TB",
     ]);
     expect(memorySize(137_438_953_472)).toBe("128 GiB");
+  });
+
+  it("names what is plugged in and where", () => {
+    const module = { Slot: "A1", SizeBytes: 1, Kind: "DDR5", SpeedMts: 4800, Manufacturer: "", PartNumber: "", Serial: "" };
+    expect(memory(inventory())).toBe("128 GiB");
+    expect(memory(inventory({ MemoryModules: [module, module] }))).toBe("128 GiB in 2 modules");
+    expect(memory(inventory({ MemoryBytes: 0 }))).toBe("");
+    expect([0, 100, 1_000, 2_500, 25_000].map(speed)).toEqual(["", "100 Mb/s", "1 Gb/s", "2.5 Gb/s", "25 Gb/s"]);
+    expect(neighbour(lldp())).toBe("sw-3 port Eth1/7");
+    expect(neighbour(lldp({ SystemName: "" }))).toBe("02:00:00:00:00:01 port Eth1/7");
+    expect(tpm({ Present: true, Version: "" })).toBe("present");
+    expect(tpm({ Present: false, Version: "" })).toBe("none");
+    expect(bmc(inventory().Bmc)).toBe("10.20.3.17, 52:54:00:ab:cd:01");
+    expect(bmc({ Present: true, Address: "", AddressV6: "", Mac: "" })).toBe("present, address unknown");
+    expect([pciClass("020000"), pciClass("ff0000")]).toEqual(["Network", "ff0000"]);
   });
 
   it("is described in words", () => {

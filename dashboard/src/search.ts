@@ -24,7 +24,8 @@ function known(machine: Machine): string {
     inventory.Vendor,
     inventory.Product,
     inventory.Serial,
-    ...inventory.Links.flatMap((link) => [link.Mac, ...link.Addresses]),
+    inventory.Bmc.Address,
+    ...inventory.Links.flatMap((link) => [link.Mac, link.Lldp?.SystemName ?? "", ...link.Addresses]),
   ]
     .join("\n")
     .toLowerCase();

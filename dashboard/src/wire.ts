@@ -23,12 +23,61 @@ export interface Disk {
   Removable: boolean;
 }
 
+export interface MemoryModule {
+  Slot: string;
+  SizeBytes: number;
+  Kind: string;
+  /** Megatransfers a second, 0 when unknown. */
+  SpeedMts: number;
+  Manufacturer: string;
+  PartNumber: string;
+  Serial: string;
+}
+
+export interface PciDevice {
+  Address: string;
+  Vendor: string;
+  Device: string;
+  /** Class, subclass and programming interface: six hexadecimal digits. */
+  Class: string;
+  SubsystemVendor: string;
+  SubsystemDevice: string;
+  Driver: string;
+}
+
+export interface Tpm {
+  Present: boolean;
+  Version: string;
+}
+
+export interface Bmc {
+  Present: boolean;
+  Address: string;
+  AddressV6: string;
+  Mac: string;
+}
+
+/** The switch on the other end of a link. */
+export interface Lldp {
+  ChassisId: string;
+  PortId: string;
+  PortDescription: string;
+  SystemName: string;
+  SystemDescription: string;
+  ManagementAddress: string;
+  Vlan?: number;
+}
+
 export interface Link {
   Name: string;
   Mac: string;
   Driver: string;
   Carrier: boolean;
   Addresses: string[];
+  /** 0 when unknown. */
+  SpeedMbps: number;
+  /** Absent as long as no switch was heard. */
+  Lldp?: Lldp;
 }
 
 export interface Inventory {
@@ -44,10 +93,16 @@ export interface Inventory {
   Kernel: string;
   Cpu: Cpu;
   MemoryBytes: number;
+  MemoryModules: MemoryModule[];
   Disks: Disk[];
   Links: Link[];
+  Pci: PciDevice[];
+  Tpm: Tpm;
+  Bmc: Bmc;
   Ebpf: boolean;
   HostName: string;
+  /** Lists were left out to fit: an empty one says nothing. */
+  Abridged: boolean;
 }
 
 export interface Machine {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use iso::menu::{Entry, Menu, MenuError};
-use protocol::cmdline::CONSOLE;
+use protocol::cmdline::{CONSOLE, NET};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -155,12 +155,13 @@ impl Plan {
     }
 }
 
-/// The three ways to start.
+/// The four ways to start.
 fn menu() -> Result<Menu, MenuError> {
     let entry = |title: &str, hotkey, args: String| Entry { title: title.to_owned(), hotkey, args };
     Menu::new(vec![
         entry("Muster", 'm', format!("{QUIET_ARGS} {COMMON_ARGS}")),
         entry("Muster, all messages", 'v', format!("loglevel=7 {COMMON_ARGS} {CONSOLE}=verbose")),
+        entry("Set up the network by hand", 'n', format!("{QUIET_ARGS} {COMMON_ARGS} {NET}=ask")),
         entry("Rescue shell", 'r', format!("{QUIET_ARGS} {COMMON_ARGS} {CONSOLE}=rescue")),
     ])
 }
@@ -191,11 +192,12 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_names_the_packages_and_three_ways_to_start() {
+    fn a_plan_names_the_packages_and_four_ways_to_start() {
         let plan = Plan::new(&request()).unwrap();
         assert!(plan.packages.is_sorted());
         assert!(plan.packages.contains(&"shim-signed"));
         assert_eq!(plan.menu, menu().unwrap());
+        assert!(format!("{:?}", plan.menu).contains("muster.net=ask"));
     }
 
     #[test]

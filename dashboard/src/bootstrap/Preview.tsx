@@ -2,12 +2,12 @@
 import { useId } from "react";
 import { localTime } from "../age";
 import { asSentence } from "../explain";
-import { diskKind, firmware, processor } from "../machines/Hardware";
-import { diskSize, memorySize } from "../size";
+import { bmc, diskKind, firmware, memory, neighbour, processor, tpm } from "../machines/Hardware";
+import { diskSize } from "../size";
 import { useNow } from "../time";
 import { Fact } from "../ui/parts";
 import { WarningIcon } from "../ui/icons";
-import type { EnrollmentPreview, MachineMatch } from "../wire";
+import type { EnrollmentPreview, Inventory, MachineMatch } from "../wire";
 import { mustCompare, proposedName, type Choice, type Previewed } from "./approval";
 
 /** Most entries of a list that are shown at first. */
@@ -104,7 +104,7 @@ function PreviewFacts({ preview }: { preview: EnrollmentPreview }) {
       <Fact name="Serial number">{preview.serial || <None />}</Fact>
       <Fact name="Host name">{preview.host_name || <None />}</Fact>
       <Fact name="Processor">{processor(inventory.Cpu)}</Fact>
-      <Fact name="Memory">{inventory.MemoryBytes > 0 ? memorySize(inventory.MemoryBytes) : ""}</Fact>
+      <Fact name="Memory">{memory(inventory)}</Fact>
       <Fact name="Disks">
         <Few
           items={inventory.Disks.map(
@@ -115,9 +115,23 @@ function PreviewFacts({ preview }: { preview: EnrollmentPreview }) {
       <Fact name="MACs">
         <Few items={preview.macs} />
       </Fact>
+      <Switches inventory={inventory} />
+      <Fact name="BMC">{bmc(inventory.Bmc)}</Fact>
+      <Fact name="TPM">{tpm(inventory.Tpm)}</Fact>
       <Fact name="Firmware">{firmware(inventory)}</Fact>
       <Fact name="Booted from">{preview.origin === "pxe" ? "Network" : "ISO image"}</Fact>
     </dl>
+  );
+}
+
+/** Which switch ports the machine is plugged into, once a switch was heard. */
+function Switches({ inventory }: { inventory: Inventory }) {
+  const heard = inventory.Links.flatMap((link) => (link.Lldp === undefined ? [] : [`${neighbour(link.Lldp)} (${link.Name})`]));
+  if (heard.length === 0) return null;
+  return (
+    <Fact name="Switch">
+      <Few items={heard} />
+    </Fact>
   );
 }
 

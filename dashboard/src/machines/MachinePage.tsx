@@ -9,7 +9,7 @@ import { useNow, usePageTitle } from "../time";
 import { BackIcon } from "../ui/icons";
 import { Age, Badges, Fact, Liveness, Loading, PageLink, Problem, Provision } from "../ui/parts";
 import type { Machine, Origin } from "../wire";
-import { DiskTable, HardwareFacts, LinkTable } from "./Hardware";
+import { DiskTable, HardwareFacts, LinkTable, MemoryTable, PciTable } from "./Hardware";
 import { MachineMenu } from "./MachineMenu";
 
 const ORIGIN: Record<Origin, string> = {
@@ -88,6 +88,14 @@ function Details({ machine }: { machine: Machine }) {
       <section className="card">
         <h2>Network links</h2>
         <LinkTable links={machine.Inventory.Links} />
+      </section>
+      <section className="card">
+        <h2>Memory modules</h2>
+        <MemoryTable modules={machine.Inventory.MemoryModules} abridged={machine.Inventory.Abridged} />
+      </section>
+      <section className="card">
+        <h2>PCI devices</h2>
+        <PciTable functions={machine.Inventory.Pci} abridged={machine.Inventory.Abridged} />
       </section>
     </>
   );
