@@ -1,7 +1,8 @@
 //! From how things stand to what the console says. Pure.
 
 use crate::console::screen::{Facts, Headline, Screen, Trouble};
-use crate::net::{NetEvent, Status};
+use crate::net::{NetEvent, Source, Status};
+use crate::report::chain;
 use crate::state::{Fault, Flow, NetView, Stage};
 use protocol::code::Fingerprint;
 use protocol::inventory::{Inventory, clean_text, is_useful_serial};
@@ -112,14 +113,16 @@ pub(crate) fn told(event: &NetEvent) -> String {
         NetEvent::LinkFound { link, mac, driver } => format!("link {link} found: {mac} ({driver})"),
         NetEvent::LinkUp { link } => format!("link {link} has a carrier"),
         NetEvent::LinkDown { link } => format!("link {link} lost its carrier"),
-        NetEvent::Lease(lease) => format!(
-            "link {} has {}/{}, gateway {}",
-            lease.link,
-            lease.address,
-            lease.prefix,
-            lease.gateway().map_or_else(|| "none".to_owned(), |gateway| gateway.to_string())
-        ),
+        NetEvent::Lease(lease) => {
+            let origin = match (lease.gateway(), lease.source) {
+                (Some(gateway), _) => format!(", gateway {gateway}"),
+                (None, Source::Dhcp { .. } | Source::Static) => ", gateway none".to_owned(),
+                (None, Source::Dhcp6 { .. }) => " by DHCPv6".to_owned(),
+                (None, Source::Router) => " by its router".to_owned(),
+            };
+            format!("link {} has {}/{}{origin}", lease.link, lease.address, lease.prefix)
+        }
         NetEvent::Lost { link, address } => format!("link {link} lost {address}"),
-        NetEvent::Problem { link, problem } => format!("link {link}: {problem}"),
+        NetEvent::Problem { link, problem } => format!("link {link}: {}", chain(problem)),
     }
 }

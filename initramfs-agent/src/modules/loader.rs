@@ -5,6 +5,7 @@ use crate::report::chain;
 use nix::errno::Errno;
 use protocol::module_index::{self, ModuleIndex};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CStr;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -87,8 +88,8 @@ pub(crate) struct Summary {
     pub(crate) failures: Vec<String>,
 }
 
-/// How a module image reaches the kernel.
-pub(super) type Insert = Box<dyn FnMut(&[u8]) -> Result<(), Errno> + Send>;
+/// How a module image reaches the kernel, with its parameters.
+pub(super) type Insert = Box<dyn FnMut(&[u8], &CStr) -> Result<(), Errno> + Send>;
 
 /// Loads modules with what they depend on.
 pub(crate) struct Loader {
@@ -120,7 +121,7 @@ impl Loader {
     pub(crate) fn of_running_kernel() -> Result<Self, ModulesError> {
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").map_err(ModulesError::Version)?;
         let kernel = kernel.trim();
-        let insert = Box::new(|image: &[u8]| nix::kmod::init_module(image, c""));
+        let insert = Box::new(|image: &[u8], parameters: &CStr| nix::kmod::init_module(image, parameters));
         Self::open(&Path::new(MODULES).join(kernel), Path::new(DEVICES), kernel, insert)
     }
 
@@ -246,7 +247,7 @@ impl Loader {
     fn insert_file(&mut self, name: &str, path: &str) -> Result<(), LoadError> {
         self.report(name);
         let image = read_module(name, &self.directory.join(path))?;
-        match (self.insert)(&image) {
+        match (self.insert)(&image, parameters(name)) {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
             Err(source) => Err(LoadError::Refused { name: name.to_owned(), source }),
         }
@@ -260,6 +261,15 @@ impl Loader {
                 current.clone_into(&mut progress.current);
             }
         });
+    }
+}
+
+/// What a module is told when it is loaded.
+fn parameters(name: &str) -> &'static CStr {
+    match name {
+        // Otherwise it makes a bond0 of its own, in a mode that nobody asked for.
+        "bonding" => c"max_bonds=0",
+        _ => c"",
     }
 }
 

@@ -4,6 +4,7 @@ use super::loader::{LoadError, MAX_MODULE};
 use super::{Loader, Modules, ModulesError};
 use crate::report::chain;
 use nix::errno::Errno;
+use std::ffi::CStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
@@ -42,13 +43,14 @@ impl Bench {
     /// A kernel that takes every module but `broken`, and grows a device for `bus`.
     fn loader(&self) -> Loader {
         let (inserted, devices) = (Arc::clone(&self.inserted), self.folder.path().join("devices"));
-        let insert = Box::new(move |image: &[u8]| {
+        let insert = Box::new(move |image: &[u8], parameters: &CStr| {
             let name = String::from_utf8(image.to_vec()).unwrap();
             if name == "bus" {
                 fs::create_dir_all(devices.join("bus/child")).unwrap();
                 fs::write(devices.join("bus/child/modalias"), "usb:v1234\n").unwrap();
             }
-            inserted.lock().unwrap().push(name.clone());
+            let told = parameters.to_str().unwrap();
+            inserted.lock().unwrap().push(format!("{name} {told}").trim_end().to_owned());
             match name.as_str() {
                 "broken" => Err(Errno::EKEYREJECTED),
                 "present" => Err(Errno::EEXIST),
@@ -137,7 +139,7 @@ fn image_for_another_kernel_is_named() {
         &bench.folder.path().join("modules"),
         Path::new("/nonexistent"),
         "6.12.0",
-        Box::new(|_| Ok(())),
+        Box::new(|_, _| Ok(())),
     )
     .unwrap_err();
     assert_eq!(
@@ -165,13 +167,20 @@ fn built_in_is_loaded_and_unknown_is_not() {
     assert!(matches!(loader.load("zfs"), Err(LoadError::Unknown(name)) if name == "zfs"));
 }
 
+#[test]
+fn bonding_makes_no_bond_of_its_own() {
+    let bench = Bench::new("m bonding bonding.ko.zst - - -\n", &["bonding"]);
+    bench.loader().load("bonding").unwrap();
+    assert_eq!(bench.inserted(), ["bonding max_bonds=0"]);
+}
+
 #[tokio::test]
 async fn driver_that_never_returns_does_not_hold_the_boot() {
     let bench = Bench::new("m hang hang.ko.zst - - -\na a:1 hang\n", &["hang"]);
     bench.device("1", "a:1");
     let (release, held) = thread_mpsc::channel::<()>();
     let mut loader = bench.loader();
-    loader.insert = Box::new(move |_| held.recv().map_err(|_| Errno::EIO));
+    loader.insert = Box::new(move |_, _| held.recv().map_err(|_| Errno::EIO));
     let modules = Modules::start(loader).unwrap();
     let error = modules.coldplug(Duration::ZERO).await.unwrap_err();
     assert!(matches!(error, ModulesError::Slow(_)), "{error}");

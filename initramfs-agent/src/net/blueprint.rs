@@ -91,7 +91,8 @@ impl Blueprint {
     pub(super) fn knows(&self, seen: &Sighting) -> bool {
         match seen.kind {
             Kind::Hardware => true,
-            Kind::Bond => self.bonds.iter().any(|job| job.name == seen.name),
+            // One that was there before we asked is the kernel's own.
+            Kind::Bond => self.bonds.iter().any(|job| job.is_begun && job.name == seen.name),
             Kind::Vlan { .. } => self.job_of_vlan(seen.kind).is_some(),
         }
     }

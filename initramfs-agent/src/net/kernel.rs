@@ -188,7 +188,7 @@ pub(super) async fn make_bond(handle: &Handle, name: &str, mode: BondMode) -> Re
     };
     let doing = || "make the bond".to_owned();
     match handle.link().add(message()).execute().await {
-        // The module makes a bond0 of its own when it is loaded, in another mode.
+        // Where it is part of the kernel it has made a bond0 of its own, in another mode.
         Err(error) if is(&error, Errno::EEXIST) => {
             let by_name = LinkUnspec::new_with_name(name).build();
             ask(name, doing, handle.link().del_with_message(by_name).execute()).await?;

@@ -29,7 +29,7 @@ mod tests;
 
 pub(crate) use dhcp::DhcpProblem;
 pub(crate) use kernel::ApplyError;
-pub(crate) use lease::Lease;
+pub(crate) use lease::{Lease, Source};
 pub(crate) use status::{LinkStatus, Role, Status, Trouble};
 
 use crate::modules::{Modules, ModulesError};
