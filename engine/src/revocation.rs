@@ -125,6 +125,12 @@ impl Revocation {
     }
 }
 
+/// The epoch that covers everything issued so far, of which `latest` was the last: a token that was
+/// made in the second of another epoch begins a moment after it was made.
+pub fn epoch(now: Timestamp, latest: Option<Timestamp>) -> Timestamp {
+    latest.map_or(now, |latest| now.max(latest.plus(Duration::from_millis(1))))
+}
+
 /// The second from which on a new token of this user and key survives what was revoked so far:
 /// now, or the next one, since tokens tell whole seconds and an epoch may lie within this one.
 pub fn first_second(now: Timestamp, epochs: impl IntoIterator<Item = Timestamp>) -> u64 {
@@ -198,6 +204,28 @@ mod tests {
                 }
             }
             prop_assert!(second <= at(now).as_seconds() + 1);
+        }
+
+        #[test]
+        fn everything_issued_so_far_is_covered_however_fast_epochs_follow_each_other(
+            pauses in proptest::collection::vec((0_u64..400, any::<bool>()), 1..20),
+        ) {
+            let (mut now, mut epochs, mut issued) = (NOW, Vec::new(), Vec::new());
+            for (pause, issue) in pauses {
+                now = now.plus(Duration::from_millis(pause));
+                if issue {
+                    issued.push(first_second(now, epochs.iter().copied()));
+                    continue;
+                }
+                let latest = issued.iter().copied().max().map(Timestamp::from_seconds);
+                epochs.push(epoch(now, latest));
+                let revocation = Revocation::new(Scope::Server, epoch(now, latest), now);
+                for second in &issued {
+                    prop_assert!(revocation.covers(&token("j", "user:eve", "k1", *second)));
+                }
+                let next = first_second(now, epochs.iter().copied());
+                prop_assert!(!revocation.covers(&token("j", "user:eve", "k1", next)));
+            }
         }
 
         #[test]

@@ -9,7 +9,7 @@ use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
 use super::password::Standing;
-use engine::revocation::{Revocation, Scope, TokenMarks};
+use engine::revocation::{Revocation, Scope, TokenMarks, epoch};
 use engine::time::Timestamp;
 use protocol::inventory::clean_text;
 use protocol::rest::{TokenRevoke, TokenRevoked};
@@ -56,10 +56,14 @@ impl App {
                     return Err(AppError::new(AppErrorKind::Invalid, "User must be a user's name"));
                 }
                 let scope = Scope::User(format!("{USER_PREFIX}{name}"));
-                self.revoke(actor, Revocation::new(scope, now, now)).await
+                let epoch = epoch(now, self.store.latest_token().await?);
+                self.revoke(actor, Revocation::new(scope, epoch, now)).await
             }
             TokenRevoke::Before(text) => {
-                let before = parse_before(&text, now)?;
+                let before = match text.as_str() {
+                    "now" => epoch(now, self.store.latest_token().await?),
+                    text => parse_before(text, now)?,
+                };
                 self.revoke(actor, Revocation::new(Scope::Server, before, now)).await
             }
             TokenRevoke::Kid(kid) => {
@@ -108,9 +112,6 @@ impl App {
 }
 
 fn parse_before(text: &str, now: Timestamp) -> Result<Timestamp, AppError> {
-    if text == "now" {
-        return Ok(now);
-    }
     let invalid = |message: String| AppError::new(AppErrorKind::Invalid, message);
     let before: Timestamp =
         text.parse().map_err(|error: engine::time::TimeError| invalid(format!("Before: {error}, or now")))?;

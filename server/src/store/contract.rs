@@ -16,9 +16,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokens::{
-    keys_know_how_much_they_sealed, racing_machines_never_use_a_token_too_often,
-    revocation_ends_what_it_covers_whoever_uses_it, revocation_never_gives_back_what_another_took,
-    token_registers_no_more_than_it_may,
+    keys_know_how_much_they_sealed, latest_token_is_the_one_that_begins_last,
+    racing_machines_never_use_a_token_too_often, revocation_ends_what_it_covers_whoever_uses_it,
+    revocation_never_gives_back_what_another_took, token_registers_no_more_than_it_may,
 };
 use uuid::Uuid;
 
@@ -457,6 +457,7 @@ contract! {
     racing_machines_never_use_a_token_too_often,
     revocation_ends_what_it_covers_whoever_uses_it,
     revocation_never_gives_back_what_another_took,
+    latest_token_is_the_one_that_begins_last,
     keys_know_how_much_they_sealed,
     record_is_swapped_by_whom_read_it_last,
     what_is_over_is_forgotten,

@@ -81,6 +81,16 @@ impl Store {
         sqlx::query(sql).fetch_all(&self.readers).await?.iter().map(token).collect()
     }
 
+    /// When the latest of the tokens that are kept begins.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn latest_token(&self) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT MAX(issued_at) AS latest FROM bootstrap_token";
+        let row = sqlx::query(sql).fetch_one(&self.readers).await?;
+        Ok(row.try_get::<Option<i64>, _>("latest")?.map(Timestamp::from_millis))
+    }
+
     /// The few revocations that name this token, its issuer, its key or the whole server.
     ///
     /// # Errors

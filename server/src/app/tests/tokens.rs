@@ -76,6 +76,19 @@ async fn every_way_to_revoke_holds_from_the_next_request_on_and_after_a_restart(
 }
 
 #[tokio::test]
+async fn epochs_in_one_second_each_cover_what_was_issued_before() {
+    let app = TestApp::start().await;
+    for number in 0..5 {
+        let token = app.create_token(&admin(), of(YEAR)).await.unwrap();
+        assert!(!app.is_revoked(2 * number, &token.token).await, "{number}: born dead");
+        app.clock.advance(Duration::from_millis(20));
+        let revoked = app.revoke_tokens(&admin(), TokenRevoke::Before("now".into())).await.unwrap();
+        assert_eq!(revoked.ended, 1);
+        assert!(app.is_revoked(2 * number + 1, &token.token).await, "{number}: survived");
+    }
+}
+
+#[tokio::test]
 async fn one_token_is_revoked_and_its_neighbour_lives() {
     let app = TestApp::start().await;
     let (one, other) = (app.token().await, app.token().await);

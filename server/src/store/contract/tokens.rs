@@ -121,6 +121,15 @@ pub(super) async fn revocation_never_gives_back_what_another_took(store: Store) 
     assert_eq!(store.revocations().await.unwrap(), []);
 }
 
+pub(super) async fn latest_token_is_the_one_that_begins_last(store: Store) {
+    assert_eq!(store.latest_token().await.unwrap(), None);
+    for (jti, second) in [("a", 5), ("b", 9), ("c", 7)] {
+        let marks = TokenMarks { issued_at: after(second), ..marks(jti) };
+        issue(&store, IssuedToken { marks, ..issued(jti) }).await;
+    }
+    assert_eq!(store.latest_token().await.unwrap(), Some(after(9)));
+}
+
 pub(super) async fn keys_know_how_much_they_sealed(store: Store) {
     for (jti, kid, end) in [("a", "k1", 900), ("b", "k1", 600), ("c", "k2", 700)] {
         let marks = TokenMarks { kid: kid.into(), ..marks(jti) };
