@@ -10,18 +10,18 @@ use tests::operator::approval;
 use crate::Site;
 
 /// A site and how far ahead its clock is.
-struct Ahead {
-    site: Site,
+pub(crate) struct Ahead {
+    pub(crate) site: Site,
     seconds: i64,
 }
 
 impl Ahead {
-    fn start(name: &str) -> Self {
+    pub(crate) fn start(name: &str) -> Self {
         let server = Server::builder(name).movable_clock().start().unwrap();
         Self { site: Site::of(server), seconds: 0 }
     }
 
-    fn advance(&mut self, seconds: i64) {
+    pub(crate) fn advance(&mut self, seconds: i64) {
         self.seconds += seconds;
         self.site.server.move_clock(self.seconds).unwrap();
     }

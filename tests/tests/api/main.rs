@@ -9,6 +9,8 @@ mod hostile;
 mod keys;
 mod limits;
 mod proofs;
+mod reboots;
+mod revocation;
 mod secrets;
 mod tokens;
 

@@ -2,13 +2,17 @@
 //! in a log, in the database with its audit rows, in an event or in a list.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use protocol::agent_api::Approved;
+use protocol::rest::TokenCreate;
 use tests::operator::Operator;
+use tests::process::{Process, Spec};
+use tests::{output, wait};
 
 use crate::Site;
 
 const WRONG_PASSWORD: &str = "wrong-horse-battery";
-use protocol::agent_api::Approved;
 
 /// Every file of a folder, at most two levels deep.
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -58,11 +62,58 @@ fn session_cookie(site: &Site, password: &str) -> String {
     cookie.split_once('=').unwrap().1.to_owned()
 }
 
+/// A token that is refused in every way an authentic one can be, and then revoked.
+fn use_up_and_revoke(site: &mut Site) -> String {
+    let terms = TokenCreate { lifetime: 600, max_uses: Some(1), ..TokenCreate::default() };
+    let token = site.operator.issue(&terms).unwrap();
+    for expected in [201, 403] {
+        assert_eq!(site.machine().try_register(&token.token).unwrap().status, expected);
+    }
+    site.operator.delete(&format!("/api/v3/bootstrap/tokens/{}", token.id)).unwrap();
+    assert_eq!(site.machine().try_register(&token.token).unwrap().status, 401);
+    // Typed where only its id belongs.
+    let typed = site.operator.delete(&format!("/api/v3/bootstrap/tokens/{}", token.token)).unwrap();
+    assert_eq!(typed.status, 422);
+    token.token
+}
+
+/// What no mask of headers would know: the middle of the ciphertext.
+fn sealed_part(token: &str) -> &str {
+    let sealed = token.split('.').nth(3).unwrap();
+    &sealed[60..100]
+}
+
+/// Listens to every event from now on.
+fn listen(site: &mut Site) -> Process {
+    let spec = Spec::new(&output::muster_binary().unwrap(), site.server.folder(), "events");
+    let events = spec
+        .args(["events"])
+        .env("MUSTER_ENDPOINT", site.server.url())
+        .env("MUSTER_CA", site.server.ca_file())
+        .env("MUSTER_API_TOKEN", site.operator.reveal_token().unwrap())
+        .start()
+        .unwrap();
+    // It listens once it hears a machine ask and take its request back.
+    let listens = || {
+        let mut machine = site.machine();
+        let pending = machine.enroll()?;
+        machine.try_cancel(pending.id)?;
+        Ok((!heard(site).is_empty()).then_some(()))
+    };
+    wait::until("an event", Duration::from_secs(20), listens).unwrap();
+    events
+}
+
+fn heard(site: &Site) -> String {
+    std::fs::read_to_string(site.server.folder().join("events.out")).unwrap()
+}
+
 #[test]
 fn no_secret_is_found_in_logs_database_or_answers() {
     let mut site = Site::start("secrets");
     let password = site.server.admin_password().unwrap();
     let api_token = site.operator.reveal_token().unwrap().to_owned();
+    let mut events = listen(&mut site);
     let token = site.operator.create_token(600).unwrap().token;
     let mut machine = site.machine();
     let approved: Approved = machine.try_register(&token).unwrap().expect(201).unwrap();
@@ -73,9 +124,13 @@ fn no_secret_is_found_in_logs_database_or_answers() {
     let mut damaged = token.clone();
     damaged.pop();
     site.machine().try_register(&damaged).unwrap();
+    let revoked = use_up_and_revoke(&mut site);
     let cookie = session_cookie(&site, &password);
     let mut waiting = site.machine();
     let code = waiting.enroll().unwrap().code.unwrap();
+    let told = || Ok(heard(&site).contains(&waiting.inventory.serial).then_some(()));
+    wait::until("the last event", Duration::from_secs(20), told).unwrap();
+    events.kill().unwrap();
     site.server.stop().unwrap();
 
     let secrets = [
@@ -84,12 +139,17 @@ fn no_secret_is_found_in_logs_database_or_answers() {
         ("an API token", &api_token),
         ("a bootstrap token", &token),
         ("a damaged bootstrap token", &damaged[..damaged.len() - 1]),
+        ("the sealed part of a bootstrap token", sealed_part(&token)),
+        ("a revoked bootstrap token", &revoked),
         ("a machine's access token", &access_token),
         ("a session's cookie", &cookie),
     ];
     let logs = site.server.logs().unwrap();
+    let events = heard(&site);
+    assert!(events.contains(&approved.machine.uuid.to_string()), "the registration made no event");
     for (what, secret) in secrets {
         assert!(!logs.contains(secret), "{what} is in the server's log");
+        assert!(!events.contains(secret), "{what} is in an event");
     }
     assert!(!logs.contains(&code.to_string()) && !logs.contains(code.as_str()), "a live code is in the log");
     no_file_holds(site.server.data_dir(), &secrets, machine.pkcs8());
@@ -99,6 +159,8 @@ fn no_secret_is_found_in_logs_database_or_answers() {
     for path in [
         "/api/v3/machines",
         "/api/v3/bootstrap/enrollments",
+        "/api/v3/bootstrap/tokens",
+        "/api/v3/keys/token",
         "/api/v3/info",
         "/metrics",
         "/api/v3/openapi.json",
