@@ -19,9 +19,9 @@ MEDIA := target/media
 DASHBOARD := dashboard/dist/index.html
 # The weather suite makes networks: who is not root does it inside a user namespace.
 AS_ROOT_OF_NETWORKS := $(if $(filter-out 0,$(shell id -u)),unshare --user --map-root-user --)
-# Small and static. These flags are for the agent alone, so it is built by itself. It aborts instead of
-# unwinding, so tables for unwinding are left out, and equal functions are folded into one (0.1 MB together).
-AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,--icf=all,--no-eh-frame-hdr' CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
+# Small and static. These flags are for the agent alone, so it is built by itself; initramfs-agent/build.rs has
+# those of the linker.
+AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static -C force-unwind-tables=no' CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
 	CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_PANIC=abort
 
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
