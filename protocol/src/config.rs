@@ -7,6 +7,7 @@
 
 use crate::cmdline::{ConsoleMode, KernelArgs};
 use crate::ids::SpkiPin;
+use crate::inventory::clean_text;
 use crate::net::NetPlan;
 use crate::token::{BootstrapToken, TokenShapeError};
 use serde::{Deserialize, Serialize};
@@ -208,7 +209,7 @@ pub enum ConfigError {
     #[error("embedded config has {0} bytes, at most {MAX_CONFIG_LEN} are read; shorten it")]
     TooLong(usize),
     /// Not the JSON of a config.
-    #[error("embedded config is not valid: {0}; download the medium again")]
+    #[error("embedded config is not valid: {}; download the medium again", json_problem(.0))]
     Json(#[source] serde_json::Error),
     /// Made for a later agent.
     #[error("embedded config has version {0}, this agent reads up to {CONFIG_VERSION}; use a newer medium")]
@@ -226,6 +227,13 @@ pub enum ConfigError {
         "embedded config needs server-id beside ca, the Id in /api/v3/info of that server: lower-case letters, digits, dashes"
     )]
     ServerId,
+}
+
+/// What is wrong with a document and where. A value that stands in a wrong place may be long, and
+/// may be anything.
+fn json_problem(error: &serde_json::Error) -> String {
+    let (text, place) = (error.to_string(), format!(" at line {} column {}", error.line(), error.column()));
+    clean_text(text.strip_suffix(&place).unwrap_or(&text)) + &place
 }
 
 impl AgentConfig {

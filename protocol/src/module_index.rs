@@ -17,6 +17,7 @@
 //! patterns are kept by that prefix, and a lookup costs one search per byte of the modalias
 //! instead of one comparison per pattern (40,000 in a Debian kernel).
 
+use crate::inventory::clean_text;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the index in `/lib/modules/VERSION`.
@@ -131,7 +132,7 @@ impl ModuleIndex {
     pub fn new(kernel: &str) -> Result<Self, IndexError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
         if kernel.is_empty() || kernel.len() > MAX_NAME_LEN || !kernel.chars().all(plain) {
-            return Err(IndexError::Name(kernel.chars().take(MAX_NAME_LEN).collect()));
+            return Err(IndexError::Name(quoted(kernel)));
         }
         Ok(Self { kernel: kernel.to_owned(), ..Self::default() })
     }
@@ -180,7 +181,7 @@ impl ModuleIndex {
         let pattern = canonical_pattern(pattern)?;
         let name = module_name(module)?;
         if !self.modules.contains_key(&name) {
-            return Err(IndexError::Unknown { user: pattern, name });
+            return Err(IndexError::Unknown { user: quoted(&pattern), name });
         }
         let (prefix, rest) = split_literal(&pattern);
         let rests = self.aliases.entry(prefix.to_owned()).or_default();
@@ -385,7 +386,7 @@ fn list(word: &str) -> Vec<String> {
 fn module_name(name: &str) -> Result<String, IndexError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name == NONE || name.len() > MAX_NAME_LEN || !name.chars().all(plain) {
-        return Err(IndexError::Name(name.chars().take(MAX_NAME_LEN).collect()));
+        return Err(IndexError::Name(quoted(name)));
     }
     Ok(canonical_name(name))
 }
@@ -394,16 +395,21 @@ fn module_path(path: &str) -> Result<String, IndexError> {
     let plain = |c: char| c.is_ascii_graphic();
     let safe = |part: &str| !matches!(part, "" | "." | "..");
     if path.len() > MAX_PATH_LEN || !path.chars().all(plain) || !path.split('/').all(safe) {
-        return Err(IndexError::Path(path.chars().take(MAX_NAME_LEN).collect()));
+        return Err(IndexError::Path(quoted(path)));
     }
     Ok(path.to_owned())
+}
+
+/// What of a name an error repeats.
+fn quoted(text: &str) -> String {
+    clean_text(text).chars().take(MAX_NAME_LEN).collect()
 }
 
 /// `-` becomes `_` outside brackets, where it would be a range.
 fn canonical_pattern(pattern: &str) -> Result<String, IndexError> {
     let plain = |c: char| c.is_ascii_graphic();
     if pattern.is_empty() || pattern.len() > MAX_ALIAS_LEN || !pattern.chars().all(plain) {
-        return Err(IndexError::Pattern(pattern.chars().take(MAX_NAME_LEN).collect()));
+        return Err(IndexError::Pattern(quoted(pattern)));
     }
     let mut in_set = false;
     let canonical = pattern.chars().map(|c| {

@@ -1,0 +1,51 @@
+//! Fuzz targets: one plain function each, which asserts what must hold for every byte from outside
+//! (totality, limits, round trips, agreement with a second way to decide).
+//!
+//! Everybody runs them: `cargo test` replays every committed seed and finding, and `make fuzz` hands
+//! the same functions to libFuzzer. A finding becomes a file `finding-WHAT` in `corpus/TARGET/` and
+//! is replayed from then on.
+
+mod archives;
+mod bounds;
+mod documents;
+pub mod seeds;
+mod text;
+
+pub use archives::{cpio, iso9660};
+pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
+pub use documents::{config, inventory, manifest, module_index};
+pub use text::{cmdline, code, net, proof, token};
+
+use std::path::PathBuf;
+
+/// What a target is: it panics when a property does not hold for the bytes, and answers whether they
+/// were understood.
+pub type Property = fn(&[u8]) -> bool;
+
+/// A target's name, which is also that of its corpus and of its libFuzzer program, and its function.
+pub type Target = (&'static str, Property);
+
+/// Every target.
+pub const TARGETS: [Target; 11] = [
+    ("cmdline", cmdline),
+    ("code", code),
+    ("token", token),
+    ("net", net),
+    ("proof", proof),
+    ("config", config),
+    ("inventory", inventory),
+    ("module_index", module_index),
+    ("manifest", manifest),
+    ("cpio", cpio),
+    ("iso9660", iso9660),
+];
+
+/// Runs a target on one input in an optimised build, within what an input may cost.
+pub fn hit(target: Property, data: &[u8]) -> bool {
+    bounded(target, data, MAX_TIME)
+}
+
+/// Where the committed seeds and findings of all targets lie.
+pub fn corpus() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}

@@ -1,0 +1,6 @@
+//! See `fuzz::cpio`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz::hit(fuzz::cpio, data);
+});
