@@ -138,20 +138,36 @@ fn tokens_and_their_keys_are_listed_revoked_and_rolled() {
     let other = create(&[]);
     let list = run(&["token", "list"]);
     let row = list.lines().find(|line| line.starts_with(id)).unwrap();
-    assert!(row.contains("live") && row.contains("0 of 3") && row.contains("cidr 10.0.0.0/8; role web"), "{row}");
+    assert!(
+        row.contains("live") && row.contains("0 of 3") && row.contains("cidr 10.0.0.0/8; role web"),
+        "{row}"
+    );
     assert!(!list.contains(narrow["Token"].as_str().unwrap()));
     assert_eq!(run(&["token", "revoke", id]), format!("revoked token {id}: 1 live token ended\n"));
     assert!(run(&["key", "roll", "token"]).starts_with("k2 seals bootstrap tokens from now on"));
     let keys: Value = serde_json::from_str(&run(&["key", "list", "-o", "json"])).unwrap();
-    assert_eq!((&keys[0]["Kid"], &keys[0]["Issued"], &keys[1]["Current"]), (&"k1".into(), &2.into(), &true.into()));
-    assert_eq!(run(&["token", "revoke", "--kid", "k1"]), "revoked all tokens of key k1: 1 live token ended\n");
+    assert_eq!(
+        (&keys[0]["Kid"], &keys[0]["Issued"], &keys[1]["Current"]),
+        (&"k1".into(), &2.into(), &true.into())
+    );
+    assert_eq!(
+        run(&["token", "revoke", "--kid", "k1"]),
+        "revoked all tokens of key k1: 1 live token ended\n"
+    );
     let states: Vec<Value> = serde_json::from_str(&run(&["token", "list", "-o", "json"])).unwrap();
     assert!(states.iter().all(|token| token["State"] == "revoked"), "{states:?}");
     assert!(states.iter().any(|token| token["Id"] == other["Id"]));
     assert!(run(&["token", "revoke", "--before", "now"]).ends_with("no live token was among them\n"));
-    assert!(run(&["token", "revoke", "--user", "admin"]).starts_with("revoked all tokens of user:admin before"));
+    assert!(
+        run(&["token", "revoke", "--user", "admin"]).starts_with("revoked all tokens of user:admin before")
+    );
     let wrong = server.run(&["token", "revoke", "--kid", "k9"], &[], "");
-    assert_eq!((wrong.code, wrong.error.contains("nothing is called \"k9\"")), (Some(1), true), "{}", wrong.error);
+    assert_eq!(
+        (wrong.code, wrong.error.contains("nothing is called \"k9\"")),
+        (Some(1), true),
+        "{}",
+        wrong.error
+    );
 }
 
 #[test]

@@ -73,7 +73,7 @@ pub enum AuditKind {
     /// A call whose proof did not hold.
     #[serde(rename = "enrollment.proof_failed")]
     ProofFailed,
-    /// Wrong codes reached the alarm of the whole server.
+    /// An alarm went off: wrong codes of the whole server, or unusual use of a bootstrap token.
     #[serde(rename = "ratelimit.tripped")]
     RateLimitTripped,
     /// An operator made an API token.

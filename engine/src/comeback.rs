@@ -68,12 +68,12 @@ pub fn registrar(jti: &str) -> String {
     format!("token:{jti}")
 }
 
-/// The machine's last sign of life while that is younger than [`ONLINE_FOR`] and was no goodbye. Its
-/// registration is one until its first heartbeat.
+/// The machine's last sign of life while that is younger than [`ONLINE_FOR`] and was no goodbye. That
+/// it got its key is one until the key's first heartbeat: of two that come back at once, one does.
 fn last_sign(machine: &Machine, presence: Presence, now: Timestamp) -> Option<Timestamp> {
-    match presence.last_seen {
+    match presence.last_seen.filter(|seen| *seen >= machine.keyed_at) {
         Some(seen) => presence.online.then_some(seen),
-        None => (now.since(machine.created_at) < ONLINE_FOR).then_some(machine.created_at),
+        None => (now.since(machine.keyed_at) < ONLINE_FOR).then_some(machine.keyed_at),
     }
 }
 
@@ -85,7 +85,7 @@ pub fn come_back(
     inventory: Inventory,
     cause: &Cause,
 ) -> (Machine, Changes) {
-    let machine = machine.rekeyed(key, inventory);
+    let machine = machine.rekeyed(key, inventory, cause.at);
     let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
     let changes = Changes::new(cause.at)
         .and(Change::UpdateMachine(Box::new(machine.clone())))
@@ -169,6 +169,23 @@ mod tests {
             Recognised::Awake { heard: START, .. }
         ));
         assert_eq!(meet(&own, vec![known.clone()], never, after(60)), Recognised::Same(Box::new(known)));
+    }
+
+    #[test]
+    fn of_two_that_come_back_at_once_one_does() {
+        let own = inventory("7XK21M3", UUID, 1);
+        let (now, gone) = (after(1_000), after(100));
+        let Recognised::Same(known) = meet(&own, vec![machine(1, own.clone())], seen(100, now), now) else {
+            panic!("not recognised")
+        };
+        let key = KeyThumbprint([9; 32]);
+        let (back, _) = come_back(*known, "j", key, own.clone(), &Cause::system(now));
+        // The old key's last heartbeat is all that was heard of it.
+        let presence = Presence::at(now, Some(gone), false);
+        assert!(matches!(
+            meet(&own, vec![back], presence, now),
+            Recognised::Awake { heard, .. } if heard == now
+        ));
     }
 
     #[test]

@@ -404,7 +404,7 @@ impl Enrollment {
                 Err(DecisionError::Unlike(machine.name))
             }
             Becomes::Merged { machine, online: false, name, .. } => {
-                let mut merged = machine.rekeyed(self.key, self.inventory.clone());
+                let mut merged = machine.rekeyed(self.key, self.inventory.clone(), cause.at);
                 merged.name = name.unwrap_or(merged.name);
                 let row = self.row(AuditKind::MachineRekeyed, cause).machine(merged.id);
                 Ok((merged.clone(), changes.and(Change::UpdateMachine(Box::new(merged))).audit(row)))

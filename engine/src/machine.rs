@@ -142,6 +142,9 @@ pub struct Machine {
     pub name: Name,
     /// The key that is this machine; none once an approval was never collected.
     pub key: Option<KeyThumbprint>,
+    /// When it got that key: a sign of life, like a heartbeat.
+    #[serde(default = "Timestamp::epoch")]
+    pub keyed_at: Timestamp,
     /// How it came to us.
     pub origin: Origin,
     /// What it is made of, as last told.
@@ -179,6 +182,7 @@ impl Machine {
             id,
             name,
             key: Some(key),
+            keyed_at: at,
             origin,
             inventory,
             inventory_digest: String::new(),
@@ -190,10 +194,11 @@ impl Machine {
         }
     }
 
-    /// The same machine under a new key and with what was seen now: an operator merged it.
+    /// The same machine under a new key and with what was seen now.
     #[must_use]
-    pub fn rekeyed(mut self, key: KeyThumbprint, inventory: Inventory) -> Self {
+    pub fn rekeyed(mut self, key: KeyThumbprint, inventory: Inventory, at: Timestamp) -> Self {
         self.key = Some(key);
+        self.keyed_at = at;
         self.inventory = inventory;
         self.inventory_digest.clear();
         self.errors.retain(|error| error != UNCLAIMED);
@@ -203,7 +208,7 @@ impl Machine {
     /// The machine goes on under a new key that its old one vouched for.
     pub fn succeeded(self, key: KeyThumbprint, cause: &Cause) -> (Self, Changes) {
         let inventory = self.inventory.clone();
-        let machine = self.rekeyed(key, inventory);
+        let machine = self.rekeyed(key, inventory, cause.at);
         let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
         let changes = Changes::new(cause.at)
             .and(Change::UpdateMachine(Box::new(machine.clone())))

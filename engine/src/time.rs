@@ -19,6 +19,11 @@ impl Timestamp {
     /// The first moment.
     pub const EPOCH: Self = Self(0);
 
+    /// The first moment, for what was stored before it had a time.
+    pub const fn epoch() -> Self {
+        Self::EPOCH
+    }
+
     /// From milliseconds since 1970.
     pub const fn from_millis(millis: i64) -> Self {
         match millis {

@@ -209,6 +209,41 @@ async fn one_address_registers_a_hundred_at_once() {
 }
 
 #[tokio::test]
+async fn one_token_registers_two_hundred_at_once_wherever_they_are() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let machine = Bare::number(1);
+    let mut answers = Vec::new();
+    for number in 0..201_u8 {
+        let source = IpAddr::from([10, 20, 4, number]);
+        answers.push(app.try_register(&Bare { source, ..machine.clone() }, &token).await);
+    }
+    let last = answers.pop().unwrap().unwrap_err();
+    assert_eq!((last.kind, last.retry_after), (refused_as(RefusalKind::SlowDown), Some(1)));
+    assert!(answers.iter().all(Result::is_ok));
+    let other = app.token().await.token;
+    app.try_register(&machine, &other).await.unwrap();
+}
+
+#[tokio::test]
+async fn whole_server_registers_five_hundred_a_second() {
+    let app = TestApp::start().await;
+    let knock = async |number: u16| {
+        let [high, low] = number.to_be_bytes();
+        let machine = Bare { source: IpAddr::from([10, 21, high, low]), ..Bare::number(1) };
+        app.try_register(&machine, "x").await.unwrap_err()
+    };
+    for number in 0..500 {
+        assert_eq!(knock(number).await.kind, refused_as(RefusalKind::InvalidToken));
+    }
+    let busy = knock(500).await;
+    assert_eq!(busy.kind, refused_as(RefusalKind::TemporarilyUnavailable));
+    assert!(busy.retry_after.is_some_and(|seconds| (1..=10).contains(&seconds)), "{busy:?}");
+    app.pass(1);
+    assert_eq!(knock(501).await.kind, refused_as(RefusalKind::InvalidToken));
+}
+
+#[tokio::test]
 async fn any_number_of_machines_with_one_default_name_registers() {
     let app = TestApp::start().await;
     let token = app.token().await.token;

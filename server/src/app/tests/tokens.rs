@@ -343,6 +343,24 @@ async fn machine_that_comes_back_too_soon_waits_until_its_old_self_counts_as_gon
 }
 
 #[tokio::test]
+async fn of_two_that_come_back_at_once_one_does() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let machine = Bare::number(1);
+    let first = app.on_duty(&machine, &token).await;
+    app.pass(60);
+    let (one, other) = (machine.reset(), machine.reset().reset());
+    let back = app.try_register(&one, &token).await.unwrap();
+    assert_eq!(back.machine.uuid, first);
+    assert_eq!(refusal(app.try_register(&other, &token).await), refused_as(RefusalKind::SlowDown));
+    app.access_token(&one.caller()).await.unwrap();
+    app.pass(60);
+    let shown = app.machine(&admin(), &first.to_string()).await.unwrap();
+    app.heartbeat(&one.actor(&shown), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+    assert_eq!(refusal(app.try_register(&other, &token).await), refused_as(RefusalKind::ConstraintFailed));
+}
+
+#[tokio::test]
 async fn machine_whose_likeness_speaks_meanwhile_is_another_one() {
     let app = TestApp::start().await;
     let token = app.token().await.token;
