@@ -6,6 +6,7 @@
 mod app;
 mod comebacks;
 mod dashboard;
+pub mod fuzzing;
 mod habits;
 mod http;
 mod hub;

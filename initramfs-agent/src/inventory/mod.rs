@@ -15,7 +15,7 @@ mod firmware;
 mod learnt;
 mod links;
 mod pci;
-mod smbios;
+pub(crate) mod smbios;
 
 pub(crate) use learnt::Learnt;
 

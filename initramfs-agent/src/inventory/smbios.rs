@@ -8,7 +8,7 @@
 use protocol::inventory::MemoryModule;
 
 /// Largest table that is read, in bytes (`spec/security.md` 6).
-pub(super) const MAX_TABLE: u64 = 64 * 1_024;
+pub(crate) const MAX_TABLE: u64 = 64 * 1_024;
 /// Most structures that are looked at.
 const MAX_STRUCTURES: usize = 4_096;
 /// Longest string, in bytes.
@@ -27,15 +27,15 @@ const MIB: u64 = 1_024 * KIB;
 
 /// What the table tells.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Smbios {
+pub(crate) struct Smbios {
     /// Modules that are plugged in.
-    pub(super) modules: Vec<MemoryModule>,
+    pub(crate) modules: Vec<MemoryModule>,
     /// Firmware describes an IPMI interface.
-    pub(super) has_bmc: bool,
+    pub(crate) has_bmc: bool,
 }
 
 /// Reads a table; what is broken ends it.
-pub(super) fn parse(table: &[u8]) -> Smbios {
+pub(crate) fn parse(table: &[u8]) -> Smbios {
     let mut found = Smbios::default();
     for structure in (Structures { rest: table }).take(MAX_STRUCTURES) {
         match structure.kind {

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 /// Largest frame that is looked at, in bytes: an Ethernet payload.
-pub(super) const MAX_FRAME: usize = 1_500;
+pub(crate) const MAX_FRAME: usize = 1_500;
 
 const END: u8 = 0;
 const CHASSIS_ID: u8 = 1;
@@ -27,15 +27,15 @@ const IPV6: u8 = 2;
 
 /// A neighbour and how long its word holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// Who it is.
-    pub(super) lldp: Lldp,
+    pub(crate) lldp: Lldp,
     /// Zero when it says goodbye.
-    pub(super) holds: Duration,
+    pub(crate) holds: Duration,
 }
 
 /// Reads the payload of a frame; `None` when it is not LLDP's.
-pub(super) fn parse(frame: &[u8]) -> Option<Heard> {
+pub(crate) fn parse(frame: &[u8]) -> Option<Heard> {
     let mut tlvs = Tlvs { rest: frame.get(..MAX_FRAME).unwrap_or(frame) };
     let mut wanted = |kind: u8| tlvs.next().filter(|tlv| tlv.kind == kind).map(|tlv| tlv.value);
     let chassis = wanted(CHASSIS_ID)?;

@@ -4,7 +4,7 @@
 //! kernel wakes us when a switch speaks, every 30 seconds by default, and never otherwise. We
 //! send nothing. Some network cards keep the frames to their own firmware; then nobody is heard.
 
-mod frame;
+pub(crate) mod frame;
 
 use crate::inventory::{Learnt, hardware_links};
 use crate::net::Status;

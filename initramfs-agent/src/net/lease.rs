@@ -138,7 +138,7 @@ impl Lease {
 
     /// Takes an address of a DHCPv6 server's answer. The prefix is the address alone: which
     /// network is on the link is the router's to say (RFC 8415 18.2.10.1).
-    pub(super) fn from_dhcp6(link: &str, mac: MacAddr, given: &Given, answer: &Answer) -> Option<Self> {
+    pub(crate) fn from_dhcp6(link: &str, mac: MacAddr, given: &Given, answer: &Answer) -> Option<Self> {
         let address = IpAddr::V6(given.address);
         let source = Source::Dhcp6 { seconds: given.valid };
         (is_host(address) && !is_link_local_v6(address)).then(|| Self {

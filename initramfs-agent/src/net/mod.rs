@@ -12,10 +12,10 @@
 //! ([`advice`]), and asks DHCPv6 where routers want that ([`dhcp6`]).
 
 mod adverts;
-mod advice;
+pub(crate) mod advice;
 mod blueprint;
 mod dhcp;
-mod dhcp6;
+pub(crate) mod dhcp6;
 mod kernel;
 mod known;
 mod lease;

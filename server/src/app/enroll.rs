@@ -49,10 +49,9 @@ impl App {
     pub(crate) async fn enroll(
         &self,
         caller: &MachineCaller,
-        mut request: EnrollmentRequest,
+        request: EnrollmentRequest,
     ) -> Result<Enrolled, AppError> {
-        check_request(&request)?;
-        request.inventory.clean();
+        let request = accepted(request)?;
         for _ in 0..RETRIES {
             if let Some(machine) = self.store.machine_of_key(caller.key).await? {
                 return Ok(Enrolled {
@@ -405,14 +404,21 @@ fn draw_code() -> Result<BootstrapCode, AppError> {
     }
 }
 
-fn check_request(request: &EnrollmentRequest) -> Result<(), AppError> {
+/// The request as it is kept: within its limits, its texts cleaned.
+///
+/// # Errors
+/// `too_large` or `invalid_request`.
+pub(crate) fn accepted(mut request: EnrollmentRequest) -> Result<EnrollmentRequest, AppError> {
     check_inventory(&request.inventory, MAX_INVENTORY)?;
     match &request.image_id {
         Some(id) if id.len() > MAX_IMAGE_ID || !id.bytes().all(|b| b.is_ascii_graphic()) => {
             let message = format!("image_id must be at most {MAX_IMAGE_ID} printable characters");
             Err(AppError::refused(RefusalKind::InvalidRequest, message))
         }
-        Some(_) | None => Ok(()),
+        Some(_) | None => {
+            request.inventory.clean();
+            Ok(request)
+        }
     }
 }
 

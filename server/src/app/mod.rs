@@ -44,6 +44,7 @@ mod tests;
 pub(crate) use actor::{Action, Actor, MachineActor, Rights, UserActor};
 pub(crate) use auth::{LoggedIn, LoginOrigin};
 pub(crate) use clock::Clock;
+pub(crate) use enroll::accepted;
 pub use error::AppError;
 pub(crate) use error::AppErrorKind;
 pub(crate) use events::Watch;

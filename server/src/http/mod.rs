@@ -2,7 +2,7 @@
 //! [`error`], who may call in [`extract`]. Nothing here decides anything about machines.
 
 mod agent;
-mod body;
+pub(crate) mod body;
 mod bootstrap;
 mod error;
 mod extract;

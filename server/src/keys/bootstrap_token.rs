@@ -164,7 +164,7 @@ impl TokenKeys {
         }
     }
 
-    fn encrypt(&self, kid: &str, payload: &[u8]) -> Result<String, JoseError> {
+    pub(crate) fn encrypt(&self, kid: &str, payload: &[u8]) -> Result<String, JoseError> {
         let mut header = JweHeader::new();
         header.set_algorithm("dir");
         header.set_content_encryption(JweContentEncryption::name(&A256GCM));

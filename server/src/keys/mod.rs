@@ -77,7 +77,7 @@ pub enum KeysError {
 pub(crate) struct MasterKey(hmac::Key);
 
 impl MasterKey {
-    fn new(bytes: [u8; 32]) -> Self {
+    pub(crate) fn new(bytes: [u8; 32]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
 

@@ -10,7 +10,7 @@
 //! `mozim` has a DHCPv6 client, but it cannot ask for name servers alone, and what reads the
 //! answers is not ours to test. `schedule` holds what is decided by time alone.
 
-pub(super) mod message;
+pub(crate) mod message;
 mod schedule;
 
 use super::dhcp::{ATTEMPT, Asker, DhcpProblem, PAUSE, Report};

@@ -1,0 +1,63 @@
+//! The whole of `muster-agent`, PID 1 of the boot image. The boot is [`sequence`], the work after it
+//! [`driver`], the decisions [`state`].
+//!
+//! A library only because the fuzz targets must reach the agent's readers of outside bytes
+//! ([`fuzzing`]); the program is `main.rs`.
+
+mod api;
+mod by_hand;
+mod clock;
+mod console;
+mod deadline;
+mod driver;
+mod efivar;
+pub mod fuzzing;
+mod identity;
+mod inventory;
+mod kmsg;
+mod lldp;
+mod modules;
+mod mounts;
+mod net;
+mod panic;
+mod power;
+mod reap;
+mod report;
+mod sequence;
+mod state;
+mod sys;
+mod uevents;
+mod view;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+const ABOUT: &str = concat!(
+    "muster-agent ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\nThis is the init program of the Muster boot image; it runs as process 1 there.\n\
+     To boot a machine with it, download the ISO from your Muster dashboard, or build the\n\
+     media with 'muster media build'.\n\nOptions:\n  --version  print the version\n  --help     print this text\n"
+);
+
+/// The program: boots the machine as process 1, and tells what it is to anybody else.
+pub fn run() -> ExitCode {
+    if std::process::id() == 1 {
+        sequence::boot()
+    }
+    let mut arguments = std::env::args().skip(1);
+    let (text, code) = match arguments.next().as_deref() {
+        Some("--version" | "-V") => {
+            (concat!("muster-agent ", env!("CARGO_PKG_VERSION"), "\n"), ExitCode::SUCCESS)
+        }
+        Some("--help" | "-h") => (ABOUT, ExitCode::SUCCESS),
+        // Nothing to do outside of a boot image, or not understood: usage.
+        Some(_) | None => (ABOUT, ExitCode::from(2)),
+    };
+    let written = if code == ExitCode::SUCCESS {
+        std::io::stdout().write_all(text.as_bytes())
+    } else {
+        std::io::stderr().write_all(text.as_bytes())
+    };
+    if written.is_ok() { code } else { ExitCode::FAILURE }
+}

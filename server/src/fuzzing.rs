@@ -1,0 +1,39 @@
+//! Doors for the fuzz targets (crate `fuzz`): readers of bytes from anybody that have no public way
+//! in. Nothing else uses them.
+
+use crate::app::accepted;
+use crate::http::body::{MACHINE_BODY, parse};
+use crate::keys::{KeysError, MasterKey, TokenKeys};
+use engine::admission::BootstrapClaims;
+use protocol::agent_api::EnrollmentRequest;
+use std::path::Path;
+
+/// The body of an enrollment as the server would keep it; `None` when it is refused.
+pub fn enrollment(body: &[u8]) -> Option<EnrollmentRequest> {
+    let request = (body.len() <= MACHINE_BODY).then(|| parse(body).ok()).flatten()?;
+    accepted(request).ok()
+}
+
+/// Keys of bootstrap tokens.
+#[derive(Debug)]
+pub struct Tokens(TokenKeys);
+
+impl Tokens {
+    /// Makes keys in a folder.
+    ///
+    /// # Errors
+    /// As the server's own.
+    pub fn make(folder: &Path) -> Result<Self, KeysError> {
+        TokenKeys::open(&folder.join("kids.json"), &MasterKey::new([7; 32]), 0).map(Self)
+    }
+
+    /// Seals any bytes, as only the holder of the keys can.
+    pub fn seal(&self, payload: &[u8]) -> Option<String> {
+        self.0.encrypt(&self.0.current(), payload).ok()
+    }
+
+    /// What a token says; `None` when it is not one of ours.
+    pub fn open(&self, text: &str) -> Option<BootstrapClaims> {
+        self.0.open_token(text).ok().map(|opened| opened.claims)
+    }
+}
