@@ -52,6 +52,14 @@ impl TestApp {
     }
 
     async fn start_in(directory: TempDir, clock: Clock) -> Self {
+        let app = Self::open(&directory, &clock).await;
+        let app = Self { app, clock, directory };
+        app.ensure_user("admin").await;
+        app
+    }
+
+    /// One more server on a data directory and its database.
+    async fn open(directory: &TempDir, clock: &Clock) -> App {
         let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
         clock.go_on_from(store.time_floor().await.unwrap());
         let keys = Keys::open(directory.path(), &[], clock.now()).unwrap();
@@ -59,10 +67,7 @@ impl TestApp {
             server_name: "dc1".into(),
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
         };
-        let app = App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap();
-        let app = Self { app, clock, directory };
-        app.ensure_user("admin").await;
-        app
+        App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap()
     }
 
     /// A user whom nobody logs in as: Argon2 would only take time.

@@ -89,6 +89,29 @@ async fn epochs_in_one_second_each_cover_what_was_issued_before() {
 }
 
 #[tokio::test]
+async fn another_server_on_the_same_database_knows_of_every_revocation_at_once() {
+    let app = TestApp::start().await;
+    let other = TestApp::open(&app.directory, &app.clock).await;
+    for number in 0..4_u8 {
+        let token = app.create_token(&admin(), of(YEAR)).await.unwrap();
+        let machine = Bare::number(number);
+        let ask = async |key: u8| {
+            let machine = Bare { key: KeyThumbprint([key; 32]), ..machine.clone() };
+            other.register(&machine.caller(), machine.registration(&token.token)).await
+        };
+        ask(number).await.unwrap();
+        match number {
+            0 => app.revoke_token(&admin(), &token.id).await,
+            1 => app.revoke_tokens(&admin(), TokenRevoke::User("admin".into())).await,
+            2 => app.revoke_tokens(&admin(), TokenRevoke::Before("now".into())).await,
+            _ => app.revoke_tokens(&admin(), TokenRevoke::Kid("k1".into())).await,
+        }
+        .unwrap();
+        assert_eq!(refusal(ask(number + 100).await), refused_as(RefusalKind::TokenRevoked), "{number}");
+    }
+}
+
+#[tokio::test]
 async fn one_token_is_revoked_and_its_neighbour_lives() {
     let app = TestApp::start().await;
     let (one, other) = (app.token().await, app.token().await);
