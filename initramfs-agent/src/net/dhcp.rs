@@ -4,8 +4,8 @@
 //! it got nowhere (it keeps its retry delays for ever, and a refused request is repeated instead
 //! of starting over), and turns its states into reports.
 
+use super::known::Names;
 use super::lease::{Lease, LeaseError};
-use super::resolve::Dns;
 use mozim::{DhcpError, DhcpV4Client, DhcpV4Config, DhcpV4State};
 use protocol::ids::MacAddr;
 use std::io;
@@ -40,7 +40,7 @@ pub(super) enum Report {
     /// The lease ran out and nobody renewed it.
     Expired(IpAddr),
     /// Name servers without an address (DHCPv6).
-    Names(Dns),
+    Names(Names),
     /// Nothing useful came; the client goes on.
     Problem(DhcpProblem),
 }

@@ -6,15 +6,19 @@ use super::dhcp6::Want;
 use super::lease::Lease;
 use super::link::{Kind, Sighting};
 use super::planner::Step;
-use super::resolve::Dns;
+use super::resolve::{Dns, NameServer};
 use super::{LinkStatus, NetEvent, Role};
 use protocol::ids::MacAddr;
+use protocol::net::is_link_local_v6;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Most name servers and domains of routers that are kept, each.
 const MAX_NAMES: usize = 8;
+
+/// Name servers and search domains.
+pub(super) type Names = (Vec<IpAddr>, Vec<String>);
 
 /// Where a link stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,7 @@ fn keep<T: PartialEq>(list: &mut Vec<(T, Option<Instant>)>, item: T, seconds: u3
 /// One link, in full.
 #[derive(Debug)]
 pub(super) struct Known {
+    index: u32,
     pub(super) name: String,
     pub(super) mac: MacAddr,
     own_mac: Option<MacAddr>,
@@ -111,11 +116,13 @@ pub(super) struct Known {
     /// What the kernel has and is not sure of.
     pub(super) pending: Vec<Lease>,
     /// Names of the plan.
-    pub(super) names: Dns,
+    pub(super) names: Names,
     /// Names of a DHCPv6 server that gives no addresses.
-    pub(super) dhcp6_names: Dns,
+    pub(super) dhcp6_names: Names,
     /// Names of routers.
     pub(super) router_names: RouterNames,
+    /// Its own address for its link alone.
+    pub(super) link_local: Option<Ipv6Addr>,
     /// Routers that are a way out.
     pub(super) routers: Vec<Ipv6Addr>,
     /// What DHCPv6 was asked for.
@@ -133,6 +140,7 @@ impl Known {
     /// A link seen for the first time.
     pub(super) fn new(seen: &Sighting, driver: &str) -> Self {
         Self {
+            index: seen.index,
             name: seen.name.clone(),
             mac: seen.mac,
             own_mac: seen.own_mac,
@@ -144,9 +152,10 @@ impl Known {
             metric: None,
             leases: Vec::new(),
             pending: Vec::new(),
-            names: Dns::default(),
-            dhcp6_names: Dns::default(),
+            names: Names::default(),
+            dhcp6_names: Names::default(),
             router_names: RouterNames::default(),
+            link_local: None,
             routers: Vec::new(),
             wanted: None,
             hears_routers: false,
@@ -205,8 +214,8 @@ impl Known {
     }
 
     /// Whom a DHCP client asks for.
-    pub(super) fn asker(&self, index: u32, host_name: Option<String>) -> Asker {
-        Asker { index, name: self.name.clone(), mac: self.mac, host_name }
+    pub(super) fn asker(&self, host_name: Option<String>) -> Asker {
+        Asker { index: self.index, name: self.name.clone(), mac: self.mac, host_name }
     }
 
     /// Everything it was given, whether it counts yet or not.
@@ -247,8 +256,9 @@ impl Known {
         }
         self.pending.clear();
         self.routers.clear();
-        self.names = Dns::default();
-        self.dhcp6_names = Dns::default();
+        self.names = Names::default();
+        self.dhcp6_names = Names::default();
+        self.link_local = None;
         self.router_names = RouterNames::default();
         let lost = std::mem::take(&mut self.leases).into_iter();
         lost.map(|lease| Step::Tell(NetEvent::Lost { link: lease.link, address: lease.address })).collect()
@@ -266,15 +276,25 @@ impl Known {
 
     /// Whom to ask for names here: the plan's servers first, then the leases', then the routers'.
     fn dns(&self) -> Dns {
-        let mut dns = self.names.clone();
-        for lease in &self.leases {
-            dns.join(&lease.dns, &lease.search);
+        let leases = self.leases.iter().map(|lease| (lease.dns.clone(), lease.search.clone()));
+        let routers = &self.router_names;
+        let servers = routers.dns.iter().map(|(server, _)| *server).collect();
+        let search = routers.search.iter().map(|(domain, _)| domain.clone()).collect();
+        let sources = [self.names.clone()].into_iter().chain(leases);
+        let mut dns = Dns::default();
+        for (servers, search) in sources.chain([self.dhcp6_names.clone(), (servers, search)]) {
+            let servers: Vec<NameServer> =
+                servers.into_iter().filter_map(|ip| self.name_server(ip)).collect();
+            dns.join(&servers, &search);
         }
-        dns.join(&self.dhcp6_names.servers, &self.dhcp6_names.search);
-        let servers: Vec<IpAddr> = self.router_names.dns.iter().map(|(server, _)| *server).collect();
-        let search: Vec<String> = self.router_names.search.iter().map(|(domain, _)| domain.clone()).collect();
-        dns.join(&servers, &search);
         dns
+    }
+
+    fn name_server(&self, address: IpAddr) -> Option<NameServer> {
+        if is_link_local_v6(address) {
+            return Some(NameServer::on_link(address, self.link_local?, self.index));
+        }
+        Some(NameServer::anywhere(address))
     }
 
     /// How it stands, and its rank.

@@ -14,10 +14,9 @@ use super::advice::Advice;
 use super::blueprint::{Blueprint, Job, is_called};
 use super::dhcp::Asker;
 use super::dhcp6::Want;
-use super::known::{Known, Membership, Phase, Setup};
+use super::known::{Known, Membership, Names, Phase, Setup};
 use super::lease::Lease;
 use super::link::{AddressSeen, Adverts, Kind, Sighting};
-use super::resolve::Dns;
 use super::{LinkStatus, NetEvent, NetProblem, Role};
 use protocol::net::{Bond, NetPlan, NetSpec, is_host, is_link_local_v6};
 use std::collections::{BTreeMap, BTreeSet};
@@ -247,7 +246,7 @@ impl Planner {
     fn set_up(&mut self, index: u32, spec: &NetSpec) -> Vec<Step> {
         let Some(known) = self.links.get_mut(&index) else { return Vec::new() };
         let (name, mac) = (known.name.clone(), known.mac);
-        known.names = Dns { servers: spec.dns.clone(), search: spec.search.clone(), ..Dns::default() };
+        known.names = (spec.dns.clone(), spec.search.clone());
         known.has_own_mtu = spec.mtu.is_some();
         let mut steps: Vec<Step> =
             spec.mtu.map(|mtu| Step::SetMtu { index, name: name.clone(), mtu }).into_iter().collect();
@@ -270,7 +269,7 @@ impl Planner {
             known.hears_routers = true;
             steps.push(Step::Listen { index, name: known.name.clone() });
         }
-        steps.push(Step::Ask(known.asker(index, self.host_name.clone())));
+        steps.push(Step::Ask(known.asker(self.host_name.clone())));
         steps
     }
 
@@ -291,7 +290,7 @@ impl Planner {
             return Vec::new();
         }
         known.wanted = Some(want);
-        vec![Step::Ask6(known.asker(index, host_name), want)]
+        vec![Step::Ask6(known.asker(host_name), want)]
     }
 
     /// Takes in name servers and domains of a router.
@@ -303,7 +302,7 @@ impl Planner {
     }
 
     /// Takes in name servers that came without an address.
-    pub(super) fn named(&mut self, index: u32, names: Dns) {
+    pub(super) fn named(&mut self, index: u32, names: Names) {
         if let Some(known) = self.links.get_mut(&index).filter(|known| known.is_configured()) {
             known.dhcp6_names = names;
         }
@@ -364,6 +363,9 @@ impl Planner {
         let Some(known) = self.links.get_mut(&seen.index).filter(|known| known.is_configured()) else {
             return Vec::new();
         };
+        if is_link_local_v6(address) && !seen.is_tentative {
+            known.link_local = Some(seen.address);
+        }
         let place = known.pending.iter().position(|lease| lease.address == address);
         if seen.is_duplicate {
             let Some(place) = place else { return Vec::new() };

@@ -9,7 +9,7 @@ use hickory_resolver::config::{
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::Name;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 /// How long one question may take; two are asked of each server.
@@ -26,11 +26,41 @@ pub(crate) struct Families {
     pub(crate) v6: bool,
 }
 
+/// Somebody to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NameServer {
+    /// Address of the server.
+    pub(crate) address: IpAddr,
+    /// Our own address on its link, for a server whose address is good on that link only.
+    from: Option<SocketAddrV6>,
+}
+
+impl NameServer {
+    /// A server behind whatever route leads to it.
+    pub(crate) fn anywhere(address: IpAddr) -> Self {
+        Self { address, from: None }
+    }
+
+    /// A server with a link-local address, on the link of this number where the machine has the
+    /// address `own`.
+    pub(crate) fn on_link(address: IpAddr, own: Ipv6Addr, link: u32) -> Self {
+        Self { address, from: Some(SocketAddrV6::new(own, 0, 0, link)) }
+    }
+
+    fn config(&self) -> NameServerConfig {
+        let mut config = NameServerConfig::udp_and_tcp(self.address);
+        for connection in &mut config.connections {
+            connection.bind_addr = self.from.map(SocketAddr::V6);
+        }
+        config
+    }
+}
+
 /// Whom to ask.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Dns {
     /// Name servers, best first.
-    pub(crate) servers: Vec<IpAddr>,
+    pub(crate) servers: Vec<NameServer>,
     /// Domains that short names are looked up in.
     pub(crate) search: Vec<String>,
     /// What answers can be used.
@@ -39,7 +69,7 @@ pub(crate) struct Dns {
 
 impl Dns {
     /// Adds what is not there yet.
-    pub(crate) fn join(&mut self, servers: &[IpAddr], search: &[String]) {
+    pub(crate) fn join(&mut self, servers: &[NameServer], search: &[String]) {
         for server in servers {
             if !self.servers.contains(server) {
                 self.servers.push(*server);
@@ -91,10 +121,10 @@ pub(crate) async fn lookup(host: &str, dns: &Dns) -> Result<Vec<IpAddr>, Resolve
     }
     let failed = |source| ResolveError::Lookup {
         host: host.to_owned(),
-        servers: dns.servers.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "),
+        servers: dns.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>().join(", "),
         source,
     };
-    let servers = dns.servers.iter().map(|&ip| NameServerConfig::udp_and_tcp(ip)).collect();
+    let servers = dns.servers.iter().map(NameServer::config).collect();
     let found = resolver(servers, &dns.search).map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
     let addresses = in_order(found.iter().take(MAX_ADDRESSES).collect(), dns.families);
     if addresses.is_empty() { Err(ResolveError::Empty(host.to_owned())) } else { Ok(addresses) }
@@ -118,6 +148,8 @@ fn resolver(servers: Vec<NameServerConfig>, search: &[String]) -> Result<TokioRe
     let mut options = ResolverOpts::default();
     options.timeout = TIMEOUT;
     options.attempts = 2;
+    // The resolver's own choice of a port forgets the link of a link-local address.
+    options.os_port_selection = true;
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     let config = ResolverConfig::from_parts(None, search, servers);

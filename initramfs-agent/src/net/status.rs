@@ -161,6 +161,7 @@ impl fmt::Display for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::resolve::NameServer;
 
     fn link(name: &str, has_carrier: bool, problem: Option<&str>) -> LinkStatus {
         LinkStatus {
@@ -222,7 +223,8 @@ mod tests {
     fn with_leases(spec: &str) -> LinkStatus {
         let spec = spec.parse().unwrap();
         let leases = Lease::from_spec("eth0", link("eth0", true, None).mac, &spec);
-        let dns = Dns { servers: spec.dns, ..Dns::default() };
+        let servers = spec.dns.into_iter().map(NameServer::anywhere).collect();
+        let dns = Dns { servers, ..Dns::default() };
         LinkStatus { leases, dns, ..link("eth0", true, None) }
     }
 
@@ -234,7 +236,7 @@ mod tests {
         assert_eq!(status.trouble(), None);
         assert_eq!(status.leases().next().unwrap().address.to_string(), "10.0.0.5");
         let dns = status.dns();
-        let servers: Vec<String> = dns.servers.iter().map(ToString::to_string).collect();
+        let servers: Vec<String> = dns.servers.iter().map(|server| server.address.to_string()).collect();
         assert_eq!(servers, ["10.0.0.53", "10.1.0.53"]);
         assert_eq!(dns.families, Families { v4: true, v6: false });
     }

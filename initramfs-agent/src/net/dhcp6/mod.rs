@@ -15,7 +15,6 @@ mod schedule;
 
 use super::dhcp::{ATTEMPT, Asker, DhcpProblem, PAUSE, Report};
 use super::lease::Lease;
-use super::resolve::Dns;
 use message::{Answer, Kind, MAX_ANSWER, Question};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn6, bind, setsockopt, socket, sockopt};
 use protocol::net::is_link_local_v6;
@@ -223,8 +222,8 @@ impl<'a> Client<'a> {
                 Err(reason) => return reason.into(),
             };
             let servers = reply.dns.iter().copied().map(IpAddr::V6).collect();
-            let names = Dns { servers, search: reply.search, ..Dns::default() };
-            if reports.send((self.asker.index, Report::Names(names))).await.is_err() {
+            let names = Report::Names((servers, reply.search));
+            if reports.send((self.asker.index, names)).await.is_err() {
                 return Ended::Unheard;
             }
             sleep(schedule::refresh_after(reply.refresh)).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::net::lease::Source;
+use crate::net::resolve::NameServer;
 use protocol::ids::MacAddr;
 
 fn mac(index: u32) -> MacAddr {
@@ -45,6 +46,12 @@ fn own(index: u32, address: &str) -> AddressSeen {
         is_duplicate: false,
         is_from_router: true,
     }
+}
+
+/// The name servers of all links.
+fn servers(planner: &Planner) -> String {
+    let servers = planner.status().into_iter().flat_map(|link| link.dns.servers);
+    servers.map(|server| server.address.to_string()).collect::<Vec<_>>().join(" ")
 }
 
 /// Steps as words, for comparison.
@@ -211,8 +218,7 @@ fn automatic_spec_listens_to_routers_where_it_lands() {
     assert_eq!(words(&steps), expected);
     let steps = planner.observe(&seen(1, false, true), "", now);
     assert_eq!(words(&steps), ["found eth1", "set up eth1", "up eth1", "listen eth1", "ask eth1"]);
-    let servers: Vec<IpAddr> = planner.status().into_iter().flat_map(|link| link.dns.servers).collect();
-    assert_eq!(servers, ["10.0.0.53".parse::<IpAddr>().unwrap()]);
+    assert_eq!(servers(&planner), "10.0.0.53");
     let told = Lease { mtu: Some(1_400), ..lease(2) };
     let steps = planner.leased(2, told);
     let Some(Step::Apply { lease, .. }) = steps.first() else { panic!("{steps:?}") };
@@ -378,16 +384,26 @@ fn name_servers_of_a_router_end_with_their_lifetime() {
         advice(vec![server("fd00::53", 60), server("fd00::54", u32::MAX)], vec![("corp".to_owned(), 30)]),
         now,
     );
-    let shown = |planner: &Planner| {
-        let dns = planner.status().remove(0).dns;
-        (dns.servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "), dns.search.join(" "))
-    };
+    let shown = |planner: &Planner| (servers(planner), planner.status().remove(0).dns.search.join(" "));
     assert_eq!(shown(&planner), ("fd00::53 fd00::54".to_owned(), "corp".to_owned()));
     assert_eq!(planner.next_due(), Some(now + Duration::from_secs(30)));
     planner.due(now + Duration::from_secs(60));
     assert_eq!(shown(&planner), ("fd00::54".to_owned(), String::new()));
     planner.advised(advice(vec![server("fd00::54", 0)], vec![]), now);
     assert_eq!(shown(&planner), (String::new(), String::new()));
+}
+
+#[test]
+fn name_server_on_the_link_alone_is_asked_from_there() {
+    let (mut planner, now) = planner("dhcp");
+    planner.observe(&seen(1, true, true), "", now);
+    let dns = vec![("fe80::53".parse().unwrap(), 60)];
+    planner.advised(Advice { link: 1, dns, search: vec![] }, now);
+    assert_eq!(servers(&planner), "", "without an address of our own there is nowhere to ask from");
+    planner.addressed(&AddressSeen { is_from_router: false, ..own(1, "fe80::5054:ff:fe00:1") });
+    let known = planner.status().remove(0).dns.servers;
+    let own = "fe80::5054:ff:fe00:1".parse().unwrap();
+    assert_eq!(known, [NameServer::on_link("fe80::53".parse().unwrap(), own, 1)]);
 }
 
 #[test]

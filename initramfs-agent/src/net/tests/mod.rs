@@ -3,6 +3,7 @@
 mod wire;
 
 use super::lease::Source;
+use super::resolve::lookup;
 use super::{Status, Trouble};
 use protocol::net::NetPlan;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ fn begins(status: &Status, prefix: &str) -> bool {
 }
 
 fn servers(status: &Status) -> Vec<String> {
-    status.dns().servers.iter().map(IpAddr::to_string).collect()
+    status.dns().servers.iter().map(|server| server.address.to_string()).collect()
 }
 
 #[test]
@@ -81,6 +82,27 @@ fn router_advertisement_alone_is_a_network() {
         assert!(!wire.here("ip -6 addr show eth0").contains("fd00:77::"), "another network may follow");
         wire.there("ip link set srv0 up && ip addr add fd00:77::1/64 dev srv0 nodad");
         wire.until(&mut machine, "the address again", |s| begins(s, "fd00:77::")).await;
+    });
+}
+
+#[test]
+fn name_is_looked_up_at_a_server_on_the_link_alone() {
+    run("net::tests::name_is_looked_up_at_a_server_on_the_link_alone", async |wire| {
+        wire.there("ip addr add fd00:77::1/64 dev srv0 nodad");
+        wire.dnsmasq(&[
+            "--enable-ra",
+            "--dhcp-range=fd00:77::,ra-only",
+            // Its own link-local address.
+            "--dhcp-option=option6:dns-server,[fe80::]",
+            "--port=53",
+            "--address=/muster.example/fd00:77::1",
+        ]);
+        let mut machine = wire.start("dhcp");
+        wire.until(&mut machine, "a server", |s| s.is_ready() && !servers(s).is_empty()).await;
+        let dns = machine.status.borrow().dns();
+        assert!(servers(&machine.status.borrow()).iter().all(|server| server.starts_with("fe80::")));
+        let found = lookup("muster.example", &dns).await.unwrap();
+        assert_eq!(found, ["fd00:77::1".parse::<IpAddr>().unwrap()]);
     });
 }
 

@@ -134,7 +134,10 @@ impl Wire {
         let file = |name: &str| self.files.path().join(name).display().to_string();
         let mut command = self.entering();
         command.args(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root"]);
-        command.args(["--no-ping", "--no-resolv", "--no-hosts", "--bind-dynamic", "--port=0", "--log-dhcp"]);
+        command.args(["--no-ping", "--no-resolv", "--no-hosts", "--bind-dynamic", "--log-dhcp"]);
+        if !options.iter().any(|option| option.starts_with("--port=")) {
+            command.arg("--port=0");
+        }
         command.arg(format!("--dhcp-leasefile={}", file("leases")));
         command.arg(format!("--pid-file={}", file("pid")));
         command.arg(format!("--log-facility={}", file("log")));
