@@ -57,7 +57,7 @@ pub(crate) fn contest(
                 suite.inputs.extend(version.map(|version| (driver.name().to_owned(), version)));
                 field.push(driver);
             }
-            Err(reason) => give_up(stage, suite, driver.name(), reason)?,
+            Err(reason) => give_up(stage, suite, driver.name(), &reason)?,
         }
     }
     for round in 0..rounds {
@@ -76,7 +76,7 @@ pub(crate) fn contest(
                 }
                 Err(error) => {
                     let reason = format!("failed in round {}: {error:#}", round + 1);
-                    give_up(stage, suite, &name, reason)?;
+                    give_up(stage, suite, &name, &reason)?;
                     failed.push(name);
                 }
             }
@@ -105,7 +105,9 @@ fn shown(round: usize, rounds: usize, name: &str, sample: &Sample) -> String {
     format!("  {}/{rounds} {name}: {}", round + 1, values.join(" | "))
 }
 
-fn give_up(stage: &Stage, suite: &mut Suite, name: &str, reason: String) -> Result<()> {
+/// Tells and notes why a contender takes no part; whatever a program said becomes one line.
+pub(crate) fn give_up(stage: &Stage, suite: &mut Suite, name: &str, reason: &str) -> Result<()> {
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     stage.tell(&format!("  {name}: not run: {reason}"))?;
     suite.not_run.push(NotRun { contender: name.to_owned(), reason });
     Ok(())

@@ -195,11 +195,12 @@ fn extract(package: &Path, list: &Path, to: &Path) -> Result<()> {
     let target = to.join("usr");
     fs::create_dir_all(target.join("lib/modules")).context("cannot make a module directory")?;
     // The room's /lib is a link to /usr/lib; tar must follow it and not put a folder in its place.
+    // The directory comes first: it holds for the names behind it.
     let status = Command::new("tar")
-        .args(["--extract", "--keep-directory-symlink", "--files-from"])
-        .arg(list)
-        .arg("--directory")
+        .args(["--extract", "--file", "-", "--keep-directory-symlink", "--directory"])
         .arg(to)
+        .arg("--files-from")
+        .arg(list)
         .stdin(stream)
         .status()
         .context("cannot start tar")?;

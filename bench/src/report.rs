@@ -43,9 +43,7 @@ pub(crate) fn suite(name: &str, suite: &Suite) -> String {
     text.push('\n');
     text.push_str(&targets(suite));
     for not in &suite.not_run {
-        // Whatever a program said becomes one line.
-        let reason = not.reason.split_whitespace().collect::<Vec<_>>().join(" ");
-        line(&mut text, &format!("\nnot run: {}: {reason}", not.contender));
+        line(&mut text, &format!("\nnot run: {}: {}", not.contender, not.reason));
     }
     text
 }

@@ -18,14 +18,14 @@ use reqwest::header::RANGE;
 
 use super::{MUSTER, begin, name_inputs};
 use crate::boot::{Clock, Machine, Mark};
-use crate::contest::{Driver, contest, prepare};
+use crate::contest::{Driver, contest, give_up, prepare};
 use crate::guest::{HELLO_LINE, hello_ramdisk, joined};
 use crate::judge::{ratio_at_least, ratio_at_most};
 use crate::modules::Frozen;
 use crate::peers::HOOK;
 use crate::peers::dracut::Dracut;
 use crate::peers::initramfs_tools::InitramfsTools;
-use crate::record::{Metric, NotRun, Suite};
+use crate::record::{Metric, Suite};
 use crate::stage::{Stage, Subject, number, read, write};
 
 const BARE: &str = "bare kernel";
@@ -136,8 +136,7 @@ fn built<D: Driver>(
             Ok(Some((name, image)))
         }
         Err(reason) => {
-            stage.tell(&format!("  {name}: not run: {reason}"))?;
-            suite.not_run.push(NotRun { contender: name.to_owned(), reason });
+            give_up(stage, suite, name, &reason)?;
             Ok(None)
         }
     }

@@ -8,14 +8,14 @@ use harness::qemu::{Boot, Vm};
 use harness::wait;
 
 use super::{MUSTER, begin, name_inputs};
-use crate::contest::contest;
+use crate::contest::{Driver, contest, give_up};
 use crate::guest::{MEMORY_LINE, WATCH_ARG, watched_ramdisk};
 use crate::judge::{ratio_at_most, value_at_most};
 use crate::modules::{Frozen, Shares, shares};
 use crate::peers::dracut::Dracut;
 use crate::peers::grub_mkrescue::{GrubMkrescue, overhead};
 use crate::peers::initramfs_tools::InitramfsTools;
-use crate::record::{Metric, NotRun, Suite};
+use crate::record::{Metric, Suite};
 use crate::stage::{Stage, Subject, number, read};
 
 const AGENT: &str = "muster-agent";
@@ -39,7 +39,7 @@ pub(crate) fn run(stage: &Stage) -> Result<Suite> {
     }
     let iso = subject.path(image_builder::ISO_FILE);
     suite.add(MUSTER, Metric::Overhead, overhead(&iso, &subject, &folder)?);
-    let peers: Vec<Box<dyn crate::contest::Driver + '_>> = vec![
+    let peers: Vec<Box<dyn Driver + '_>> = vec![
         Box::new(InitramfsTools::new(stage, &frozen)),
         Box::new(Dracut::alone(stage, &frozen)),
         Box::new(Dracut::with_network(stage, &frozen)),
@@ -49,10 +49,7 @@ pub(crate) fn run(stage: &Stage) -> Result<Suite> {
     contest(stage, &mut suite, 1, &[Metric::Initrd, Metric::Overhead], peers)?;
     match idle_memory(stage, &subject) {
         Ok(bytes) => suite.add(AGENT, Metric::IdleMemory, bytes),
-        Err(error) => {
-            let reason = format!("memory at rest: {error:#}");
-            suite.not_run.push(NotRun { contender: AGENT.to_owned(), reason });
-        }
+        Err(error) => give_up(stage, &mut suite, AGENT, &format!("memory at rest: {error:#}"))?,
     }
     for peer in ["initramfs-tools", "dracut", "dracut-network"] {
         suite.compare(MUSTER, peer, Metric::Initrd);
@@ -105,7 +102,7 @@ fn idle_memory(stage: &Stage, subject: &Subject) -> Result<f64> {
         initrd: watched_ramdisk(&folder, &subject.path(image_builder::INITRD_FILE))?,
         append: format!("quiet console=ttyS0 console=tty0 {WATCH_ARG} {}", token.kernel_args),
     };
-    let mut vm = Vm::builder("bench-memory").boot(boot).start()?;
+    let mut vm = Vm::builder("bench-memory-machine").boot(boot).start()?;
     vm.wait_for_registration(BOOT_WITHIN)?;
     wait::throughout(REST, || Ok(()))?;
     let lines = vm.lines()?;
