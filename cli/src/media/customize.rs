@@ -6,6 +6,7 @@ use image_builder::CustomizeRequest;
 use protocol::cmdline::TOKEN;
 use protocol::config::{AgentConfig, MAX_CONFIG_LEN, ServerUrl};
 use protocol::ids::SpkiPin;
+use protocol::net::NetPlan;
 use protocol::token::redact;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ pub(crate) struct Args {
     /// Pin of the server's CA, as sha256:...; repeat it for the next CA
     #[arg(long, value_name = "PIN", requires = "server")]
     ca_hash: Vec<SpkiPin>,
-    /// Static address, such as addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53
+    /// Network as in muster.net=, such as addr=10.0.0.5/24,gw=10.0.0.1,dns=10.0.0.53; blanks between several devices
     #[arg(long, value_name = "SPEC", requires = "server")]
-    net: Option<String>,
+    net: Option<NetPlan>,
     /// Kernel arguments added to every menu entry
     #[arg(long, value_name = "ARGS", value_parser = without_secrets)]
     kernel_args: Option<String>,
@@ -57,7 +58,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             AgentConfig {
                 server: args.server,
                 ca_hash: args.ca_hash,
-                net: args.net,
+                net: args.net.map(|plan| plan.to_string()),
                 ..AgentConfig::unpersonalised()
             }
             .render()?,
