@@ -56,6 +56,8 @@ const PHASES: [Phase; 7] = [
     phase("network", 15),
     phase("clock", 5),
 ];
+/// How long the boot waits for the first carrier: a cable that is there shows within it.
+const CARRIER_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before a rescue shell that ended is started again.
 const SHELL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -347,10 +349,17 @@ impl Boot {
         mut status: watch::Receiver<Status>,
         events: &mut mpsc::Receiver<NetEvent>,
     ) {
-        let limit = sleep(self.phase().limit);
-        tokio::pin!(limit);
+        let carriers = status.clone();
+        let (limit, first_carrier) = (sleep(self.phase().limit), sleep(CARRIER_WITHIN));
+        tokio::pin!(limit, first_carrier);
         loop {
             tokio::select! {
+                () = &mut first_carrier, if !first_carrier.is_elapsed() => {
+                    // E10 says it, and what can be done; a cable plugged in later is noticed.
+                    if !carriers.borrow().links.iter().any(|link| link.has_carrier) {
+                        break;
+                    }
+                }
                 ready = status.wait_for(|status| status.is_ready()) => {
                     // An error is a network task that ended, which the status shows from now on.
                     drop(ready);

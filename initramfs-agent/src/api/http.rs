@@ -151,6 +151,11 @@ impl Client {
         Ok(again.server_id)
     }
 
+    /// The server as operators know it.
+    fn place(&self) -> String {
+        self.open.as_ref().map_or_else(|| "the server".to_owned(), |open| open.server.authority())
+    }
+
     /// One exchange. A connection that broke before it carried an answer is tried once more:
     /// every call is idempotent for the machine's key.
     async fn exchange(&mut self, question: &Question, nonce: &str) -> Result<Reply, CallError> {
@@ -160,7 +165,7 @@ impl Client {
             None => {
                 self.reopen().await?;
                 let again = self.send_once(&server_id, question, nonce).await?;
-                again.ok_or_else(|| lost(format!("{server_id} closes every connection")))?
+                again.ok_or_else(|| lost(format!("{} closes every connection", self.place())))?
             }
         };
         self.read(response).await
@@ -174,14 +179,15 @@ impl Client {
         nonce: &str,
     ) -> Result<Option<Response<Incoming>>, CallError> {
         let request = self.request(server_id, question, nonce)?;
+        let place = self.place();
         let Some(open) = &mut self.open else { return Ok(None) };
         match timeout(CALL_LIMIT + question.wait, open.requests.send_request(request)).await {
             Err(_) => {
                 self.open = None;
-                Err(lost(format!("{server_id} does not answer")))
+                Err(lost(format!("{place} does not answer")))
             }
             Ok(Err(error)) if error.is_canceled() || error.is_incomplete_message() => Ok(None),
-            Ok(Err(error)) => Err(lost(format!("{server_id} broke off: {error}"))),
+            Ok(Err(error)) => Err(lost(format!("{place} broke off: {error}"))),
             Ok(Ok(response)) => Ok(Some(response)),
         }
     }

@@ -8,7 +8,7 @@ use super::keys::Decoder;
 use super::screen::{Facts, Headline, Screen, Trouble};
 use super::serial::Announcer;
 use super::{frame, vga};
-use crate::state::Fault;
+use crate::state::{Fault, Overlong};
 use protocol::ids::SpkiPin;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,6 +80,24 @@ fn troubles() -> Vec<(&'static str, Screen)> {
             in_trouble(Fault::NameNotResolved { cause: "muster.example has no address".to_owned() }, Some(4)),
         ),
         (
+            "e14-no-route",
+            in_trouble(
+                Fault::NoRoute { cause: "10.9.0.2:8092 cannot be reached from this network".to_owned() },
+                Some(4),
+            ),
+        ),
+        (
+            "e15-proxy",
+            in_trouble(
+                Fault::Proxy {
+                    cause: "http://ann:[redacted]@10.0.2.3:3128 does not accept the user name and password \
+                            (407 Proxy Authentication Required)"
+                        .to_owned(),
+                },
+                Some(4),
+            ),
+        ),
+        (
             "e20-unreachable",
             in_trouble(
                 Fault::Unreachable { tried: 3, cause: "10.0.2.2:8092 refuses the connection".to_owned() },
@@ -132,6 +150,13 @@ fn states() -> Vec<(&'static str, Screen)> {
         let fault = Fault::Unreachable { tried: 1, cause: "10.0.2.2:8092 does not answer".to_owned() };
         Some(Trouble { fault, retry_in: Some(Duration::from_secs(7)) })
     };
+    let narrow = Fault::TokenNotForThis { message: "as the server says".to_owned() };
+    let long = Fault::TooLong(Overlong::CommandLine(2_047));
+    let cause = "it is valid from 2026-11-15 on, the clock says 1970-01-01".to_owned();
+    let clock = Fault::ClockSet { cause };
+    let first_server =
+        "https://10.0.2.1:8092: E20 server unreachable (tried 1 URL): 10.0.2.1:8092 does not answer"
+            .to_owned();
     let refused = Fault::TokenRefused { message: "no such key".to_owned() };
     let unclear = "muster.insecure is not known to this agent and is ignored".to_owned();
     let widest = "WWWWWW";
@@ -147,6 +172,11 @@ fn states() -> Vec<(&'static str, Screen)> {
         ("code-e40-expired-token", Screen { notes: vec![Fault::TokenExpired], ..screen(code("K7P3XB")) }),
         ("code-e41-cut-token", Screen { notes: vec![Fault::TokenCut], ..screen(code("K7P3XB")) }),
         ("code-e42-refused-token", Screen { notes: vec![refused], ..screen(code("K7P3XB")) }),
+        ("code-e43-revoked-token", Screen { notes: vec![Fault::TokenRevoked], ..screen(code("K7P3XB")) }),
+        ("code-e44-narrow-token", Screen { notes: vec![narrow], ..screen(code("K7P3XB")) }),
+        ("code-e45-long-line", Screen { notes: vec![long], ..screen(code("K7P3XB")) }),
+        ("code-e22-clock-set", Screen { notes: vec![clock], ..screen(code("K7P3XB")) }),
+        ("code-second-server", Screen { remarks: vec![first_server], ..screen(code("K7P3XB")) }),
         ("approved", screen(Headline::Approved { name: "db-07".to_owned() })),
         ("registered", screen(registered())),
         (

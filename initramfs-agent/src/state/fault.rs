@@ -55,6 +55,11 @@ pub(crate) enum Fault {
         /// Which way.
         cause: String,
     },
+    /// E22: they did, and the clock was to blame.
+    ClockSet {
+        /// Which way.
+        cause: String,
+    },
     /// E23: the server does not speak this agent's protocol.
     Protocol {
         /// The server's sentence.
@@ -121,7 +126,7 @@ impl Fault {
             Self::Proxy { .. } => "E15",
             Self::Unreachable { .. } => "E20",
             Self::PinMismatch { .. } | Self::NoPins => "E21",
-            Self::CertificateTime { .. } => "E22",
+            Self::CertificateTime { .. } | Self::ClockSet { .. } => "E22",
             Self::Protocol { .. } => "E23",
             Self::NotUnderstood { .. } => "E24",
             Self::Forgotten { .. } => "E25",
@@ -159,9 +164,7 @@ impl Fault {
                 "Check muster.proxy=http://user:password@host:port, and that the proxy lets this \
                  machine through to the server."
             }
-            Self::Unreachable { .. } => {
-                "Check that the server runs and that this network reaches it. Trying again by itself."
-            }
+            Self::Unreachable { .. } => "Check that the server runs and that this network reaches it.",
             Self::PinMismatch { .. } => {
                 "Possible interception: nothing was sent. If the server was set up anew, \
                  download the ISO again; else find out who answers at this address."
@@ -171,11 +174,14 @@ impl Fault {
                  Nobody was contacted."
             }
             Self::CertificateTime { .. } => {
-                "The clock is set from the server, whose key is trusted. If this stays, renew the \
-                 server's certificate by restarting it."
+                "Restart the server, which renews its certificate, and check its clock. Behind a proxy \
+                 that ends TLS, check that certificate and this machine's clock."
+            }
+            Self::ClockSet { .. } => {
+                "Nothing to do. A machine that forgets the time while it is off wants a new battery."
             }
             Self::Protocol { .. } => "Download a medium that matches the server's version.",
-            Self::NotUnderstood { .. } => "Look into the server's log. Trying again by itself.",
+            Self::NotUnderstood { .. } => "Look into the server's log.",
             Self::Forgotten { .. } => "Nothing to do: the machine asks anew by itself.",
             Self::Denied { .. } => "Press R to ask again once the wait is over.",
             Self::Busy { .. } => "Nothing to do: the machine asks again by itself.",
@@ -214,6 +220,7 @@ impl Fault {
             | Self::NoPins
             | Self::CertificateTime { .. }
             | Self::Protocol { .. }
+            | Self::ClockSet { .. }
             | Self::NotUnderstood { .. }
             | Self::Forgotten { .. }
             | Self::Denied { .. }
@@ -241,6 +248,7 @@ impl Fault {
             | Self::NoAddress
             | Self::NoPins
             | Self::Protocol { .. }
+            | Self::ClockSet { .. }
             | Self::NotUnderstood { .. }
             | Self::Forgotten { .. }
             | Self::Denied { .. }
@@ -268,6 +276,7 @@ impl Fault {
             | Self::NoLink
             | Self::NotPersonalised
             | Self::NoAddress
+            | Self::ClockSet { .. }
             | Self::TokenExpired
             | Self::TokenCut
             | Self::TokenRefused { .. }
@@ -303,6 +312,9 @@ impl fmt::Display for Fault {
                 f.write_str("a server was named but no CA hash: there is nobody this machine may trust")
             }
             Self::CertificateTime { cause } => write!(f, "certificate time: {cause}"),
+            Self::ClockSet { cause } => {
+                write!(f, "certificate time: {cause}; the clock was set from the server")
+            }
             Self::Protocol { message } => write!(
                 f,
                 "the server does not speak protocol version {}: {message}",
@@ -368,6 +380,7 @@ mod tests {
             impostor(),
             Fault::NoPins,
             Fault::CertificateTime { cause: text() },
+            Fault::ClockSet { cause: text() },
             Fault::Protocol { message: text() },
             Fault::NotUnderstood { message: text() },
             Fault::Forgotten { message: text() },
@@ -410,7 +423,7 @@ mod tests {
         let codes: Vec<&str> = each().iter().map(Fault::code).collect();
         assert_eq!(
             codes.join(" "),
-            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45"
+            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45"
         );
     }
 

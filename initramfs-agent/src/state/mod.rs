@@ -38,6 +38,8 @@ const POLL_WAIT: Duration = Duration::from_secs(25);
 const HEARTBEAT_WAIT: Duration = Duration::from_secs(20);
 /// How long an errand may take beyond what it waits for, before it is given up.
 const ERRAND_LIMIT: Duration = Duration::from_secs(45);
+/// How long a new link may be without an address before that is called a fault.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(6);
 /// How long a token is kept while servers have no time for it.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(180);
 /// How often a wait for the network, or for a new medium, is looked at again.
@@ -255,6 +257,10 @@ pub(crate) enum Observation {
 pub(crate) struct Flow {
     plan: Plan,
     net: NetView,
+    /// Whether the network was ever seen, and until when its lack of an address is no fault.
+    net_seen: bool,
+    quiet_until: Duration,
+    quiet: bool,
     link: Link,
     stage: Stage,
     /// A call under way, since when and until when at most.
@@ -264,8 +270,9 @@ pub(crate) struct Flow {
     attempt: u32,
     /// What is told: the gravest fault of the last round of servers, or the last call's.
     trouble: Option<Fault>,
-    /// The gravest fault of the round under way.
+    /// The gravest fault of the round under way, and how many servers failed in it.
     round: Option<Fault>,
+    tried: usize,
     /// Faults that were overcome and are still worth reading beside the code.
     notes: Vec<Fault>,
     /// What each server failed with when it was last tried, in the servers' order.
@@ -289,6 +296,9 @@ impl Flow {
             failures: vec![None; plan.servers],
             plan,
             net: NetView::NoLink,
+            net_seen: false,
+            quiet_until: now,
+            quiet: false,
             link: Link::Down { next: 0, at: now },
             stage: Stage::Ask { at: now },
             calling: None,
@@ -296,6 +306,7 @@ impl Flow {
             attempt: 0,
             trouble: None,
             round: None,
+            tried: 0,
             notes: unusable.into_iter().collect(),
             token_waits_since: None,
             approval_required: false,
@@ -314,6 +325,7 @@ impl Flow {
             Observation::AskAgain => self.ask_again(now),
             Observation::Tick => self.give_up_overdue(now, random),
         }
+        self.quiet = self.net == NetView::NoAddress && now < self.quiet_until;
         if had_token && self.plan.token != TokenPlan::Ready {
             actions.push(Action::ForgetToken);
         }
@@ -353,7 +365,7 @@ impl Flow {
     pub(crate) fn trouble(&self) -> Option<&Fault> {
         self.hopeless().or(match self.net {
             NetView::NoLink => Some(&Fault::NoLink),
-            NetView::NoAddress => Some(&Fault::NoAddress),
+            NetView::NoAddress => Some(&Fault::NoAddress).filter(|_| !self.quiet),
             NetView::Ready => self.trouble.as_ref(),
         })
     }
@@ -390,6 +402,7 @@ impl Flow {
     /// What the machine is doing while nothing is wrong, for the console.
     pub(crate) fn doing(&self) -> &'static str {
         match (&self.link, &self.stage) {
+            _ if self.net != NetView::Ready => "waiting for a network address",
             (Link::Down { .. } | Link::Connecting { .. }, _) => "connecting to the server",
             (Link::Up { peer: Peer { time_problem: Some(_), .. }, .. }, _) => {
                 "asking the server for the time"
@@ -471,7 +484,9 @@ impl Flow {
 
     /// The next moment something changes by itself; never in the past, never absent.
     fn next_wake(&self, now: Duration) -> Duration {
-        let at = if self.hopeless().is_some() || self.net != NetView::Ready {
+        let at = if self.quiet {
+            self.quiet_until
+        } else if self.hopeless().is_some() || self.net != NetView::Ready {
             now + RECHECK
         } else if let Some((_, _, until)) = &self.calling {
             *until

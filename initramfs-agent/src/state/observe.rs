@@ -2,8 +2,8 @@
 //! the machine.
 
 use super::{
-    Ask, ClockTrust, DENIED_AT_MOST, Duration, Fault, Flow, INTERVAL, Link, NetView, Peer, Running, Shown,
-    Stage, TOKEN_PATIENCE, TokenPlan, retry,
+    ADDRESS_PATIENCE, Ask, ClockTrust, DENIED_AT_MOST, Duration, Fault, Flow, INTERVAL, Link, NetView, Peer,
+    Running, Shown, Stage, TOKEN_PATIENCE, TokenPlan, retry,
 };
 use crate::api::{Answer, CallError, ConnectError};
 use crate::state::Action;
@@ -22,6 +22,11 @@ impl Flow {
                 *at = now;
             }
         }
+        // A cable that was plugged in just now is no fault of the network's. The boot has waited.
+        if view == NetView::NoAddress && self.net != view && self.net_seen {
+            self.quiet_until = now + ADDRESS_PATIENCE;
+        }
+        self.net_seen = true;
         self.net = view;
     }
 
@@ -47,7 +52,7 @@ impl Flow {
         if overdue {
             self.calling = None;
             let cause = "no answer in time".to_owned();
-            self.leave_server(now, random, Fault::Unreachable { tried: self.plan.servers, cause }, None);
+            self.leave_server(now, random, Fault::Unreachable { tried: 1, cause }, None);
         }
     }
 
@@ -55,9 +60,6 @@ impl Flow {
         let Link::Connecting { server, .. } = self.link else { return };
         match result {
             Ok(peer) => {
-                if let Some(cause) = &peer.time_problem {
-                    self.note(Fault::CertificateTime { cause: cause.clone() });
-                }
                 self.trouble.take_if(|fault| fault.is_of_connecting());
                 if let Some(failure) = self.failures.get_mut(server) {
                     *failure = None;
@@ -108,6 +110,9 @@ impl Flow {
         self.round = None;
         match (answer, ask) {
             (Answer::Time(server_time), Ask::Time) => {
+                if let Link::Up { peer: Peer { time_problem: Some(cause), .. }, .. } = &self.link {
+                    self.note(Fault::ClockSet { cause: cause.clone() });
+                }
                 actions.push(self.learn_time(server_time));
                 // The same server again, now strictly. When its certificate fails on time even by
                 // its own clock, that is its operator's to mend: E22 stays.
@@ -381,6 +386,7 @@ impl Flow {
     fn leave_server(&mut self, now: Duration, random: u64, fault: Fault, asked: Option<u64>) {
         let server = self.server();
         let next = server.saturating_add(1);
+        self.tried = self.tried.saturating_add(1);
         if let Some(failure) = self.failures.get_mut(server) {
             *failure = Some(fault.clone());
         }
@@ -388,14 +394,16 @@ impl Flow {
         if graver {
             self.round = Some(fault);
         }
-        // A later round is told when it is over, so that servers that fail in different ways
-        // do not take turns on the console.
-        if self.trouble.is_none() || next >= self.plan.servers {
-            self.trouble.clone_from(&self.round);
-        }
         if next < self.plan.servers {
             self.link = Link::Down { next, at: now };
         } else {
+            // Told when the round is over: one of the next servers may answer, and servers that
+            // fail in different ways do not take turns on the console.
+            if let Some(Fault::Unreachable { tried, .. }) = &mut self.round {
+                *tried = self.tried;
+            }
+            self.trouble.clone_from(&self.round);
+            self.tried = 0;
             let pause = retry::asked_pause(self.attempt, random, asked);
             self.attempt = self.attempt.saturating_add(1);
             self.round = None;
@@ -406,7 +414,7 @@ impl Flow {
     fn connection_fault(&self, error: ConnectError) -> Fault {
         match error {
             ConnectError::Name { cause, .. } => Fault::NameNotResolved { cause },
-            ConnectError::Unreachable(cause) => Fault::Unreachable { tried: self.plan.servers, cause },
+            ConnectError::Unreachable(cause) => Fault::Unreachable { tried: 1, cause },
             ConnectError::NoRoute(cause) => Fault::NoRoute { cause },
             ConnectError::Proxy(cause) => Fault::Proxy { cause },
             ConnectError::Pin { got, authority } => {

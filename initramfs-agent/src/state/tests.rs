@@ -218,7 +218,13 @@ fn a_code_survives_its_servers_restart() {
     let next = answer(&mut flow, due, Err(lost));
     assert_eq!(next, [Action::Connect { server: 1, clock: ClockTrust::Set }]);
     assert_eq!(code_of(&flow).as_deref(), Some("K7P-3XB"));
+    assert_eq!(flow.trouble(), None, "the next one may answer");
+    let away = ConnectError::Unreachable("refused".to_owned());
+    flow.step(due, 0, Observation::Connected(Err(away)));
     assert_eq!(flow.trouble().map(Fault::code), Some("E20"));
+    assert!(flow.trouble().unwrap().to_string().contains("(tried 2 URLs)"));
+    let due = flow.wake();
+    flow.step(due, 0, Observation::Tick);
     let polls = flow.step(due, 0, Observation::Connected(Ok(peer())));
     assert!(matches!(polls.as_slice(), [Action::Send(Ask::Poll { .. })]));
     assert_eq!(flow.trouble(), None, "not only when a held poll is answered");
@@ -281,8 +287,10 @@ fn a_dead_clock_is_set_before_anything_is_said_and_then_checked() {
     let mut flow = ready(TokenPlan::Ready);
     let asked = flow.step(START, 0, Observation::Connected(out_of_its_time()));
     assert_eq!(asked, [Action::Send(Ask::Time)], "not the token");
-    assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E22"]);
+    assert_eq!((flow.notes(), flow.doing()), (&[][..], "asking the server for the time"));
     let told = answer(&mut flow, START, Ok(Answer::Time(1_800_000_000)));
+    assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E22"]);
+    assert!(flow.notes().first().unwrap().to_string().ends_with("; the clock was set from the server"));
     let strictly = Action::Connect { server: 0, clock: ClockTrust::Set };
     assert_eq!(told, [Action::SetClock(1_800_000_000), strictly]);
     let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
@@ -396,8 +404,7 @@ fn the_next_server_is_used_and_why_stays_readable() {
     let next = flow.step(START, 0, Observation::Connected(Err(away)));
     assert_eq!(next, [Action::Connect { server: 1, clock: ClockTrust::Doubtful }]);
     let told = |flow: &Flow| flow.failures().map(|(at, fault)| (at, fault.code())).collect::<Vec<_>>();
-    assert_eq!(flow.trouble().map(Fault::code), Some("E14"));
-    assert_eq!(told(&flow), [], "told already");
+    assert_eq!((flow.trouble(), told(&flow)), (None, vec![(0, "E14")]));
     flow.step(START, 0, Observation::Connected(Ok(peer())));
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
     assert_eq!((flow.trouble(), told(&flow)), (None, vec![(0, "E14")]));
@@ -408,6 +415,24 @@ fn the_next_server_is_used_and_why_stays_readable() {
     flow.step(flow.wake(), 0, Observation::Tick);
     flow.step(flow.wake(), 0, Observation::Connected(Ok(peer())));
     assert_eq!((flow.server(), told(&flow)), (0, vec![(1, "E20")]));
+}
+
+#[test]
+fn a_cable_that_was_just_plugged_in_is_no_fault_of_the_network() {
+    let mut flow = Flow::new(plan(TokenPlan::Absent), START);
+    let code = |flow: &Flow| flow.trouble().map(Fault::code);
+    flow.step(START, 0, Observation::Net(NetView::NoAddress));
+    assert_eq!(code(&flow), Some("E12"), "the boot has waited already");
+    flow.step(START, 0, Observation::Net(NetView::NoLink));
+    assert_eq!(code(&flow), Some("E10"));
+    flow.step(START, 0, Observation::Net(NetView::NoAddress));
+    assert_eq!((code(&flow), flow.doing()), (None, "waiting for a network address"));
+    let due = flow.wake();
+    assert_eq!(due, START + ADDRESS_PATIENCE);
+    flow.step(due, 0, Observation::Net(NetView::NoAddress));
+    assert_eq!(code(&flow), Some("E12"));
+    let asked = flow.step(due, 0, Observation::Net(NetView::Ready));
+    assert!(matches!(asked.as_slice(), [Action::Connect { .. }]) && code(&flow).is_none());
 }
 
 #[test]
@@ -569,7 +594,7 @@ impl World {
         assert!(!self.flow.doing().is_empty());
         if self.errand == Errand::None {
             let quiet = matches!(self.flow.stage, Stage::Show(_) | Stage::Run(_) | Stage::Denied { .. });
-            let told = self.flow.trouble().is_some();
+            let told = self.flow.trouble().is_some() || self.flow.quiet;
             assert!(quiet || told, "waits without a reason: {:?}", self.flow);
         }
     }

@@ -98,7 +98,7 @@ async fn machines_routes_need_a_proof_and_give_a_nonce_for_it() {
     for route in behind(&[Door::Machine, Door::Agent]) {
         let answer = fixture.call(Fixture::request(route.method, &path(&route), "{}")).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{route:?}");
-        assert_eq!(answer.json()["error"], "invalid_proof", "{route:?}");
+        assert_eq!(answer.json()["error"], "use_nonce", "{route:?}");
         assert_eq!(answer.json()["nonce"], answer.header("dpop-nonce"), "{route:?}");
         assert!(!answer.header("dpop-nonce").is_empty(), "{route:?}");
         // Being an operator proves nothing about a machine.

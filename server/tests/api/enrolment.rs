@@ -121,7 +121,7 @@ async fn bodies_that_are_not_proven_have_bounded_room() {
     assert!(!refused.header(header::RETRY_AFTER).is_empty());
     // What is refused by its head takes no room, its body is thrown away as it comes.
     let unsigned = fixture.call(Fixture::request("POST", "/api/v3/agent/token", "{}")).await;
-    assert_eq!(unsigned.json()["error"], "invalid_proof");
+    assert_eq!(unsigned.json()["error"], "use_nonce");
     endless.clear();
     let known = fixture.call(machine.request("/api/v3/agent/token", "{}", None)).await;
     assert_ne!(known.status, StatusCode::SERVICE_UNAVAILABLE, "{known:?}");

@@ -29,7 +29,7 @@ fn a_photo_of_the_console_is_worth_nothing() {
     assert_eq!(refusal(&foreign), (401, RefusalKind::InvalidProof));
     let unsigned = Tamper { no_proof: true, ..Tamper::default() };
     let answer = thief.call_with(&poll_path(pending.id), b"{}", Duration::ZERO, &unsigned).unwrap();
-    assert_eq!(refusal(&answer), (401, RefusalKind::InvalidProof));
+    assert_eq!(refusal(&answer), (401, RefusalKind::UseNonce));
     let anonymous = Operator::anonymous(&site.server.url(), &site.target.ca_pem).unwrap();
     assert_eq!(anonymous.try_lookup(&code).unwrap().status, 401);
     assert_eq!(anonymous.try_deny(pending.id, "").unwrap().status, 401);
@@ -53,8 +53,7 @@ fn tampered_proofs_are_refused() {
     let pending = machine.enroll().unwrap();
     let path = poll_path(pending.id);
     let some = |text: &str| Some(text.to_owned());
-    let cases: [(&str, Tamper); 7] = [
-        ("no proof", Tamper { no_proof: true, ..Tamper::default() }),
+    let cases: [(&str, Tamper); 6] = [
         ("broken signature", Tamper { break_signature: true, ..Tamper::default() }),
         ("another method", Tamper { htm: some("GET"), ..Tamper::default() }),
         ("another target", Tamper { htu: some("https://x.agent.internal/"), ..Tamper::default() }),
@@ -77,6 +76,22 @@ fn tampered_proofs_are_refused() {
     }
     // None of it cost the real machine anything.
     machine.enroll().unwrap();
+}
+
+#[test]
+fn a_machine_that_says_nothing_is_told_the_time_and_nothing_else() {
+    let site = Site::start("proofs-time");
+    let mut machine = site.machine();
+    let silent = Tamper { no_proof: true, ..Tamper::default() };
+    let answer = machine.call_with(ENROLLMENTS_PATH, b"", Duration::ZERO, &silent).unwrap();
+    assert_eq!(refusal(&answer), (401, RefusalKind::UseNonce));
+    let told = answer.json::<Refusal>().unwrap().server_time.unwrap();
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert!(now.abs_diff(told) < 60, "{told} is not now");
+    let forged = Tamper { break_signature: true, ..Tamper::default() };
+    let answer = machine.call_with(ENROLLMENTS_PATH, b"", Duration::ZERO, &forged).unwrap();
+    assert_eq!(answer.json::<Refusal>().unwrap().server_time, None);
+    assert!(site.operator.enrollments().unwrap().is_empty());
 }
 
 #[test]
