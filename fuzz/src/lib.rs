@@ -7,14 +7,18 @@
 
 mod archives;
 mod bounds;
+mod calls;
 mod documents;
 pub mod seeds;
 mod text;
+mod wire;
 
 pub use archives::{cpio, iso9660};
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
+pub use calls::{enrollment, jwe};
 pub use documents::{config, inventory, manifest, module_index};
 pub use text::{cmdline, code, net, proof, token};
+pub use wire::{dhcp4, dhcp6, lldp, router, smbios};
 
 use std::path::PathBuf;
 
@@ -26,7 +30,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 18] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -38,6 +42,13 @@ pub const TARGETS: [Target; 11] = [
     ("manifest", manifest),
     ("cpio", cpio),
     ("iso9660", iso9660),
+    ("dhcp4", dhcp4),
+    ("dhcp6", dhcp6),
+    ("router", router),
+    ("lldp", lldp),
+    ("smbios", smbios),
+    ("enrollment", enrollment),
+    ("jwe", jwe),
 ];
 
 /// Runs a target on one input in an optimised build, within what an input may cost.

@@ -2,9 +2,11 @@
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
 mod image;
+mod wire;
 
 use initrd::cpio::Tree;
 use initrd::segment::config_archive;
+use protocol::agent_api::{EnrollmentRequest, Origin};
 use protocol::config::AgentConfig;
 use protocol::ids::{MacAddr, SpkiPin};
 use protocol::inventory::{Disk, Inventory, Link, Lldp, MemoryModule, PciDevice};
@@ -32,6 +34,8 @@ pub fn all() -> Vec<Seed> {
     let mut seeds = typed();
     seeds.extend(documents());
     seeds.extend(archives());
+    seeds.extend(wire::all());
+    seeds.extend(calls());
     seeds
 }
 
@@ -172,5 +176,20 @@ fn archives() -> Vec<Seed> {
         seed("cpio", "config", config_archive(br#"{"version":1}"#, 512).unwrap_or_default()),
         seed("iso9660", "plain", image::plain()),
         seed("iso9660", "rock-ridge", image::rock_ridge()),
+    ]
+}
+
+fn calls() -> Vec<Seed> {
+    let request = EnrollmentRequest {
+        inventory: an_inventory(),
+        origin: Origin::Iso,
+        image_id: Some("AAAAAAAAAAAAAAAA".to_owned()),
+    };
+    let claims = r#"{"iss":"abc","aud":"reg","jti":"AAAAAAAAAAAAAAAA","iat":1800000000,"exp":1800000600,"by":"user:admin"}"#;
+    let narrow = r#"{"iss":"abc","aud":"reg","jti":"B","iat":1,"exp":2,"by":"user:admin","role":["db"],"net":"m1","appr":true,"c":{"cidr":["10.0.0.0/8"],"mac":["52:54:00:12:34:56"],"max":3}}"#;
+    vec![
+        seed("enrollment", "virtual-machine", serde_json::to_vec(&request).unwrap_or_default()),
+        seed("jwe", "claims", claims),
+        seed("jwe", "narrow", narrow),
     ]
 }
