@@ -80,7 +80,7 @@ fn tampered_proofs_are_refused() {
 
 #[test]
 fn a_machine_that_says_nothing_is_told_the_time_and_nothing_else() {
-    let site = Site::start("proofs-time");
+    let mut site = Site::start("proofs-time");
     let mut machine = site.machine();
     let silent = Tamper { no_proof: true, ..Tamper::default() };
     let answer = machine.call_with(ENROLLMENTS_PATH, b"", Duration::ZERO, &silent).unwrap();
