@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 
 /// The kernel's own door to its log.
@@ -151,7 +152,7 @@ fn copy_redacted(log: &mut impl Read) -> io::Result<(String, String)> {
                 let record = buffer.get(..length).unwrap_or_default();
                 records.push_str(&redact(&String::from_utf8_lossy(record)));
                 if let Some(line) = parse(record) {
-                    let at = std::time::Duration::from_micros(line.uptime_us).as_secs_f64();
+                    let at = Duration::from_micros(line.uptime_us).as_secs_f64();
                     lines.push_str(&format!("[{at:12.6}] {}\n", line.text));
                 }
             }
