@@ -2,7 +2,7 @@
 //!
 //! What `nix` and `std` offer safely is used directly elsewhere. Here are the calls they lack:
 //! `bpf(2)`, inode flags, the permanent hardware address, packet sockets and their multicast
-//! groups, IPMI messages, a controlling terminal, and a `waitpid(2)` that keeps every exit status.
+//! groups, IPMI messages, a controlling terminal, memory given back, and a `waitpid(2)` that keeps every exit status.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -51,6 +51,14 @@ pub(crate) fn bpf_works() -> bool {
     // SAFETY: the kernel just gave us this descriptor and nobody else knows it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
     true
+}
+
+/// Gives memory that the allocator keeps for later back to the kernel: unpacking drivers takes
+/// megabytes, once.
+#[expect(unsafe_code, reason = "malloc_trim(3) has no wrapper in nix")]
+pub(crate) fn release_free_memory() {
+    // SAFETY: it takes a number and touches the allocator's own free memory, under its locks.
+    unsafe { libc::malloc_trim(0) };
 }
 
 /// Clears the immutable flag that efivarfs puts on variables it does not know.

@@ -22,6 +22,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Name of the index in `/lib/modules/VERSION`.
 pub const FILE_NAME: &str = "muster.index";
+/// Name of the zstd dictionary beside it that the modules were compressed with; images may have none.
+pub const DICTIONARY_NAME: &str = "muster.dict";
+/// Longest dictionary, in bytes.
+pub const MAX_DICTIONARY_LEN: usize = 1_024 * 1_024;
 /// Longest index that is read, in bytes. Debian's whole kernel needs about 3 MB.
 pub const MAX_INDEX_LEN: usize = 16 * 1_024 * 1_024;
 /// Most modules and built-ins.
@@ -114,10 +118,13 @@ pub struct ModuleIndex {
     kernel: String,
     modules: BTreeMap<String, Module>,
     builtin: BTreeSet<String>,
-    /// Literal prefix of patterns, then what follows it, then the modules it stands for.
-    aliases: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
-    alias_count: usize,
+    /// One flat set: the agent keeps it for as long as the machine runs, and maps inside maps took six times
+    /// the memory.
+    aliases: BTreeSet<Alias>,
 }
+
+/// A pattern's literal prefix, what follows it, and the module it stands for; sorted in this order.
+type Alias = (Box<str>, Box<str>, Box<str>);
 
 /// The spelling of a module's name under which it is kept: `-` becomes `_`.
 pub fn canonical_name(name: &str) -> String {
@@ -175,7 +182,7 @@ impl ModuleIndex {
     /// # Errors
     /// [`IndexError`] when the pattern is malformed or the module unknown.
     pub fn add_alias(&mut self, pattern: &str, module: &str) -> Result<(), IndexError> {
-        if self.alias_count >= MAX_ALIASES {
+        if self.aliases.len() >= MAX_ALIASES {
             return Err(IndexError::TooMany { what: "aliases", limit: MAX_ALIASES });
         }
         let pattern = canonical_pattern(pattern)?;
@@ -184,10 +191,7 @@ impl ModuleIndex {
             return Err(IndexError::Unknown { user: quoted(&pattern), name });
         }
         let (prefix, rest) = split_literal(&pattern);
-        let rests = self.aliases.entry(prefix.to_owned()).or_default();
-        if rests.entry(rest.to_owned()).or_default().insert(name) {
-            self.alias_count += 1;
-        }
+        self.aliases.insert((prefix.into(), rest.into(), name.into()));
         Ok(())
     }
 
@@ -219,9 +223,11 @@ impl ModuleIndex {
         if modalias.len() <= MAX_ALIAS_LEN {
             let ends = modalias.char_indices().map(|(at, _)| at).chain([modalias.len()]);
             for (prefix, rest) in ends.filter_map(|end| modalias.split_at_checked(end)) {
-                for (pattern, names) in self.aliases.get(prefix).into_iter().flatten() {
+                let first: Alias = (prefix.into(), "".into(), "".into());
+                let same = self.aliases.range(first..).take_while(|(known, ..)| **known == *prefix);
+                for (_, pattern, name) in same {
                     if glob(pattern.as_bytes(), rest.as_bytes()) {
-                        found.extend(names.iter().map(String::as_str));
+                        found.insert(&**name);
                     }
                 }
             }
@@ -288,12 +294,8 @@ impl ModuleIndex {
             });
             line(&mut text, &["m", &module.name, &module.path, depends, pre, post]);
         }
-        for (prefix, rests) in &self.aliases {
-            for (rest, names) in rests {
-                for name in names {
-                    line(&mut text, &["a", &format!("{prefix}{rest}"), name]);
-                }
-            }
+        for (prefix, rest, name) in &self.aliases {
+            line(&mut text, &["a", &format!("{prefix}{rest}"), name]);
         }
         text
     }

@@ -12,6 +12,7 @@ mod tests;
 
 pub(crate) use loader::{LoadError, Loader, Progress, Summary};
 
+use crate::sys;
 use crate::uevents::{Heard, Listener, UeventError};
 use protocol::module_index::IndexError;
 use std::io;
@@ -146,7 +147,11 @@ pub(crate) enum FollowError {
 fn serve(loader: &mut Loader, request: Request) {
     match request {
         // Whoever asked may have given up waiting; the work is done all the same.
-        Request::Coldplug(answer) => drop(answer.send(loader.coldplug())),
+        Request::Coldplug(answer) => {
+            let summary = loader.coldplug();
+            sys::release_free_memory();
+            drop(answer.send(summary));
+        }
         Request::Alias(alias) => loader.load_alias(&alias),
         Request::Name(name, answer) => drop(answer.send(loader.load(name))),
         Request::Rescan => drop(loader.coldplug()),
