@@ -16,6 +16,9 @@ use tokio::sync::mpsc;
 /// How long one attempt may take. mozim asks after 0, 4, 12 and 28 seconds, so that switches
 /// that learn for 30 seconds before they forward (spanning tree) are outlived by the second.
 pub(super) const ATTEMPT: Duration = Duration::from_secs(30);
+/// How long a server that made an offer may take to confirm it. mozim repeats a request that was
+/// refused; starting over is quicker.
+const CONFIRMATION: Duration = Duration::from_secs(8);
 /// Pause after an attempt that failed at once, so that a broken link is no busy loop.
 pub(super) const PAUSE: Duration = Duration::from_secs(3);
 
@@ -59,6 +62,16 @@ pub(crate) enum DhcpProblem {
         mac: MacAddr,
         /// How long was waited in all.
         waited: Duration,
+    },
+    /// An offer, and then nothing or a refusal.
+    #[error(
+        "a DHCP server on {link} offers {mac} an address and then does not give it; look for a second DHCP server, or a pool that is full"
+    )]
+    Unconfirmed {
+        /// Link.
+        link: String,
+        /// Its hardware address, as the server's log shows it.
+        mac: MacAddr,
     },
     /// A lease that cannot be used.
     #[error(transparent)]
@@ -106,6 +119,20 @@ pub(crate) enum DhcpProblem {
     },
 }
 
+impl DhcpProblem {
+    /// Whether it says again what it said after the first attempt.
+    pub(super) fn is_repeated(&self) -> bool {
+        match self {
+            Self::Silence { waited, .. } | Self::Silence6 { waited, .. } => *waited > ATTEMPT,
+            Self::Unconfirmed { .. }
+            | Self::Lease(_)
+            | Self::Client { .. }
+            | Self::Refused6 { .. }
+            | Self::Socket6 { .. } => false,
+        }
+    }
+}
+
 /// Asks for ever; ends when nobody listens to its reports any more.
 pub(super) async fn run(asker: Asker, reports: mpsc::Sender<(u32, Report)>) {
     let mut waited = Duration::ZERO;
@@ -149,14 +176,18 @@ async fn attempt(asker: &Asker, reports: &mpsc::Sender<(u32, Report)>) -> Ended 
         },
         Err(error) => return failed(error),
     };
-    let give_up = tokio::time::Instant::now() + ATTEMPT;
-    let mut bound: Option<IpAddr> = None;
+    let mut give_up = tokio::time::Instant::now() + ATTEMPT;
+    let (mut bound, mut is_offered): (Option<IpAddr>, bool) = (None, false);
     loop {
         let state = if bound.is_some() {
             client.run().await
         } else {
             match tokio::time::timeout_at(give_up, client.run()).await {
                 Ok(state) => state,
+                Err(_elapsed) if is_offered => {
+                    let (link, mac) = (asker.name.clone(), asker.mac);
+                    return Ended::Failed(DhcpProblem::Unconfirmed { link, mac });
+                }
                 Err(_elapsed) => return Ended::Silence,
             }
         };
@@ -173,6 +204,10 @@ async fn attempt(asker: &Asker, reports: &mpsc::Sender<(u32, Report)>) -> Ended 
             }
             // The address may not be used any longer without a client that renews it.
             (Ok(DhcpV4State::InitReboot) | Err(_), Some(address)) => return Ended::Expired(address),
+            (Ok(DhcpV4State::Selecting), None) => {
+                is_offered = true;
+                give_up = tokio::time::Instant::now() + CONFIRMATION;
+            }
             (
                 Ok(
                     DhcpV4State::InitReboot

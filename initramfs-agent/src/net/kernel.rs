@@ -112,15 +112,21 @@ impl Device<'_> {
         ask(self.name, || "remove the device".to_owned(), async { unless(Errno::ENODEV, gone.await) }).await
     }
 
-    /// Puts a lease on it. `metric` ranks its routes among those of other links: the lowest
-    /// wins. What is there already stays.
+    /// Puts a lease's address on it. One that is there already stays.
     ///
     /// # Errors
-    /// [`ApplyError`] of the first thing the kernel refused that the machine cannot do without.
-    pub(super) async fn apply(&self, lease: &Lease, metric: u32) -> Result<(), ApplyError> {
+    /// [`ApplyError`].
+    pub(super) async fn set_address(&self, lease: &Lease) -> Result<(), ApplyError> {
         let (address, prefix) = (lease.address, lease.prefix);
         let request = self.handle.address().add(self.index, address, prefix).replace().execute();
-        ask(self.name, || format!("set the address {address}/{prefix}"), request).await?;
+        ask(self.name, || format!("set the address {address}/{prefix}"), request).await
+    }
+
+    /// Sets a lease's routes. `metric` ranks them among those of other links: the lowest wins.
+    ///
+    /// # Errors
+    /// [`ApplyError`] of the first that the kernel refused.
+    pub(super) async fn set_routes(&self, lease: &Lease, metric: u32) -> Result<(), ApplyError> {
         for route in &lease.routes {
             let Some(message) = route_message(route, self.index, lease, metric) else { continue };
             let request = self.handle.route().add(message).replace().execute();

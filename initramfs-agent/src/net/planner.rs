@@ -514,6 +514,11 @@ impl Planner {
         self.links.get(&index).map(|known| known.name.as_str())
     }
 
+    /// Whether a link has an address that counts.
+    pub(super) fn has_address(&self, index: u32) -> bool {
+        self.links.get(&index).is_some_and(|known| !known.leases.is_empty())
+    }
+
     /// Every link as it stands, the best route first.
     pub(super) fn status(&self) -> Vec<LinkStatus> {
         let mut links: Vec<(u32, LinkStatus)> =

@@ -192,6 +192,10 @@ impl Runner {
                 self.planner.named(index, names);
                 Vec::new()
             }
+            // Where one family works, the silence of the other is told once.
+            Report::Problem(problem) if problem.is_repeated() && self.planner.has_address(index) => {
+                Vec::new()
+            }
             Report::Problem(problem) => {
                 let link = self.planner.name_of(index).unwrap_or_default().to_owned();
                 self.problem(index, &link, problem.into()).await;
@@ -291,11 +295,10 @@ impl Runner {
     /// already starts afresh.
     async fn set_up(&self, index: u32, name: &str, adverts: bool, was_up: bool) -> Result<(), ApplyError> {
         let device = self.device(index, name);
-        device.listen_to_routers(adverts)?;
-        if was_up {
-            self.clear(index, name).await?;
-        }
-        device.set_up().await
+        let told = device.listen_to_routers(adverts);
+        let cleared = if was_up { self.clear(index, name).await } else { Ok(()) };
+        device.set_up().await?;
+        told.and(cleared)
     }
 
     async fn clear(&self, index: u32, name: &str) -> Result<(), ApplyError> {
@@ -331,26 +334,25 @@ impl Runner {
 
     async fn apply(&mut self, index: u32, lease: Lease, metric: u32) {
         let device = self.device(index, &lease.link);
-        // An MTU that the card cannot do is no reason to have no address.
         let mtu = match lease.mtu {
             Some(mtu) => device.set_mtu(mtu).await,
             None => Ok(()),
         };
-        let applied = device.apply(&lease, metric).await;
-        match applied {
-            Ok(()) => {
-                let told = self.planner.applied(index, &lease);
-                self.publish();
-                for step in told {
-                    if let Step::Tell(event) = step {
-                        self.tell(event).await;
-                    }
-                }
-            }
-            Err(error) => self.problem(index, &lease.link, error.into()).await,
+        if let Err(error) = device.set_address(&lease).await {
+            return self.problem(index, &lease.link, error.into()).await;
         }
-        if let Err(error) = mtu {
-            self.tell(NetEvent::Problem { link: lease.link, problem: error.into() }).await;
+        let routes = device.set_routes(&lease, metric).await;
+        let told = self.planner.applied(index, &lease);
+        self.publish();
+        for step in told {
+            if let Step::Tell(event) = step {
+                self.tell(event).await;
+            }
+        }
+        // An MTU that the card cannot do, or a router that cannot be one, is no reason to have
+        // no address.
+        for error in [mtu, routes].into_iter().filter_map(Result::err) {
+            self.problem(index, &lease.link, error.into()).await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The network against a real kernel and real servers, in namespaces of its own.
 
+mod broken;
+mod liar;
 mod wire;
 
 use super::lease::Source;

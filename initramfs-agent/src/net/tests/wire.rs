@@ -4,8 +4,11 @@
 //! itself alone. Root makes namespaces as it likes, others inside a user namespace; where the
 //! machine allows neither, the test says so. Nothing here touches the machine's own links.
 
+use super::liar::{self, Lie};
 use crate::net::{NetEvent, Network, Status};
+use nix::sched::{CloneFlags, setns};
 use protocol::net::NetPlan;
+use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -127,6 +130,17 @@ impl Wire {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.there.id().to_string(), "--net"]);
         command
+    }
+
+    /// Starts a DHCPv4 server that lies, on the servers' end.
+    pub(super) fn liar(&self, script: Vec<Lie>) {
+        self.there("ip addr add 10.77.0.1/24 dev srv0");
+        let namespace = File::open(format!("/proc/{}/ns/net", self.there.id())).unwrap();
+        // Ends with the process, like the namespace.
+        std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            liar::serve("srv0", script);
+        });
     }
 
     /// Starts dnsmasq on the servers' end with these options beside the usual.
