@@ -76,8 +76,8 @@ pub struct Inventory {
     pub ebpf: bool,
     /// Host name by DHCP, or empty.
     pub host_name: String,
-    /// Lists were left out to fit a body: an empty one says nothing. The whole inventory comes
-    /// with a later heartbeat.
+    /// Lists were left out or cut to fit: what is not in them may be there all the same. What a
+    /// request left out comes with a later heartbeat.
     pub abridged: bool,
 }
 
@@ -331,6 +331,10 @@ impl Inventory {
         self.system_uuid.make_ascii_lowercase();
         let Bmc { present: _, address, address_v6, mac } = &mut self.bmc;
         cut_all([&mut self.tpm.version, address, address_v6, mac], MAX_ADDRESS);
+        self.abridged |= self.memory_modules.len() > MAX_MODULES
+            || self.disks.len() > MAX_ENTRIES
+            || self.links.len() > MAX_ENTRIES
+            || self.pci.len() > MAX_PCI;
         self.memory_modules.truncate(MAX_MODULES);
         self.memory_modules.iter_mut().for_each(MemoryModule::clean);
         self.disks.truncate(MAX_ENTRIES);

@@ -351,7 +351,7 @@ impl Form {
                 "Which name servers? Such as 10.0.0.53, at most three; Enter for none of your own."
             }
             Question::Proxy => {
-                "Which HTTP proxy to the server? Such as http://10.0.0.3:3128; Enter for none."
+                "Which HTTP proxy to the server? Such as http://10.0.0.3:3128; Enter for none of your own."
             }
             Question::User => "Which user at the proxy? Enter for none.",
             Question::Password => "Which password at the proxy? It is not shown.",

@@ -278,6 +278,18 @@ fn nothing_is_wider_or_higher_than_the_smallest_screen() {
 }
 
 #[test]
+fn every_link_is_told_in_full_under_a_fault() {
+    let mut screen = without_network(Fault::NoAddress, "");
+    let sentence = "DHCP server 10.77.0.1 sends the subnet mask 255.0.255.0, which is none; set it right";
+    screen.facts.links =
+        (0..9).map(|index| format!("eth{index} 52:54:00:12:34:56 (e1000): {sentence}")).collect();
+    let rows: Vec<String> = vga::render(&screen).iter().map(|row| row.text.trim().to_owned()).collect();
+    let text = rows.join(" ");
+    assert!(text.contains(&format!("eth2 52:54:00:12:34:56 (e1000): {sentence}")), "{rows:#?}");
+    assert!(text.contains("Serial number   7XK21M3"), "what the machine is stays in sight: {rows:#?}");
+}
+
+#[test]
 fn the_code_stands_where_boot_tests_look_for_it() {
     let rows = vga::render(&screen(code("K7P3XB")));
     let lit = |row: usize, column: usize| {

@@ -18,6 +18,8 @@ pub(crate) const ROWS: usize = 25;
 const FULL: char = '\u{2588}';
 /// Row of the first fact.
 const FACTS_ROW: usize = 9;
+/// Row below the last link under a fault: what the machine is stays in sight.
+const LINKS_END: usize = 15;
 /// Row of a form's first line.
 const FORM_ROW: usize = 2;
 /// Column where the facts' values begin.
@@ -52,14 +54,14 @@ pub(crate) struct Row {
 /// The screen as [`ROWS`] rows.
 pub(crate) fn render(screen: &Screen) -> Vec<Row> {
     let mut sheet = Sheet::titled(concat!("Muster ", env!("CARGO_PKG_VERSION")));
-    sheet.headline(screen);
+    let after = sheet.headline(screen);
     let qr = qr_of(screen);
     let (width, tint) = match &qr {
         // Rows beside the QR code keep its colours as they are.
         Some(_) => (QR_COLUMN - 2, Tint::Plain),
         None => (COLUMNS - 1, Tint::Warning),
     };
-    let mut row = sheet.facts(FACTS_ROW, screen, width) + 1;
+    let mut row = sheet.facts(after, screen, width) + 1;
     for note in &screen.notes {
         let text = format!("{} {note}. {}", note.code(), note.remedy());
         row = sheet.paragraph(row, &text, width, tint);
@@ -140,14 +142,16 @@ impl Sheet {
         after
     }
 
-    fn headline(&mut self, screen: &Screen) {
+    /// What matters most; returns the first row below it, where that is lower than usual.
+    fn headline(&mut self, screen: &Screen) -> usize {
+        let mut after = FACTS_ROW;
         match &screen.headline {
             Headline::Booting { phase, number, of, detail } => {
                 self.put(BANNER_ROW, 1, &format!("Starting: {phase} ({number}/{of})"), Tint::Bright);
                 self.paragraph(BANNER_ROW + 2, detail, COLUMNS - 1, Tint::Plain);
             }
             Headline::Working(doing) => match &screen.trouble {
-                Some(trouble) => self.trouble(trouble, &screen.facts.links),
+                Some(trouble) => after = self.trouble(BANNER_ROW, trouble, &screen.facts.links),
                 None => self.put(BANNER_ROW, 1, &sentence(doing), Tint::Bright),
             },
             Headline::Code { code, .. } => {
@@ -169,7 +173,7 @@ impl Sheet {
             }
             Headline::Denied { message, opens_in } => {
                 let fault = Fault::Denied { message: message.clone() };
-                self.trouble(&Trouble { fault, retry_in: None }, &[]);
+                after = self.trouble(BANNER_ROW, &Trouble { fault, retry_in: None }, &[]);
                 if !opens_in.is_zero() {
                     let wait = format!("Wait: {}", minutes(*opens_in));
                     self.put(FACTS_ROW - 2, 1, &wait, Tint::Plain);
@@ -180,22 +184,24 @@ impl Sheet {
         if let (Headline::Registered { .. } | Headline::Approved { .. }, Some(trouble)) =
             (&screen.headline, &screen.trouble)
         {
-            let row = self.paragraph(BANNER_ROW + 3, &told(trouble), COLUMNS - 1, Tint::Bad);
-            self.put(row, 1, &retry(trouble), Tint::Plain);
+            after = self.trouble(BANNER_ROW + 3, trouble, &[]);
         }
+        after.max(FACTS_ROW)
     }
 
-    /// A fault in full: what, what to do, which links, when next.
-    fn trouble(&mut self, trouble: &Trouble, links: &[String]) {
-        let mut row = self.paragraph(BANNER_ROW, &told(trouble), COLUMNS - 1, Tint::Bad);
+    /// A fault in full: what, what to do, which links, when next. Returns the row to go on at.
+    fn trouble(&mut self, row: usize, trouble: &Trouble, links: &[String]) -> usize {
+        let mut row = self.paragraph(row, &told(trouble), COLUMNS - 1, Tint::Bad);
         let advice = format!("What to do: {}", trouble.fault.remedy());
         row = self.paragraph(row, &advice, COLUMNS - 1, Tint::Plain);
-        for link in links.iter().take(FACTS_ROW.saturating_sub(row + 1)) {
-            let line: String = wrap(link, COLUMNS - 1).into_iter().take(1).collect();
-            self.put(row, 1, &line, Tint::Plain);
-            row += 1;
+        for line in links.iter().flat_map(|link| wrap(link, COLUMNS - 2)) {
+            if row < LINKS_END {
+                self.put(row, 1, &line, Tint::Plain);
+                row += 1;
+            }
         }
         self.put(row, 1, &retry(trouble), Tint::Plain);
+        row + 2
     }
 
     fn facts(&mut self, mut row: usize, screen: &Screen, width: usize) -> usize {

@@ -104,10 +104,34 @@ trait Controller {
     fn command(&mut self, function: u8, command: u8, data: &[u8]) -> Result<Vec<u8>, BmcError>;
 }
 
-/// The conversation: which channel is the LAN, and what addresses it has.
+/// The conversation: which channels are LANs, and which of them has an address. A controller with
+/// a port of its own and one that it shares with the machine uses one of the two.
 fn ask(controller: &mut impl Controller) -> Result<Bmc, BmcError> {
+    let mut found = Bmc { present: true, ..Bmc::default() };
+    for channel in CHANNELS {
+        if !is_lan(controller, channel)? {
+            continue;
+        }
+        let bmc = addresses(controller, channel)?;
+        if !bmc.address.is_empty() || !bmc.address_v6.is_empty() {
+            return Ok(bmc);
+        }
+        if found.mac.is_empty() {
+            found = bmc;
+        }
+    }
+    Ok(found)
+}
+
+fn is_lan(controller: &mut impl Controller, channel: u8) -> Result<bool, BmcError> {
+    let info = allowed(controller.command(APP, GET_CHANNEL_INFO, &[channel]))?;
+    let medium = info.as_deref().and_then(|info| info.get(1)).map(|medium| medium & 0x7f);
+    Ok(medium == Some(LAN))
+}
+
+/// What one LAN channel is configured with.
+fn addresses(controller: &mut impl Controller, channel: u8) -> Result<Bmc, BmcError> {
     let mut bmc = Bmc { present: true, ..Bmc::default() };
-    let Some(channel) = lan_channel(controller)? else { return Ok(bmc) };
     let mut lan = |parameter: u8, set: u8| -> Result<Vec<u8>, BmcError> {
         let answer = controller.command(TRANSPORT, GET_LAN_PARAMETERS, &[channel, parameter, set, 0]);
         // The first byte is the revision of the parameter.
@@ -130,18 +154,6 @@ fn ask(controller: &mut impl Controller) -> Result<Bmc, BmcError> {
         }
     }
     Ok(bmc)
-}
-
-/// The first channel to a LAN; `None` on a controller without one.
-fn lan_channel(controller: &mut impl Controller) -> Result<Option<u8>, BmcError> {
-    for channel in CHANNELS {
-        let info = allowed(controller.command(APP, GET_CHANNEL_INFO, &[channel]))?;
-        let medium = info.as_deref().and_then(|info| info.get(1)).map(|medium| medium & 0x7f);
-        if medium == Some(LAN) {
-            return Ok(Some(channel));
-        }
-    }
-    Ok(None)
 }
 
 /// A refusal is an answer too: the controller has no such channel or parameter.
@@ -246,6 +258,17 @@ mod tests {
             mac: "02:00:00:00:00:09".to_owned(),
         };
         assert_eq!(bmc, expected);
+    }
+
+    #[test]
+    fn the_port_that_is_in_use_is_told() {
+        let mut answers = lan_on_channel_two();
+        answers.get_mut(2).unwrap().1 = vec![0x11, 0, 0, 0, 0];
+        let unused = ask(&mut Recorded(answers.clone())).unwrap();
+        assert_eq!((unused.address.as_str(), unused.mac.as_str()), ("", "02:00:00:00:00:09"));
+        answers.push((vec![APP, GET_CHANNEL_INFO, 8], vec![8, LAN, 1, 0x80, 0xf2, 0x1b, 0, 0, 0]));
+        answers.push((vec![TRANSPORT, GET_LAN_PARAMETERS, 8, IP_ADDRESS, 0, 0], vec![0x11, 10, 0, 0, 8]));
+        assert_eq!(ask(&mut Recorded(answers)).unwrap().address, "10.0.0.8");
     }
 
     #[test]
