@@ -1,5 +1,6 @@
 //! What people see: one [`screen::Screen`], drawn in place on the virtual console and told
-//! line by line on serial ports.
+//! line by line on serial ports. While a [`form`] is open it takes the screen's place, and a
+//! dialogue goes on between the lines.
 //!
 //! `/dev/tty0` and `/dev/ttyS0` are written directly, so that both show the code whatever the
 //! kernel's `console=` says (`/dev/console` would only double one of them). With the rescue

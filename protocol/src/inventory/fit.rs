@@ -33,6 +33,16 @@ impl Inventory {
         self
     }
 
+    /// The inventory as one of thousands: without its PCI functions and memory modules, which
+    /// are most of it.
+    #[must_use]
+    pub fn in_a_list(mut self) -> Self {
+        self.abridged |= !self.pci.is_empty() || !self.memory_modules.is_empty();
+        self.pci.clear();
+        self.memory_modules.clear();
+        self
+    }
+
     fn fits(&self, limit: usize) -> bool {
         // Plain data always serialises; if it ever did not, no list would be worth keeping.
         let json = serde_json::to_vec(self).unwrap_or_default();
@@ -112,6 +122,14 @@ mod tests {
         assert_eq!(fitted.memory_modules, large.memory_modules);
         let whole = large.fit(MAX_OBSERVED);
         assert_eq!((whole.pci.len(), whole.abridged), (350, false), "a heartbeat carries it all");
+    }
+
+    #[test]
+    fn in_a_list_the_long_lists_are_left_out_and_it_is_said() {
+        let bare = Inventory { serial: "7XK21M3".into(), links: vec![link("eth0")], ..Inventory::default() };
+        assert_eq!(bare.clone().in_a_list(), bare);
+        let long = Inventory { pci: vec![pci()], ..bare.clone() };
+        assert_eq!(long.in_a_list(), Inventory { abridged: true, ..bare });
     }
 
     proptest! {
