@@ -1,12 +1,14 @@
 //! Project chores too long for a shell line. `cargo xtask` is spelled `cargo run -p xtask --`.
 //!
 //! `check` holds the tree to the budgets and borders of ARCHITECTURE.md, offline and in
-//! seconds; `docs` writes the generated pages under `docs/` and the list of the agent's crates anew.
+//! seconds; `docs` writes the generated pages under `docs/` and the list of the agent's crates anew;
+//! `fuzz` builds the fuzz targets and runs them.
 
 mod check;
 mod crates;
 mod docs;
 mod files;
+mod fuzz;
 mod metadata;
 mod rust;
 mod spdx;
@@ -16,7 +18,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: xtask check | docs [--muster FILE]";
+const USAGE: &str = "usage: xtask check | docs [--muster FILE] | fuzz [--time SECONDS] [--target NAME]";
 
 fn main() -> ExitCode {
     match run(std::env::args().skip(1).collect()) {
@@ -37,6 +39,10 @@ fn run(args: Vec<String>) -> Result<ExitCode> {
         ["docs", "--muster", program] => {
             docs::write(&root, Some(PathBuf::from(program))).map(|()| ExitCode::SUCCESS)
         }
+        ["fuzz", options @ ..] => match fuzz::Options::parse(options) {
+            Some(options) => fuzz::run(&root, &options),
+            None => bail!("{USAGE}"),
+        },
         _ => bail!("{USAGE}"),
     }
 }
