@@ -105,13 +105,51 @@ fn ipv6_by_dhcpv6_registers() {
     registers_over_ipv6("dhcpv6", &Services::dhcpv6(), "52:54:00:07:06:05");
 }
 
+/// Answers the form's questions at the serial console, each when it is asked.
+fn fill_in(vm: &mut Vm, answers: &[(&str, &str)]) {
+    for (question, answer) in answers {
+        vm.wait_for_words(question, CHANGE_WITHIN).unwrap();
+        vm.look_from_here().unwrap();
+        vm.type_line(answer).unwrap();
+    }
+}
+
+#[test]
+fn a_network_set_up_by_hand_at_the_console_registers() {
+    let mut site = Site::start("form");
+    let args = format!("{} muster.net=ask", site.args());
+    let port = site.lab.port("52:54:00:07:06:08").unwrap();
+    let mut vm = site.machine("form", &args).plug(port).typed_at().start().unwrap();
+    // First everything by itself, which finds no DHCP server.
+    vm.wait_for_words("Which port?", BOOT_WITHIN).unwrap();
+    vm.wait_for_words_on_screen("52:54:00:07:06:08 virtio_net cable plugged in", "form", SCREEN_WITHIN)
+        .unwrap();
+    fill_in(&mut vm, &[("Which port?", "n"), ("Which HTTP proxy", ""), ("Use it?", "y")]);
+    shows(&mut vm, "E12 no network address", "Check that a DHCP server answers", CHANGE_WITHIN);
+    // Then by hand, from the screen's own offer, with a slip of the pen.
+    vm.press_keys(&["n"]).unwrap();
+    let answers = [("Which port?", ""), ("Which VLAN?", ""), ("Which address?", "10.77.0.60")];
+    fill_in(&mut vm, &answers);
+    vm.wait_for_words("addr=10.77.0.60", CHANGE_WITHIN).unwrap();
+    fill_in(&mut vm, &[("Which address?", "/24"), ("Which gateway?", "10.77.0.1")]);
+    fill_in(&mut vm, &[("Which name servers?", ""), ("Which HTTP proxy", "")]);
+    vm.wait_for_words("addr=10.77.0.60/24,gw=10.77.0.1", CHANGE_WITHIN).unwrap();
+    vm.wait_for_words_on_screen("Use it?", "form-summary", SCREEN_WITHIN).unwrap();
+    fill_in(&mut vm, &[("Use it?", "y")]);
+    let code = shows_a_code(&mut vm, &site.operator, CHANGE_WITHIN);
+    let approved = site.operator.approve(&code.to_string()).unwrap();
+    assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
+    let machine = site.operator.machine(&approved.uuid.to_string()).unwrap();
+    assert!(machine.inventory.links[0].addresses.contains(&"10.77.0.60/24".to_owned()));
+}
+
 #[test]
 fn a_card_plugged_into_a_running_machine_is_used() {
     let mut site = Site::fair("hotplug");
     let port = site.lab.port("52:54:00:07:06:06").unwrap();
     let mut vm = site.machine("hotplug", &site.args()).plug(port).start().unwrap();
     vm.set_cable(0, false).unwrap();
-    shows(&mut vm, "E10 no network link", "Connect a network cable", BOOT_WITHIN);
+    vm.wait_for_words("link eth0 found", BOOT_WITHIN).unwrap();
     let second = site.lab.port("52:54:00:07:06:07").unwrap();
     vm.hotplug(&second).unwrap();
     shows_a_code(&mut vm, &site.operator, CHANGE_WITHIN);

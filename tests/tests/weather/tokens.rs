@@ -135,7 +135,9 @@ fn a_token_for_two_machines_registers_two_and_leads_the_third_to_a_code() {
 fn a_machine_that_is_reset_comes_back_by_its_token_as_the_same_machine() {
     let mut site = site("token-reset");
     let year = site.operator.create_token(31_536_000).unwrap();
-    let mut vm = boot(&mut site, "reset", 1, &year.kernel_args);
+    let port = site.lab.port("52:54:00:07:08:01").unwrap();
+    let machine = site.machine("token-reset", &year.kernel_args).plug(port).serial_number("RESET-1");
+    let mut vm = machine.start().unwrap();
     let first = vm.wait_for_registration(BOOT_WITHIN).unwrap();
     // No goodbye: to the server it is online for another minute.
     vm.reset().unwrap();
