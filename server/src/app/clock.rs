@@ -18,8 +18,9 @@ pub(crate) struct Clock(Arc<Mutex<Hand>>);
 
 #[derive(Debug)]
 struct Hand {
+    /// What the system's clock or the floor said when it was last believed.
     time: Timestamp,
-    /// When `time` was read off the system's clock; none for a clock that is moved by hand.
+    /// When that was; none for a clock that is moved by hand.
     read: Option<Instant>,
 }
 
@@ -42,11 +43,15 @@ impl Clock {
     /// Now; never earlier than any time told before.
     pub(crate) fn now(&self) -> Timestamp {
         let mut hand = self.hand();
-        if let Some(read) = hand.read {
-            hand.time = system_time().max(hand.time.plus(read.elapsed()));
-            hand.read = Some(Instant::now());
+        let Some(read) = hand.read else { return hand.time };
+        // Counted from one moment: a clock that is asked every few microseconds would never gain a
+        // millisecond otherwise.
+        let goes_on = hand.time.plus(read.elapsed());
+        let system = system_time();
+        if system > goes_on {
+            *hand = Hand { time: system, read: Some(Instant::now()) };
         }
-        hand.time
+        goes_on.max(system)
     }
 
     /// Moves a clock that stands still.
@@ -58,9 +63,12 @@ impl Clock {
 
     /// Tells no time before `floor`, the last commit's, from now on.
     pub(crate) fn go_on_from(&self, floor: Timestamp) {
-        let mut hand = self.hand();
-        let behind = floor.since(hand.time);
-        hand.time = hand.time.max(floor);
+        let behind = floor.since(self.now());
+        if behind > Duration::ZERO {
+            let mut hand = self.hand();
+            let read = hand.read.map(|_| Instant::now());
+            *hand = Hand { time: floor, read };
+        }
         if behind > TOLERANCE {
             let seconds = behind.as_secs();
             tracing::warn!(
@@ -95,6 +103,17 @@ mod tests {
         assert!(first >= ten_years_on);
         assert!(clock.now() >= first);
         assert!(clock.now().since(ten_years_on) < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn clock_ahead_of_the_systems_goes_on_however_often_it_is_asked() {
+        let clock = Clock::system();
+        clock.go_on_from(clock.now().plus(Duration::from_secs(315_360_000)));
+        let (began, first) = (Instant::now(), clock.now());
+        while began.elapsed() < Duration::from_millis(50) {
+            clock.now();
+        }
+        assert!(clock.now().since(first) >= Duration::from_millis(49));
     }
 
     #[test]
