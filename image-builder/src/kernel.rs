@@ -11,12 +11,12 @@ use std::sync::mpsc;
 use std::thread;
 
 use initrd::cpio::Tree;
-use initrd::segment::{Compression, compress};
 use iso::manifest::Package;
 use protocol::module_index;
 use thiserror::Error;
 
 use crate::modules::ModuleError;
+use crate::modules::packer::{self, Packer};
 use crate::modules::profile::{self, Profile};
 use crate::modules::select::{Selection, plain_path, select};
 use crate::modules::tree::ModuleTree;
@@ -33,6 +33,7 @@ const MODULE_PERMISSIONS: u32 = 0o644;
 const IMAGE: &str = "vmlinuz";
 const RELEASE: &str = "release";
 const ARCHIVE: &str = "modules.cpio";
+const DICTIONARY: &str = "dictionary";
 const INDEX: &str = "muster.index";
 const TERMS: &str = "copyright";
 const SHELF: &str = "kernel";
@@ -84,6 +85,8 @@ pub(crate) struct Kernel {
     pub(crate) release: String,
     /// A plain archive with `lib/modules/VERSION/kernel/...`, each module compressed by itself.
     pub(crate) modules: Vec<u8>,
+    /// What the modules were compressed with; empty for nothing.
+    pub(crate) dictionary: Vec<u8>,
     /// The module index as text.
     pub(crate) index: String,
     /// The terms it is under, as its package says; `None` for files of unknown origin.
@@ -96,8 +99,9 @@ impl Kernel {
         let mut parts = store.load(SHELF, &key(package, profile))?;
         let mut text = |name| parts.remove(name).and_then(|bytes| String::from_utf8(bytes).ok());
         let (release, index, terms) = (text(RELEASE)?, text(INDEX)?, text(TERMS)?);
-        let (image, modules) = (parts.remove(IMAGE)?, parts.remove(ARCHIVE)?);
-        Some(Self { image, release, modules, index, terms: Some(terms) })
+        let (image, modules, dictionary) =
+            (parts.remove(IMAGE)?, parts.remove(ARCHIVE)?, parts.remove(DICTIONARY)?);
+        Some(Self { image, release, modules, dictionary, index, terms: Some(terms) })
     }
 
     /// From a Debian package; the result is kept.
@@ -138,14 +142,10 @@ impl Kernel {
         }
         let selection = select(&tree, profile, PACKED_SUFFIX)?;
         progress(Progress::Selected { modules: selection.names.len(), of: tree.modules.len() });
-        let modules = pack(&tree, &selection, progress)?;
-        Ok(Self {
-            image: bytes,
-            release: tree.release,
-            modules,
-            index: selection.index.render(),
-            terms: None,
-        })
+        let dictionary = dictionary(&tree, &selection)?;
+        let modules = pack(&tree, &selection, &dictionary, progress)?;
+        let index = selection.index.render();
+        Ok(Self { image: bytes, release: tree.release, modules, dictionary, index, terms: None })
     }
 
     fn keep(&self, key: &str, store: &Store) -> Result<(), PublishError> {
@@ -156,6 +156,7 @@ impl Kernel {
             (TERMS, terms.as_bytes()),
             (IMAGE, &self.image),
             (ARCHIVE, &self.modules),
+            (DICTIONARY, &self.dictionary),
         ];
         store.keep(SHELF, key, &parts.map(|(name, bytes)| (name.to_owned(), bytes.to_vec())).into())
     }
@@ -164,7 +165,7 @@ impl Kernel {
 /// Everything a packed kernel depends on.
 fn key(package: &Package, profile: Profile) -> String {
     let (revision, index) = (profile::REVISION, module_index::VERSION);
-    format!("{} {profile} {revision} {index} {}", package.sha256, Compression::Zstd.settings())
+    format!("{} {profile} {revision} {index} {}", package.sha256, packer::settings())
 }
 
 fn image_in(deb: &Deb, root: &Path) -> Result<PathBuf, KernelError> {
@@ -189,10 +190,17 @@ fn image_version(image: &[u8]) -> Option<String> {
     String::from_utf8(text.get(..end)?.to_vec()).ok()
 }
 
+/// What the selected modules have in common.
+fn dictionary(tree: &ModuleTree, selection: &Selection) -> Result<Vec<u8>, ModuleError> {
+    let samples = selection.names.iter().map(|name| Ok(packer::sample(&tree.bytes(tree.module(name)?)?)));
+    packer::dictionary(&samples.collect::<Result<Vec<_>, ModuleError>>()?).map_err(ModuleError::Compress)
+}
+
 /// The archive of the selected modules.
 fn pack(
     tree: &ModuleTree,
     selection: &Selection,
+    dictionary: &[u8],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<u8>, ModuleError> {
     let mut archive = Tree::new();
@@ -209,8 +217,12 @@ fn pack(
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
+                let mut packer = match Packer::new(dictionary) {
+                    Ok(packer) => packer,
+                    Err(error) => return drop(sender.send(Err(ModuleError::Compress(error)))),
+                };
                 while let Some(name) = selection.names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if sender.send(pack_one(tree, name)).is_err() {
+                    if sender.send(pack_one(tree, name, &mut packer)).is_err() {
                         return;
                     }
                 }
@@ -222,16 +234,10 @@ fn pack(
     Ok(archive.to_bytes(0)?)
 }
 
-fn pack_one(tree: &ModuleTree, name: &str) -> Result<(String, Vec<u8>), ModuleError> {
-    let missing = || ModuleError::Missing {
-        user: "selection".to_owned(),
-        name: name.to_owned(),
-        path: tree.dir.clone(),
-    };
-    let found = tree.modules.get(name).ok_or_else(missing)?;
-    let bytes = tree.bytes(found)?;
-    let bytes = compress(&bytes, Compression::Zstd).map_err(ModuleError::Compress)?;
-    Ok((plain_path(found), bytes))
+fn pack_one(tree: &ModuleTree, name: &str, packer: &mut Packer) -> Result<(String, Vec<u8>), ModuleError> {
+    let found = tree.module(name)?;
+    let packed = packer.pack(&tree.bytes(found)?).map_err(ModuleError::Compress)?;
+    Ok((plain_path(found), packed))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KernelError {

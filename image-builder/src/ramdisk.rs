@@ -2,7 +2,7 @@
 //!
 //! Configuration is not in it: that is a ramdisk of its own, so that one ramdisk serves every machine.
 
-use std::io;
+use std::io::{self, Read as _};
 
 use initrd::cpio::{Kind, ReadError, Reader, Tree, WriteError};
 use initrd::segment::{Compression, Segments, compress};
@@ -87,18 +87,22 @@ pub(crate) struct Parcel<'a> {
 pub(crate) fn build(parcel: &Parcel<'_>, storage: Storage, store: &Store) -> Result<Vec<u8>, RamdiskError> {
     let mut tree = base(parcel)?;
     let kernel = parcel.kernel;
-    let path = format!("lib/modules/{}/{}", kernel.release, module_index::FILE_NAME);
+    let in_modules = |file: &str| format!("lib/modules/{}/{file}", kernel.release);
+    let path = in_modules(module_index::FILE_NAME);
     let mut segments = Segments::new();
     match storage {
         Storage::Single => {
             tree.file(&path, FILE, kernel.index.as_bytes())?;
+            if !kernel.dictionary.is_empty() {
+                tree.file(&in_modules(module_index::DICTIONARY_NAME), FILE, kernel.dictionary.as_slice())?;
+            }
             segments.push_packed(&pack(&tree, Compression::Zstd, store)?);
             segments.push(&kernel.modules, Compression::None)?;
         }
         Storage::Solid => {
             let index = ModuleIndex::parse(&kernel.index)?.rename_paths(|path| plain(path).to_owned())?;
             tree.file(&path, FILE, index.render().into_bytes())?;
-            add_modules(&mut tree, &kernel.modules)?;
+            add_modules(&mut tree, kernel)?;
             segments.push_packed(&pack(&tree, Compression::Xz, store)?);
         }
     }
@@ -131,12 +135,14 @@ fn pack(tree: &Tree<'_>, compression: Compression, store: &Store) -> Result<Vec<
     Ok(packed)
 }
 
-/// Adds the modules of an archive as they were before they were compressed.
-fn add_modules(tree: &mut Tree<'_>, archive: &[u8]) -> Result<(), RamdiskError> {
-    for entry in Reader::new(archive) {
+/// Adds the modules as they were before they were compressed.
+fn add_modules(tree: &mut Tree<'_>, kernel: &Kernel) -> Result<(), RamdiskError> {
+    for entry in Reader::new(&kernel.modules) {
         let entry = entry?;
         if let Kind::File(packed) = entry.kind {
-            tree.file(plain(entry.path), FILE, zstd::decode_all(packed)?)?;
+            let mut module = Vec::new();
+            zstd::Decoder::with_dictionary(packed, &kernel.dictionary)?.read_to_end(&mut module)?;
+            tree.file(plain(entry.path), FILE, module)?;
         }
     }
     Ok(())

@@ -8,7 +8,6 @@ use std::io::{self, Read};
 use thiserror::Error;
 use xz2::read::XzEncoder;
 use xz2::stream::{Check, Stream};
-use zstd::zstd_safe::{CParameter, Strategy};
 
 use crate::cpio::{self, Kind, Reader, Tree, padding};
 
@@ -16,17 +15,8 @@ use crate::cpio::{self, Kind, Reader, Tree, padding};
 pub const CONFIG_PATH: &str = "muster/config.json";
 /// Only root reads the configuration.
 const CONFIG_PERMISSIONS: u32 = 0o400;
-/// zstd's settings for a machine that unpacks once what was packed once. Measured on the 603 modules of Debian's
-/// generic kernel (100 MB), each by itself, in CPU seconds to pack and megabytes:
-/// level 9 1.8/24.5 · 12 3.9/24.5 · 15 9.7/23.9 · 16 16.3/22.9 · 17 16.8/22.7 · 19 28.4/22.3 ·
-/// these 11/22.7. They are level 15 with the optimal parser of level 16 and a short search.
-const ZSTD: &[CParameter] = &[
-    CParameter::CompressionLevel(15),
-    CParameter::Strategy(Strategy::ZSTD_btopt),
-    CParameter::SearchLog(3),
-    CParameter::TargetLength(32),
-    CParameter::MinMatch(3),
-];
+/// Segments are packed once a build and unpacked at every boot. Over 19 needs windows that cost the machine memory.
+const ZSTD_LEVEL: i32 = 19;
 /// The smallest output. The kernel's decoder takes a dictionary of any size and needs that much memory for it.
 const XZ_PRESET: u32 = 9;
 
@@ -48,7 +38,7 @@ impl Compression {
     pub fn settings(self) -> String {
         match self {
             Self::None => "none".to_owned(),
-            Self::Zstd => format!("zstd {} {ZSTD:?}", zstd::zstd_safe::version_number()),
+            Self::Zstd => format!("zstd {} {ZSTD_LEVEL}", zstd::zstd_safe::version_number()),
             Self::Xz => format!("xz {} {XZ_PRESET}", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -61,13 +51,7 @@ impl Compression {
 pub fn compress(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
     match compression {
         Compression::None => Ok(bytes.to_vec()),
-        Compression::Zstd => {
-            let mut compressor = zstd::bulk::Compressor::default();
-            for parameter in ZSTD {
-                compressor.set_parameter(*parameter)?;
-            }
-            compressor.compress(bytes)
-        }
+        Compression::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL),
         Compression::Xz => {
             let stream = Stream::new_easy_encoder(XZ_PRESET, Check::Crc32)?;
             let mut packed = Vec::new();

@@ -5,6 +5,7 @@
 //! the directories of a profile, follows dependencies and wishes (`softdep`), and fills the index.
 
 pub(crate) mod modinfo;
+pub(crate) mod packer;
 pub(crate) mod profile;
 pub(crate) mod select;
 pub(crate) mod tree;

@@ -122,6 +122,16 @@ impl ModuleTree {
         Ok(Self { dir, release, modules, builtin })
     }
 
+    /// The module of this canonical name.
+    pub(crate) fn module(&self, name: &str) -> Result<&Found, ModuleError> {
+        let missing = || ModuleError::Missing {
+            user: "selection".to_owned(),
+            name: name.to_owned(),
+            path: self.dir.clone(),
+        };
+        self.modules.get(name).ok_or_else(missing)
+    }
+
     /// The module's bytes, unpacked.
     pub(crate) fn bytes(&self, module: &Found) -> Result<Vec<u8>, ModuleError> {
         read_module(&self.dir.join(&module.path))

@@ -7,7 +7,7 @@ use protocol::module_index::{self, ModuleIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
@@ -96,6 +96,8 @@ pub(crate) struct Loader {
     directory: PathBuf,
     devices: PathBuf,
     index: ModuleIndex,
+    /// What the modules were compressed with; empty for nothing.
+    dictionary: Vec<u8>,
     pub(super) insert: Insert,
     done: BTreeSet<String>,
     failed: BTreeMap<String, String>,
@@ -145,6 +147,7 @@ impl Loader {
             directory: directory.to_owned(),
             devices: devices.to_owned(),
             index,
+            dictionary: read_dictionary(directory).map_err(missing)?,
             insert,
             done: BTreeSet::new(),
             failed: BTreeMap::new(),
@@ -246,7 +249,7 @@ impl Loader {
 
     fn insert_file(&mut self, name: &str, path: &str) -> Result<(), LoadError> {
         self.report(name);
-        let image = read_module(name, &self.directory.join(path))?;
+        let image = read_module(name, &self.directory.join(path), &self.dictionary)?;
         match (self.insert)(&image, parameters(name)) {
             Ok(()) | Err(Errno::EEXIST) => Ok(()),
             Err(source) => Err(LoadError::Refused { name: name.to_owned(), source }),
@@ -273,13 +276,25 @@ fn parameters(name: &str) -> &'static CStr {
     }
 }
 
+/// The image's zstd dictionary; empty when it has none.
+fn read_dictionary(directory: &Path) -> io::Result<Vec<u8>> {
+    let mut dictionary = Vec::new();
+    let limit = u64::try_from(module_index::MAX_DICTIONARY_LEN).unwrap_or(u64::MAX);
+    match File::open(directory.join(module_index::DICTIONARY_NAME)) {
+        Ok(file) => file.take(limit).read_to_end(&mut dictionary)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    Ok(dictionary)
+}
+
 /// Reads a module into memory; `.ko.zst` is decompressed, the signature at its end stays whole.
-fn read_module(name: &str, path: &Path) -> Result<Vec<u8>, LoadError> {
+fn read_module(name: &str, path: &Path, dictionary: &[u8]) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::File { name: name.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let mut image = Vec::new();
     if path.extension().is_some_and(|suffix| suffix == "zst") {
-        let decoder = zstd::Decoder::new(file).map_err(failed)?;
+        let decoder = zstd::Decoder::with_dictionary(BufReader::new(file), dictionary).map_err(failed)?;
         decoder.take(MAX_MODULE + 1).read_to_end(&mut image).map_err(failed)?;
     } else {
         file.take(MAX_MODULE + 1).read_to_end(&mut image).map_err(failed)?;

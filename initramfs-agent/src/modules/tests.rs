@@ -189,3 +189,15 @@ async fn driver_that_never_returns_does_not_hold_the_boot() {
     assert!(summary.failures.is_empty());
     assert_eq!(modules.progress().borrow().loaded, 1);
 }
+
+#[test]
+fn modules_are_unpacked_with_the_images_dictionary() {
+    let bench = Bench::new("m card card.ko.zst - - -\na a:1 card\n", &[]);
+    let modules = bench.folder.path().join("modules");
+    let dictionary = b"what drivers have in common".as_slice();
+    let mut packer = zstd::bulk::Compressor::with_dictionary(3, dictionary).unwrap();
+    fs::write(modules.join("card.ko.zst"), packer.compress(b"card in common").unwrap()).unwrap();
+    fs::write(modules.join("muster.dict"), dictionary).unwrap();
+    bench.loader().load("card").unwrap();
+    assert_eq!(*bench.inserted.lock().unwrap(), ["card in common"]);
+}
