@@ -211,18 +211,41 @@ fn link_that_is_plugged_in_later_is_configured() {
     });
 }
 
+/// Whether this kernel has bonds.
+const MAKE_BOND: &str = "ip link add name probe type bond && ip link del dev probe";
+const NO_BONDS: &str = "this kernel has no bonds; the weather suite boots one that has";
+
 #[test]
-fn bond_of_two_cables_with_a_vlan_outlives_one_of_them() {
-    run("net::tests::bond_of_two_cables_with_a_vlan_outlives_one_of_them", async |wire| {
-        let kernel_can = "ip link add x type dummy 2>/dev/null; ip link add b type bond && ip link del b";
-        if !wire.can(kernel_can) {
-            return not_run("this kernel has no bonds; QEMU tests boot one that has");
+fn lacp_bond_asks_dhcp_and_its_router() {
+    run("net::tests::lacp_bond_asks_dhcp_and_its_router", async |wire| {
+        if !wire.can(MAKE_BOND) {
+            return not_run(NO_BONDS);
         }
         wire.cable("eth1", "srv1");
         wire.there(
-            "ip link add br type bridge && ip link set srv0 master br && ip link set srv1 up master br && \
-             ip link set br up && ip link add link br name br.7 type vlan id 7 && ip link set br.7 up && \
-             ip addr add 10.77.0.1/24 dev br.7",
+            "ip link add lag type bond mode 802.3ad lacp_rate fast miimon 100 && ip link set srv0 down && \
+             ip link set srv0 master lag && ip link set srv1 master lag && ip link set lag up && \
+             ip addr add 10.77.0.1/24 dev lag && ip addr add fd00:77::1/64 dev lag nodad",
+        );
+        wire.dnsmasq(&[&DHCP4[..], &["--enable-ra", "--dhcp-range=fd00:77::,ra-only"]].concat());
+        let mut machine = wire.start("bond=eth0+eth1,mode=802.3ad");
+        wire.until(&mut machine, "both families", |s| begins(s, "10.77.0.") && begins(s, "fd00:77::")).await;
+        assert!(machine.status.borrow().leases().all(|lease| lease.link == "bond0"));
+        assert!(wire.reaches("10.77.0.1") && wire.reaches("fd00:77::1"));
+    });
+}
+
+#[test]
+fn bond_of_two_cables_with_a_vlan_outlives_one_of_them() {
+    run("net::tests::bond_of_two_cables_with_a_vlan_outlives_one_of_them", async |wire| {
+        if !wire.can(MAKE_BOND) {
+            return not_run(NO_BONDS);
+        }
+        wire.cable("eth1", "srv1");
+        wire.there(
+            "ip link add name br0 type bridge && ip link set srv0 master br0 && ip link set srv1 up master br0 && \
+             ip link set br0 up && ip link add link br0 name br0.7 type vlan id 7 && ip link set br0.7 up && \
+             ip addr add 10.77.0.1/24 dev br0.7",
         );
         let mut machine = wire.start("bond=eth0+eth1,vlan=7,addr=10.77.0.5/24");
         wire.until(&mut machine, "an address", Status::is_ready).await;

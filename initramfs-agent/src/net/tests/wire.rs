@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 
 /// Set in the process that has a namespace of its own.
 const INSIDE: &str = "MUSTER_TEST_NAMESPACE";
+/// What a test that did nothing says first.
+const NOT_RUN: &str = "not run: ";
 /// Longest time until something happens: duplicate address detection takes two seconds, a DHCP
 /// client that asked in vain asks again after eight.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -38,18 +40,17 @@ pub(super) fn run(test: &str, scenario: impl AsyncFnOnce(&mut Wire)) {
         .env(INSIDE, "1")
         .env("RUST_BACKTRACE", "0");
     let output = again.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && said.contains("1 passed"),
-        "{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{error}");
+    if let Some(why) = error.lines().find_map(|line| line.strip_prefix(NOT_RUN)) {
+        not_run(why);
+    }
 }
 
 /// Says why a test did nothing.
 #[expect(clippy::print_stderr, reason = "a test that did nothing must not look like one that passed")]
 pub(super) fn not_run(why: &str) {
-    eprintln!("not run: {why}");
+    eprintln!("{NOT_RUN}{why}");
 }
 
 /// A command in a new network namespace.
