@@ -119,6 +119,10 @@ impl Form {
 
     /// Takes in ports that came, went or got a carrier.
     pub(crate) fn set_ports(&mut self, ports: Vec<Port>) {
+        if self.at == Question::Port && self.ports != ports {
+            // What was said about other ports says nothing about these.
+            self.problem = None;
+        }
         self.ports = ports;
     }
 

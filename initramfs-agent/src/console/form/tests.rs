@@ -148,6 +148,7 @@ fn ports_that_come_late_can_be_chosen() {
     form.press(&[Key::Enter], START);
     assert_eq!(form.problem.as_deref(), Some("There is no such port."));
     form.set_ports(ports());
+    assert_eq!(form.problem, None);
     form.press(&[Key::Enter], START);
     assert!(form.page().lines.first().unwrap().contains("eth1"));
 }
