@@ -10,6 +10,8 @@ use protocol::rest::{Token, TokenCreate, TokenCreated, TokenRevoke, TokenRevoked
 use serde_json::Value;
 
 const TOKENS: &str = "/api/v3/bootstrap/tokens";
+/// How much of the list is asked for at once: the most that the server gives.
+const PAGE: usize = 500;
 
 /// Verbs of `muster token`
 #[derive(Debug, Subcommand)]
@@ -168,8 +170,17 @@ async fn create(args: Create) -> Result<()> {
 
 async fn list(args: List) -> Result<()> {
     let client = Client::open(&args.connection)?;
-    let answer = client.get(TOKENS).await?;
-    args.output.show(&answer, || Ok(draw_list(&decode::<Vec<Token>>(&answer)?)))
+    let mut all: Vec<Token> = Vec::new();
+    loop {
+        let after = all.last().map(|last| format!("&after={}", encode(&last.id))).unwrap_or_default();
+        let page: Vec<Token> = decode(&client.get(&format!("{TOKENS}?limit={PAGE}{after}")).await?)?;
+        let whole = page.len() >= PAGE;
+        all.extend(page);
+        if !whole {
+            break;
+        }
+    }
+    args.output.show(&serde_json::to_value(&all)?, || Ok(draw_list(&all)))
 }
 
 fn draw_list(tokens: &[Token]) -> String {

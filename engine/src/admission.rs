@@ -22,7 +22,7 @@ const MAX_PLACE_NAME: usize = 64;
 const MAX_SERIAL: usize = protocol::inventory::MAX_TEXT;
 /// How far ahead of this server's clock a token may begin: two servers on one database differ by so
 /// much, and one that is made in the second of an epoch begins with the next.
-const AHEAD: Duration = Duration::from_secs(5);
+pub const AHEAD: Duration = Duration::from_secs(5);
 
 /// What a bootstrap token says. Every field without a default is required: a token that lacks
 /// one is not ours.

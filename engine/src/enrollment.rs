@@ -406,6 +406,8 @@ impl Enrollment {
             Becomes::Merged { machine, online: false, name, .. } => {
                 let mut merged = machine.rekeyed(self.key, self.inventory.clone(), cause.at);
                 merged.name = name.unwrap_or(merged.name);
+                // An operator vouches for it now, so no token brings it back any more.
+                merged.registered_by.clone_from(&cause.principal);
                 let row = self.row(AuditKind::MachineRekeyed, cause).machine(merged.id);
                 Ok((merged.clone(), changes.and(Change::UpdateMachine(Box::new(merged))).audit(row)))
             }

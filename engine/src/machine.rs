@@ -154,7 +154,7 @@ pub struct Machine {
     pub inventory_digest: String,
     /// When it was registered.
     pub created_at: Timestamp,
-    /// Who approved it: `user:NAME`, or `token:JTI`.
+    /// Who approved it last: `user:NAME`, or `token:JTI`.
     pub registered_by: String,
     /// Its roles and mesh network, which the token gave that it came by.
     #[serde(default)]

@@ -5,6 +5,7 @@
 //! the revocation is acknowledged, read on the way of every registration, and forgotten when
 //! nothing it covers can be valid any more.
 
+use crate::admission::AHEAD;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes};
 use crate::time::Timestamp;
 use protocol::rest::TOKEN_LIFETIMES;
@@ -84,8 +85,8 @@ impl Revocation {
     pub fn new(scope: Scope, not_before: Timestamp, now: Timestamp) -> Self {
         let longest = TOKEN_LIFETIMES.into_iter().max().unwrap_or(0);
         let issued = match scope {
-            // Forged or not, a token of a stolen key may have been made until now.
-            Scope::Token(_) | Scope::Key(_) => now,
+            // Forged or not, a token may begin as late as this.
+            Scope::Token(_) | Scope::Key(_) => now.plus(AHEAD),
             Scope::User(_) | Scope::Server => not_before,
         };
         Self { scope, not_before, until: issued.plus(Duration::from_secs(longest)) }
@@ -230,7 +231,9 @@ mod tests {
 
         #[test]
         fn revocation_outlives_everything_it_covers(
-            scope in 0_usize..4, epoch in 0_u64..2_000, iat in 0_u64..2_000, lifetime in 0_u64..=31_536_000,
+            scope in 0_usize..4, epoch in 0_u64..2_000,
+            iat in prop_oneof![0_u64..2_000, Just(2_000 + AHEAD.as_secs())],
+            lifetime in prop_oneof![0_u64..=31_536_000, Just(31_536_000)],
         ) {
             let now = Timestamp::from_seconds(2_000);
             let revocation = Revocation::new(scopes()[scope].clone(), Timestamp::from_seconds(epoch), now);

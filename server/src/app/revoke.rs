@@ -13,7 +13,7 @@ use engine::revocation::{Revocation, Scope, TokenMarks, epoch};
 use engine::time::Timestamp;
 use protocol::inventory::clean_text;
 use protocol::rest::{TokenRevoke, TokenRevoked};
-use protocol::token::from_base64url;
+use protocol::token::{from_base64url, redact};
 
 /// Bytes of a token's id.
 const JTI_BYTES: usize = 12;
@@ -27,7 +27,8 @@ impl App {
     pub(crate) async fn revoke_token(&self, actor: &Actor, jti: &str) -> Result<TokenRevoked, AppError> {
         actor.require(Action::BootstrapTokenRevoke)?;
         if from_base64url(jti).is_none_or(|bytes| bytes.len() != JTI_BYTES) {
-            let message = format!("{:?} is no token's id; `muster token list` shows them", clean_text(jti));
+            let shown = clean_text(&redact(jti));
+            let message = format!("{shown:?} is no token's id; `muster token list` shows them");
             return Err(AppError::new(AppErrorKind::Invalid, message));
         }
         let now = self.clock.now();
@@ -69,7 +70,7 @@ impl App {
             TokenRevoke::Kid(kid) => {
                 self.require_token_key(&kid).await?;
                 let revoked = self.revoke(actor, Revocation::new(Scope::Key(kid.clone()), now, now)).await?;
-                self.retire_token_key(actor, &kid).await?;
+                self.retire_token_key(&actor.cause(self.clock.now()), &kid).await?;
                 Ok(revoked)
             }
         }

@@ -147,6 +147,8 @@ impl App {
     /// # Errors
     /// When the store does not take it.
     pub(super) async fn clean_up(&self) -> Result<(), AppError> {
+        // Before their revocations are forgotten.
+        let erased = self.erase_token_keys().await;
         let now = self.clock.now();
         let changes = Changes::new(now)
             .and(Change::ForgetCodes(now.minus(CODE_REST)))
@@ -155,6 +157,6 @@ impl App {
             .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)))
             .and(Change::ForgetRevocations(now));
         self.store.commit(&changes).await?;
-        self.erase_token_keys().await
+        erased
     }
 }

@@ -20,6 +20,8 @@ const SEALS_FOR: Duration = Duration::from_secs(90 * 86_400);
 const SEALS_MOST: u64 = 1 << 24;
 /// How long a key outlives its roll at least: tokens may still be on their way into the store.
 const RESTS: Duration = Duration::from_secs(3_600);
+/// Why a revoked key seals and opens no more.
+const REVOKED: &str = "it was revoked";
 /// How often a roll is tried: a database may know of revoked keys that a restored ring does not.
 const RETRIES: usize = 4;
 
@@ -64,16 +66,8 @@ impl App {
         let now = self.clock.now();
         let uses = self.store.key_uses().await?;
         let issued = uses.iter().find(|one| one.kid == key.kid).map_or(0, |one| one.issued);
-        // Issued by nobody, at the end of time: only a revocation of the key itself covers it.
-        let of_key = TokenMarks {
-            jti: String::new(),
-            by: String::new(),
-            kid: key.kid.clone(),
-            issued_at: Timestamp::from_millis(i64::MAX),
-        };
-        let revocations = self.store.revocations_about(&of_key).await?;
-        Ok(if revocations.iter().any(|revocation| revocation.covers(&of_key)) {
-            Some("it was revoked")
+        Ok(if self.is_revoked(&key.kid).await? {
+            Some(REVOKED)
         } else if issued >= SEALS_MOST {
             Some("it sealed enough")
         } else if now.since(key.created_at) >= SEALS_FOR {
@@ -81,6 +75,18 @@ impl App {
         } else {
             None
         })
+    }
+
+    async fn is_revoked(&self, kid: &str) -> Result<bool, AppError> {
+        // Issued by nobody, at the end of time: only a revocation of the key itself covers it.
+        let of_key = TokenMarks {
+            jti: String::new(),
+            by: String::new(),
+            kid: kid.to_owned(),
+            issued_at: Timestamp::from_millis(i64::MAX),
+        };
+        let revocations = self.store.revocations_about(&of_key).await?;
+        Ok(revocations.iter().any(|revocation| revocation.covers(&of_key)))
     }
 
     /// Lets a new key follow `current`. False when another roll was faster.
@@ -107,21 +113,24 @@ impl App {
     }
 
     /// After its revocation: the key seals no more and is erased.
-    pub(super) async fn retire_token_key(&self, actor: &Actor, kid: &str) -> Result<(), AppError> {
+    pub(super) async fn retire_token_key(&self, cause: &Cause, kid: &str) -> Result<(), AppError> {
         if self.keys.tokens().current() == kid {
-            self.follow(kid, &actor.cause(self.clock.now()), "it was revoked").await?;
+            self.follow(kid, cause, REVOKED).await?;
         }
-        self.erase(kid, &actor.cause(self.clock.now()), "revoked").await
+        self.erase(kid, cause, REVOKED).await
     }
 
-    /// Erases keys of which every token is over.
+    /// Erases keys of which every token is over, and revoked ones that are still there: the power may
+    /// have gone after the revocation, or the ring came from a backup.
     ///
     /// # Errors
     /// When the store cannot be read or the file not be written.
     pub(super) async fn erase_token_keys(&self) -> Result<(), AppError> {
         let (now, uses) = (self.clock.now(), self.store.key_uses().await?);
         for key in self.keys.tokens().states() {
-            if key.rolled_at.is_some_and(|rolled| is_over(&key, rolled, &uses, now)) {
+            if self.is_revoked(&key.kid).await? {
+                self.retire_token_key(&Cause::system(now), &key.kid).await?;
+            } else if key.rolled_at.is_some_and(|rolled| is_over(&key, rolled, &uses, now)) {
                 self.erase(&key.kid, &Cause::system(now), "every token of it is over").await?;
             }
         }

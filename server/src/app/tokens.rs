@@ -5,7 +5,7 @@ use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
 use crate::keys::{SealError, random};
-use engine::admission::{AUDIENCE, BootstrapClaims, Terms};
+use engine::admission::{AHEAD, AUDIENCE, BootstrapClaims, Terms};
 use engine::change::{AuditKind, AuditRow, Change, Changes, IssuedToken};
 use engine::revocation::{Revocation, Scope, TokenMarks, first_second};
 use engine::time::Timestamp;
@@ -18,6 +18,9 @@ use std::collections::{HashMap, HashSet};
 /// File names under which boot servers usually hold our kernel and initrd.
 const KERNEL: &str = "muster/vmlinuz";
 const INITRD: &str = "muster/initrd";
+
+/// Most tokens of the list that are read and told at once.
+const TOKENS_PAGE: u32 = 500;
 
 impl App {
     /// Issues a bootstrap token with everything needed to paste it somewhere.
@@ -59,6 +62,11 @@ impl App {
     async fn claims(&self, actor: &Actor, lifetime: u64, terms: &Terms) -> Result<BootstrapClaims, AppError> {
         let by = actor.principal();
         let iat = self.first_second(&by).await?;
+        let ahead = iat.saturating_sub(self.clock.now().as_seconds());
+        if ahead > AHEAD.as_secs() {
+            let message = "all tokens were revoked again and again within seconds; retry in a moment";
+            return Err(AppError::new(AppErrorKind::Unavailable, message).after(ahead));
+        }
         Ok(BootstrapClaims {
             iss: self.keys.server_id().to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -100,13 +108,33 @@ impl App {
         args.render().map_err(|error| AppError::new(AppErrorKind::Invalid, error.to_string()))
     }
 
-    /// Everything that is kept of the tokens that were issued, newest first. Never a token.
+    /// What is kept of the tokens that were issued, newest first: a page of at most `limit`, from the
+    /// one that follows the token `after` on. Never a token.
     ///
     /// # Errors
-    /// `forbidden` without `bootstrap:token-list`.
-    pub(crate) async fn tokens(&self, actor: &Actor) -> Result<Vec<rest::Token>, AppError> {
+    /// `forbidden` without `bootstrap:token-list`, `ValidationError` for a page that cannot be.
+    pub(crate) async fn tokens(
+        &self,
+        actor: &Actor,
+        after: Option<&str>,
+        limit: Option<u32>,
+    ) -> Result<Vec<rest::Token>, AppError> {
         actor.require(Action::BootstrapTokenList)?;
-        let tokens = self.store.tokens().await?;
+        let invalid = |message: String| AppError::new(AppErrorKind::Invalid, message);
+        let limit = limit.unwrap_or(TOKENS_PAGE);
+        if !(1..=TOKENS_PAGE).contains(&limit) {
+            return Err(invalid(format!("limit must be 1 to {TOKENS_PAGE}")));
+        }
+        let after = match after {
+            Some(jti) => match self.store.token(jti).await? {
+                Some(token) => Some(token.marks),
+                None => {
+                    return Err(invalid("after names no token of the list; begin anew without it".into()));
+                }
+            },
+            None => None,
+        };
+        let tokens = self.store.tokens(after.as_ref(), limit).await?;
         let ended = self.ended(&tokens).await?;
         let now = self.clock.now();
         Ok(tokens.iter().map(|token| view(token, ended.state(token, now))).collect())
@@ -114,9 +142,21 @@ impl App {
 
     /// How many tokens of the list are live and covered by a revocation that is to come.
     pub(super) async fn live_tokens_of(&self, revocation: &Revocation) -> Result<u64, AppError> {
-        let tokens = self.store.tokens().await?;
-        let ended = self.ended(&tokens).await?;
-        let now = self.clock.now();
+        if let Scope::Token(jti) = &revocation.scope {
+            let token = self.store.token(jti).await?;
+            return self.count_live(token.as_slice(), revocation).await;
+        }
+        let (mut live, mut after) = (0, None);
+        loop {
+            let tokens = self.store.tokens(after.as_ref(), TOKENS_PAGE).await?;
+            let Some(last) = tokens.last() else { return Ok(live) };
+            live += self.count_live(&tokens, revocation).await?;
+            after = Some(last.marks.clone());
+        }
+    }
+
+    async fn count_live(&self, tokens: &[IssuedToken], revocation: &Revocation) -> Result<u64, AppError> {
+        let (ended, now) = (self.ended(tokens).await?, self.clock.now());
         let live = |token: &&IssuedToken| {
             revocation.covers(&token.marks) && ended.state(token, now) == TokenState::Live
         };
@@ -126,7 +166,7 @@ impl App {
     /// What ended some of these tokens before their time.
     async fn ended(&self, tokens: &[IssuedToken]) -> Result<Ended, AppError> {
         let mut ended = Ended { single: HashSet::new(), wide: Vec::new(), issuers: HashMap::new() };
-        for revocation in self.store.revocations().await? {
+        for revocation in self.store.revocations_among(tokens).await? {
             match revocation.scope {
                 Scope::Token(jti) => drop(ended.single.insert(jti)),
                 Scope::User(_) | Scope::Server | Scope::Key(_) => ended.wide.push(revocation),

@@ -356,6 +356,30 @@ impl FromRequestParts<Http> for Wait {
     }
 }
 
+/// Which part of a long list: `?limit=NUMBER&after=ID`. Ids have no characters that need decoding.
+#[derive(Debug, Clone)]
+pub(crate) struct Page {
+    /// The part begins behind the object of this id; absent, with the first.
+    pub(crate) after: Option<String>,
+    /// Most objects in it.
+    pub(crate) limit: Option<u32>,
+}
+
+impl FromRequestParts<Http> for Page {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, _http: &Http) -> Result<Self, HttpError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let named = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+        };
+        let limit = named("limit").map(str::parse).transpose();
+        let limit = limit.map_err(|_| body::bad_request("limit must be a number"))?;
+        Ok(Self { after: named("after").map(str::to_owned), limit })
+    }
+}
+
 /// The `{id}` of an enrollment's path.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EnrollmentPath(pub(crate) EnrollmentId);

@@ -2,7 +2,7 @@
 
 use super::Http;
 use super::error::HttpError;
-use super::extract::{Json, Key, Operator};
+use super::extract::{Json, Key, Operator, Page};
 use axum::extract::State;
 use axum::http::StatusCode;
 use protocol::rest::{Token, TokenCreate, TokenCreated, TokenRevoke, TokenRevoked};
@@ -17,12 +17,13 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, axum::Json(created)))
 }
 
-/// The tokens that were issued.
+/// The tokens that were issued: a page of them.
 pub(crate) async fn list(
     State(http): State<Http>,
     operator: Operator,
+    Page { after, limit }: Page,
 ) -> Result<axum::Json<Vec<Token>>, HttpError> {
-    Ok(axum::Json(http.app.tokens(operator.actor()).await?))
+    Ok(axum::Json(http.app.tokens(operator.actor(), after.as_deref(), limit).await?))
 }
 
 /// Ends one token.

@@ -19,6 +19,7 @@ use tokens::{
     keys_know_how_much_they_sealed, latest_token_is_the_one_that_begins_last,
     racing_machines_never_use_a_token_too_often, revocation_ends_what_it_covers_whoever_uses_it,
     revocation_never_gives_back_what_another_took, token_registers_no_more_than_it_may,
+    tokens_are_read_in_parts_newest_first,
 };
 use uuid::Uuid;
 
@@ -459,6 +460,7 @@ contract! {
     revocation_never_gives_back_what_another_took,
     latest_token_is_the_one_that_begins_last,
     keys_know_how_much_they_sealed,
+    tokens_are_read_in_parts_newest_first,
     record_is_swapped_by_whom_read_it_last,
     what_is_over_is_forgotten,
     time_floor_is_the_latest_commit,

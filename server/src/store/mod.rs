@@ -16,6 +16,8 @@ mod tokens;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
+pub(crate) mod first_release;
+#[cfg(test)]
 mod postgres;
 
 pub(crate) use commit::Conflict;

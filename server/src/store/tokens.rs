@@ -4,13 +4,13 @@
 //! nothing that was under way slips through.
 
 use super::commit::{Conflict, Writing};
-use super::read::{from_json, to_json};
+use super::read::{from_json, placeholders, to_json};
 use super::{Store, StoreError};
 use engine::change::{IssuedToken, KeyUse, TokenUse};
 use engine::revocation::{Revocation, Scope, TokenMarks};
 use engine::time::Timestamp;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Executor, Row};
+use sqlx::{Any, AssertSqlSafe, Executor, Row};
 
 fn time(row: &AnyRow, column: &str) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(row.try_get(column)?))
@@ -72,13 +72,24 @@ impl Store {
         row.as_ref().map(token).transpose()
     }
 
-    /// All that is kept of issued bootstrap tokens, newest first.
+    /// What is kept of at most `most` issued bootstrap tokens, newest first: those that follow `after`
+    /// in this order.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn tokens(&self) -> Result<Vec<IssuedToken>, StoreError> {
-        let sql = "SELECT * FROM bootstrap_token ORDER BY issued_at DESC, jti";
-        sqlx::query(sql).fetch_all(&self.readers).await?.iter().map(token).collect()
+    pub(crate) async fn tokens(
+        &self,
+        after: Option<&TokenMarks>,
+        most: u32,
+    ) -> Result<Vec<IssuedToken>, StoreError> {
+        let sql = "SELECT * FROM bootstrap_token WHERE issued_at < $1 OR (issued_at = $1 AND jti > $2) \
+                   ORDER BY issued_at DESC, jti LIMIT $3";
+        let (at, jti) = match after {
+            Some(marks) => (marks.issued_at.as_millis(), marks.jti.clone()),
+            None => (i64::MAX, String::new()),
+        };
+        let query = sqlx::query(sql).bind(at).bind(jti).bind(i64::from(most));
+        query.fetch_all(&self.readers).await?.iter().map(token).collect()
     }
 
     /// When the latest of the tokens that are kept begins.
@@ -99,17 +110,23 @@ impl Store {
         revocations_about(&self.readers, token).await
     }
 
-    /// Everything that was revoked and may still matter.
+    /// Every revocation that names one of these tokens, or is about many tokens at once.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(crate) async fn revocations(&self) -> Result<Vec<Revocation>, StoreError> {
-        sqlx::query("SELECT * FROM revocation")
-            .fetch_all(&self.readers)
-            .await?
-            .iter()
-            .map(revocation)
-            .collect()
+    pub(crate) async fn revocations_among(
+        &self,
+        tokens: &[IssuedToken],
+    ) -> Result<Vec<Revocation>, StoreError> {
+        let mut sql = "SELECT * FROM revocation WHERE scope IN ('user', 'server', 'key')".to_owned();
+        if !tokens.is_empty() {
+            sql += &format!(" OR (scope = 'token' AND subject IN ({}))", placeholders(tokens.len()));
+        }
+        let mut query = sqlx::query(AssertSqlSafe(sql));
+        for token in tokens {
+            query = query.bind(token.marks.jti.clone());
+        }
+        query.fetch_all(&self.readers).await?.iter().map(revocation).collect()
     }
 
     /// What each key that ever sealed a token did so far.

@@ -1,6 +1,8 @@
 //! What a killed server comes back with.
 
 use super::*;
+use crate::store::first_release;
+use std::path::Path;
 
 #[tokio::test]
 async fn waiting_consoles_survive_a_restart() {
@@ -52,4 +54,47 @@ async fn retired_codes_rest_over_a_restart() {
     let code = pending.code.unwrap().to_string();
     assert_eq!(refusal(app.lookup(&admin(), &code).await), AppErrorKind::CodeNotFound);
     app.store.verify_audit().await.unwrap();
+}
+
+#[tokio::test]
+async fn data_directory_of_the_first_release_is_taken_over() {
+    let app = TestApp::start().await;
+    let (token, machine) = (app.token().await, Bare::number(1));
+    let id = app.try_register(&machine, &token.token).await.unwrap().machine.uuid;
+    app.access_token(&machine.caller()).await.unwrap();
+    let pins = app.keys.pins();
+    let TestApp { app, clock, directory } = app;
+    app.store.close().await;
+    drop(app);
+    first_release::turn_back(&directory.path().join("muster.db")).await;
+    turn_keys_back(directory.path());
+    let app = TestApp::start_in(directory, clock).await;
+    assert_eq!(app.keys.pins(), pins);
+    let shown = app.machine(&admin(), &id.to_string()).await.unwrap();
+    assert_eq!((shown.uuid, shown.roles), (id, Vec::<String>::new()));
+    // Its token goes on, for others and for itself, is listed and can be revoked.
+    app.try_register(&Bare::number(2), &token.token).await.unwrap();
+    app.pass(61);
+    assert_eq!(app.try_register(&machine.reset(), &token.token).await.unwrap().machine.uuid, id);
+    let listed = app.tokens(&admin(), None, None).await.unwrap();
+    assert_eq!(listed.iter().map(|one| (one.id.as_str(), one.uses)).collect::<Vec<_>>(), [(&*token.id, 2)]);
+    assert_eq!(app.revoke_token(&admin(), &token.id).await.unwrap().ended, 1);
+    assert!(app.roll_token_key(&admin()).await.unwrap().current);
+    app.roll_ca(&admin(), protocol::rest::CaRoll { force: false }).await.unwrap();
+    assert_eq!(app.keys.pins().first(), pins.last());
+    app.store.verify_audit().await.unwrap();
+}
+
+/// Keys as the first release left them: no roll of the CA, one certificate, no history of token keys.
+fn turn_keys_back(data_dir: &Path) {
+    let keys = data_dir.join("keys");
+    std::fs::remove_file(keys.join("ca-b.pem")).unwrap();
+    std::fs::copy(keys.join("ca-a.pem"), data_dir.join("ca.pem")).unwrap();
+    assert!(!keys.join("ca.json").exists());
+    for (file, since) in [("leaf.json", "ca"), ("kids.json", "last")] {
+        let path = keys.join(file);
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        json.as_object_mut().unwrap().remove(since).unwrap();
+        std::fs::write(&path, json.to_string()).unwrap();
+    }
 }

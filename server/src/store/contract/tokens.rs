@@ -1,6 +1,7 @@
 //! The store's promises about bootstrap tokens.
 
 use super::{START, after, conflict};
+use crate::store::postgres::Postgres;
 use crate::store::schema::{MIGRATIONS, migrate};
 use crate::store::{Conflict, Store, pool_of, sqlite_url};
 use engine::admission::{Constraints, Placement, Terms};
@@ -53,7 +54,7 @@ pub(super) async fn token_registers_no_more_than_it_may(store: Store) {
     assert_eq!(conflict(store.commit(&third).await), Some(Conflict::UsedUp));
     store.commit(&used(marks("j"), TokenUse::KnownMachine, after(4))).await.unwrap();
     let kept = IssuedToken { uses: 2, last_used_at: Some(after(4)), ..issued("j") };
-    assert_eq!(store.tokens().await.unwrap(), [kept]);
+    assert_eq!(store.tokens(None, 9).await.unwrap(), [kept]);
     store.commit(&used(marks("j"), new_machine(None), after(5))).await.unwrap();
     assert_eq!(store.token("j").await.unwrap().unwrap().uses, 3);
     store.commit(&used(marks("row was lost"), new_machine(None), after(5))).await.unwrap();
@@ -105,7 +106,7 @@ pub(super) async fn revocation_ends_what_it_covers_whoever_uses_it(store: Store)
             );
         }
     }
-    let mut stored = store.revocations().await.unwrap();
+    let mut stored = store.revocations_among(&[issued("i"), issued("j")]).await.unwrap();
     stored.sort_by_key(|one| kept.iter().position(|known| known.scope == one.scope));
     assert_eq!(stored, kept);
 }
@@ -113,12 +114,12 @@ pub(super) async fn revocation_ends_what_it_covers_whoever_uses_it(store: Store)
 pub(super) async fn revocation_never_gives_back_what_another_took(store: Store) {
     let later = revoke(&store, Scope::Server, after(50)).await;
     revoke(&store, Scope::Server, after(20)).await;
-    assert_eq!(store.revocations().await.unwrap(), std::slice::from_ref(&later));
+    assert_eq!(store.revocations_among(&[]).await.unwrap(), std::slice::from_ref(&later));
     let forget = |at| Changes::new(at).and(Change::ForgetRevocations(at));
     store.commit(&forget(later.until)).await.unwrap();
-    assert_eq!(store.revocations().await.unwrap().len(), 1);
+    assert_eq!(store.revocations_among(&[]).await.unwrap().len(), 1);
     store.commit(&forget(later.until.plus(std::time::Duration::from_millis(1)))).await.unwrap();
-    assert_eq!(store.revocations().await.unwrap(), []);
+    assert_eq!(store.revocations_among(&[]).await.unwrap(), []);
 }
 
 pub(super) async fn latest_token_is_the_one_that_begins_last(store: Store) {
@@ -137,11 +138,26 @@ pub(super) async fn keys_know_how_much_they_sealed(store: Store) {
     }
     // Tokens that are over still count.
     store.commit(&Changes::new(START).and(Change::ForgetTokens(after(10_000)))).await.unwrap();
-    assert_eq!(store.tokens().await.unwrap(), []);
+    assert_eq!(store.tokens(None, 9).await.unwrap(), []);
     let mut uses = store.key_uses().await.unwrap();
     uses.sort_by(|one, other| one.kid.cmp(&other.kid));
     let use_of = |kid: &str, issued, end| KeyUse { kid: kid.into(), issued, last_expires_at: after(end) };
     assert_eq!(uses, [use_of("k1", 2, 900), use_of("k2", 1, 700)]);
+}
+
+pub(super) async fn tokens_are_read_in_parts_newest_first(store: Store) {
+    for (jti, second) in [("b", 5), ("a", 5), ("c", 9), ("d", 1)] {
+        let marks = TokenMarks { issued_at: after(second), ..marks(jti) };
+        issue(&store, IssuedToken { marks, ..issued(jti) }).await;
+    }
+    let (mut read, mut last) = (Vec::new(), None);
+    loop {
+        let part = store.tokens(last.as_ref(), 1).await.unwrap();
+        let Some(token) = part.into_iter().next() else { break };
+        read.push(token.marks.jti.clone());
+        last = Some(token.marks);
+    }
+    assert_eq!(read, ["c", "a", "b", "d"]);
 }
 
 #[tokio::test]
@@ -149,7 +165,18 @@ async fn tokens_of_the_first_release_survive_the_migration() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     install_default_drivers();
-    let old = pool_of(1).connect(&sqlite_url(&path).unwrap()).await.unwrap();
+    let (sqlite, postgres) = (sqlite_url(&path).unwrap(), Postgres::start());
+    let database = postgres.database("first_release");
+    fill_as_the_first_release(&sqlite).await;
+    tokens_survived(&Store::sqlite(&path).await.unwrap()).await;
+    fill_as_the_first_release(&database).await;
+    let store = Store::postgres(&database).await.unwrap();
+    tokens_survived(&store).await;
+    store.close().await;
+}
+
+async fn fill_as_the_first_release(url: &str) {
+    let old = pool_of(1).connect(url).await.unwrap();
     migrate(&old, &MIGRATIONS[..1]).await.unwrap();
     for (jti, end) in [("a", 600), ("b", 86_400)] {
         sqlx::query("INSERT INTO bootstrap_token (jti, issued_by, issued_at, expires_at, uses) VALUES ($1, 'user:admin', $2, $3, 4)")
@@ -161,7 +188,9 @@ async fn tokens_of_the_first_release_survive_the_migration() {
             .unwrap();
     }
     old.close().await;
-    let store = Store::sqlite(&path).await.unwrap();
+}
+
+async fn tokens_survived(store: &Store) {
     let kept = IssuedToken { expires_at: after(86_400), terms: Terms::default(), uses: 4, ..issued("b") };
     assert_eq!(store.token("b").await.unwrap(), Some(kept));
     let sealed = KeyUse { kid: "k1".into(), issued: 2, last_expires_at: after(86_400) };

@@ -4,6 +4,9 @@ ALTER TABLE bootstrap_token ADD COLUMN kid TEXT NOT NULL DEFAULT 'k1';
 ALTER TABLE bootstrap_token ADD COLUMN terms TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE bootstrap_token ADD COLUMN last_used_at BIGINT;
 
+-- The list is read in parts, newest first.
+CREATE INDEX bootstrap_token_by_time ON bootstrap_token (issued_at DESC, jti);
+
 -- Nobody could revoke anything in schema 1; revocations have their own table, since they also end
 -- tokens that have no row.
 ALTER TABLE bootstrap_token DROP COLUMN revoked_at;

@@ -1,0 +1,32 @@
+//! A database as the first release left it, for tests of what an upgrade finds: made from today's by
+//! taking away what has come since.
+
+use super::{pool_of, sqlite_url};
+use sqlx::any::install_default_drivers;
+use sqlx::{AssertSqlSafe, Executor};
+use std::path::Path;
+
+/// Takes away, in this order.
+const SINCE: [&str; 9] = [
+    "DROP TABLE revocation",
+    "DROP TABLE token_key",
+    "DROP INDEX bootstrap_token_by_time",
+    "ALTER TABLE bootstrap_token DROP COLUMN kid",
+    "ALTER TABLE bootstrap_token DROP COLUMN terms",
+    "ALTER TABLE bootstrap_token DROP COLUMN last_used_at",
+    "ALTER TABLE bootstrap_token ADD COLUMN revoked_at BIGINT",
+    "DELETE FROM schema_version WHERE version > 1",
+    "UPDATE machine SET body = json_remove(body, '$.keyed_at', '$.placement', '$.inventory.MemoryModules', \
+     '$.inventory.Pci', '$.inventory.Tpm', '$.inventory.Bmc', '$.inventory.Links[0].SpeedMbps', \
+     '$.inventory.Links[0].Lldp')",
+];
+
+/// Turns the SQLite database at `path`, which nobody has open, back.
+pub(crate) async fn turn_back(path: &Path) {
+    install_default_drivers();
+    let database = pool_of(1).connect(&sqlite_url(path).unwrap()).await.unwrap();
+    for statement in SINCE {
+        database.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+    database.close().await;
+}
