@@ -1,8 +1,9 @@
-//! Customising: a copy of an image with its regions rewritten. Nothing is rebuilt.
+//! Customising: a copy of an image with its regions rewritten, or the config alone as an overlay for boot servers.
+//! Nothing is rebuilt.
 
 use std::fs::File;
-use std::io;
-use std::path::PathBuf;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use initrd::segment::{ConfigArchiveError, config_archive};
 use iso::locate;
@@ -10,6 +11,7 @@ use iso::patch::{Patch, PatchError, PatchedImage};
 use iso::region::{
     CONFIG_REGION, CONFIG_REGION_LEN, KERNEL_ARGS_REGION, KernelArgs, KernelArgsError, Region,
 };
+use protocol::agent_api::Origin;
 use protocol::config::{AgentConfig, ConfigError};
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -80,16 +82,33 @@ pub fn customize(request: &CustomizeRequest) -> Result<u64, CustomizeError> {
     Ok(patched.len())
 }
 
+/// Writes a configuration as an archive that boot loaders load beside the initial ramdisk (`initrd=initrd,overlay.cpio`)
+/// and gives back its length in bytes. A configuration that names no origin says that a boot server was used.
+///
+/// # Errors
+/// [`CustomizeError`]; the output is then as it was.
+pub fn overlay(json: &[u8], out: &Path) -> Result<u64, CustomizeError> {
+    let mut config = checked(json)?;
+    config.origin.get_or_insert(Origin::Pxe);
+    let archive = config_archive(&config.render()?, CONFIG_REGION_LEN)?;
+    publish_file(out, PRIVATE, |file| file.write_all(&archive))?;
+    Ok(archive.len() as u64)
+}
+
 fn region<'a>(regions: &'a [Region], name: &str) -> Option<&'a Region> {
     regions.iter().find(|region| region.name == name)
 }
 
 fn config_region(json: &[u8]) -> Result<Vec<u8>, CustomizeError> {
+    Ok(config_archive(&checked(json)?.render()?, CONFIG_REGION_LEN)?)
+}
+
+fn checked(json: &[u8]) -> Result<AgentConfig, CustomizeError> {
     let config = AgentConfig::parse(json)?;
-    if let Some(key) = unknown_key(json, &config)? {
-        return Err(CustomizeError::UnknownKey(key));
+    match unknown_key(json, &config)? {
+        Some(key) => Err(CustomizeError::UnknownKey(key)),
+        None => Ok(config),
     }
-    Ok(config_archive(&config.render()?, CONFIG_REGION_LEN)?)
 }
 
 /// A key that makes no difference: agents ignore what they do not know, but whoever wrote it meant something.
@@ -117,6 +136,20 @@ mod tests {
         assert_eq!(error.to_string(), "the configuration has an unknown key `servers`");
         assert!(config_region(br#"{"version":1,"server":["https://10.0.0.1"],"net":null}"#).is_ok());
         assert!(config_region(br#"{"version":1,"ca-hash":[]}"#).is_ok());
+    }
+
+    #[test]
+    fn an_overlay_holds_the_config_and_says_that_a_boot_server_was_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("overlay.cpio");
+        let json = br#"{"version":1,"server":["https://10.0.0.1"]}"#;
+        let length = overlay(json, &path).unwrap();
+        let archive = std::fs::read(&path).unwrap();
+        assert_eq!(archive.len() as u64, length);
+        let config = AgentConfig::parse(initrd::segment::config_json(&archive).unwrap()).unwrap();
+        assert_eq!(config, AgentConfig { origin: Some(Origin::Pxe), ..AgentConfig::parse(json).unwrap() });
+        assert!(overlay(br#"{"version":1,"servers":["x"]}"#, &path).is_err());
+        assert_eq!(archive, std::fs::read(&path).unwrap());
     }
 
     #[test]

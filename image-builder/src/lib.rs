@@ -31,7 +31,7 @@ mod tool;
 mod verify;
 
 pub use build::{BuildError, build};
-pub use customize::{CustomizeError, CustomizeRequest, customize};
+pub use customize::{CustomizeError, CustomizeRequest, customize, overlay};
 pub use inspect::{ImageError, InspectedFile, Inspection, inspect};
 pub use iso::manifest::Manifest;
 pub use kernel::KernelError;

@@ -225,11 +225,11 @@ impl Boot {
         self.problems.extend(settings.problems.iter().cloned());
         let unopened = self.console.open(&settings.console);
         self.problems.extend(unopened);
-        let from_line = !args.servers.is_empty();
+        let from_line = if args.servers.is_empty() { Origin::Iso } else { Origin::Pxe };
         Told {
             token: TokenPlan::of(&settings, line_length),
+            origin: config.as_ref().and_then(|config| config.origin).unwrap_or(from_line),
             image_id: config.and_then(|config| config.image_id),
-            origin: if from_line { Origin::Pxe } else { Origin::Iso },
             settings,
         }
     }

@@ -16,6 +16,9 @@ pub const SCHEMA: u32 = 1;
 pub const MAX_MANIFEST_LEN: usize = 1024 * 1024;
 /// Name of the image in [`Manifest::files`], the one that regions belong to.
 pub const ISO_FILE: &str = "muster.iso";
+/// The config region of a personalised image by itself, to be given beside the initial ramdisk. No file: it is cut
+/// out when somebody asks.
+pub const OVERLAY_FILE: &str = "overlay.cpio";
 /// Most files, regions or packages named.
 const MAX_ITEMS: usize = 1_000;
 

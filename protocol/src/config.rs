@@ -5,6 +5,7 @@
 //! patches. It holds no secret unless an operator puts a token in it. The command line wins
 //! key by key.
 
+use crate::agent_api::Origin;
 use crate::cmdline::{ConsoleMode, KernelArgs};
 use crate::ids::SpkiPin;
 use crate::inventory::clean_text;
@@ -183,6 +184,10 @@ pub struct AgentConfig {
     /// Id of the server behind that proxy, whose certificate does not tell it.
     #[serde(default, rename = "server-id", skip_serializing_if = "Option::is_none")]
     pub server_id: Option<String>,
+    /// How the machine is booted, where the config knows better than the agent: by a boot server,
+    /// in an overlay beside our initrd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl fmt::Debug for AgentConfig {
@@ -251,6 +256,7 @@ impl AgentConfig {
             token: None,
             ca: Vec::new(),
             server_id: None,
+            origin: None,
         }
     }
 

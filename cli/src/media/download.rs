@@ -15,7 +15,7 @@ const PERCENT_STEP: u64 = 20;
 /// Arguments of `muster media download`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// muster.iso, vmlinuz, initrd, muster-agent, manifest.json or SHA256SUMS
+    /// muster.iso, overlay.cpio, vmlinuz, initrd, muster-agent, manifest.json and others of the media directory
     #[arg(value_parser = file_name)]
     file: String,
     /// Where to write it; else under its own name here

@@ -2,9 +2,11 @@
 //! need no server; a download comes from one, personalised.
 
 mod build;
+mod config;
 mod customize;
 mod download;
 mod inspect;
+mod overlay;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -18,7 +20,9 @@ pub(crate) enum Command {
     Inspect(inspect::Args),
     /// Write a copy of an image with another configuration or kernel arguments
     Customize(customize::Args),
-    /// Download a file from a server; muster.iso comes personalised for it
+    /// Write a configuration as an archive that boot servers hand out beside the initrd
+    Overlay(overlay::Args),
+    /// Download a file from a server; muster.iso and overlay.cpio come personalised for it
     Download(download::Args),
 }
 
@@ -28,6 +32,7 @@ pub(crate) fn run(command: Command) -> Result<()> {
         Command::Build(args) => build::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Customize(args) => customize::run(args),
+        Command::Overlay(args) => overlay::run(args),
         Command::Download(args) => crate::wait_for(download::run(args)),
     }
 }

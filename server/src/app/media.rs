@@ -1,5 +1,8 @@
 //! Downloads of boot media: plain files, and `muster.iso` personalised while it is streamed.
 //!
+//! `overlay.cpio` is the config region of such an image alone, for boot servers that hand out
+//! the kernel and the initrd.
+//!
 //! A personalised image differs from the base inside its config region only: the addresses of
 //! this server, the pins of its CAs and an id. All of it derives from the base's digest and
 //! the settings, so that ranges of one image fit together over requests and restarts, and the
@@ -8,10 +11,11 @@
 use super::{AppError, AppErrorKind};
 use crate::keys::Keys;
 use crate::places::{Place, Places};
-use iso::manifest::{ISO_FILE, MAX_MANIFEST_LEN, Manifest};
+use iso::manifest::{ISO_FILE, MAX_MANIFEST_LEN, Manifest, OVERLAY_FILE};
 use iso::patch::{Patch, PatchedImage};
 use iso::region::CONFIG_REGION;
-use protocol::config::{AgentConfig, CONFIG_VERSION, MAX_SERVERS, ServerUrl};
+use protocol::agent_api::Origin;
+use protocol::config::{AgentConfig, MAX_SERVERS, ServerUrl};
 use protocol::rest::MediaFile;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -52,6 +56,8 @@ struct CachedManifest {
 pub(crate) struct Download {
     /// Bytes of the whole file.
     pub(crate) len: u64,
+    /// Where in the image it begins.
+    begin: u64,
     /// Entity tag, quoted.
     pub(crate) etag: String,
     /// SHA-256 of the whole file in hexadecimal, where it is known.
@@ -63,7 +69,7 @@ pub(crate) struct Download {
 impl Download {
     /// Moves to a byte of the file.
     pub(crate) fn seek(&mut self, position: u64) -> io::Result<()> {
-        self.image.seek(SeekFrom::Start(position)).map(|_| ())
+        self.image.seek(SeekFrom::Start(self.begin.saturating_add(position))).map(|_| ())
     }
 
     /// Reads exactly as many bytes as `buffer` has.
@@ -100,7 +106,8 @@ impl Media {
         }
     }
 
-    /// Opens a file for download; `muster.iso` for machines that shall come to `servers`.
+    /// Opens a file for download; `muster.iso` and `overlay.cpio` for machines that shall come to
+    /// `servers`.
     /// Blocks on the disk.
     ///
     /// # Errors
@@ -117,27 +124,33 @@ impl Media {
                 .after(RETRY_AFTER)
         })?;
         let (directory, manifest) = self.manifest()?.ok_or_else(|| not_built(name))?;
-        let listed = manifest.files.get(name);
+        let stored = if name == OVERLAY_FILE { ISO_FILE } else { name };
+        let listed = manifest.files.get(stored);
         if listed.is_none() && !UNLISTED.contains(&name) {
             return Err(AppError::not_found("media", name));
         }
-        let file = File::open(directory.join(name)).map_err(|error| unreadable(name, error))?;
+        let file = File::open(directory.join(stored)).map_err(|error| unreadable(name, error))?;
         let len = file.metadata().map_err(|error| unreadable(name, error))?.len();
         if listed.is_some_and(|listed| listed.size != len) {
             return Err(changing(name));
         }
         let base = listed.map(|listed| listed.sha256.as_str());
         let (patches, etag, sha256) = match base {
-            Some(_) if name == ISO_FILE && servers.is_empty() => return Err(unreachable_server()),
-            Some(base) if name == ISO_FILE => {
-                let (patch, id) = personalise(&manifest, base, servers, keys)?;
+            Some(_) if stored == ISO_FILE && servers.is_empty() => return Err(unreachable_server()),
+            Some(base) if stored == ISO_FILE => {
+                let origin = (name == OVERLAY_FILE).then_some(Origin::Pxe);
+                let (patch, id) = personalise(&manifest, base, servers, keys, origin)?;
                 (vec![patch], format!("\"{base}-{id}\""), None)
             }
             Some(base) => (Vec::new(), format!("\"SHA256:{base}\""), Some(base.to_owned())),
             None => (Vec::new(), format!("\"{}-{len}\"", manifest.identity.marker), None),
         };
+        let (begin, len) = match manifest.region(CONFIG_REGION) {
+            Some(region) if name == OVERLAY_FILE => (region.offset, region.length),
+            _ => (0, len),
+        };
         let image = PatchedImage::new(file, patches).map_err(AppError::internal)?;
-        Ok(Download { len, etag, sha256, image, _place: place })
+        Ok(Download { len, begin, etag, sha256, image, _place: place })
     }
 
     /// Downloads under way.
@@ -188,23 +201,18 @@ fn personalise(
     base: &str,
     servers: &[ServerUrl],
     keys: &Keys,
+    origin: Option<Origin>,
 ) -> Result<(Patch, String), AppError> {
     let region =
         manifest.region(CONFIG_REGION).filter(|region| region.length <= MAX_REGION).ok_or_else(|| {
             AppError::new(AppErrorKind::Internal, "the image has no config region; build the media again")
         })?;
     let mut config = AgentConfig {
-        version: CONFIG_VERSION,
         server: servers.to_vec(),
         ca_hash: keys.pins(),
-        image_id: None,
         built_at: Some(manifest.identity.build_time),
-        console: None,
-        net: None,
-        proxy: None,
-        token: None,
-        ca: Vec::new(),
-        server_id: None,
+        origin,
+        ..AgentConfig::unpersonalised()
     };
     let nameless = config.render().map_err(AppError::internal)?;
     let id = keys.label(&[b"image", base.as_bytes(), &nameless]);

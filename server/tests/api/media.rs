@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use iso::manifest::{FileDigest, Identity, Manifest, SCHEMA};
 use iso::region::{CONFIG_REGION, Region};
 use proptest::prelude::*;
+use protocol::agent_api::Origin;
 use protocol::config::AgentConfig;
 use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
@@ -91,6 +92,22 @@ async fn image_differs_from_its_base_in_the_config_region_only() {
     assert_eq!(config.ca_hash.len(), 2);
     assert_eq!(config.built_at, Some(1_700_000_000));
     assert!(config.token.is_none() && config.image_id.is_some());
+}
+
+#[tokio::test]
+async fn overlay_is_the_config_alone_and_says_that_a_boot_server_was_used() {
+    let fixture = with_media(&["https://10.0.2.2:8092"]).await;
+    let overlay = get(&fixture, "overlay.cpio", &[]).await;
+    assert_eq!((overlay.status, overlay.body.len()), (StatusCode::OK, REGION.len()));
+    let config = |archive| AgentConfig::parse(initrd::segment::config_json(archive).unwrap()).unwrap();
+    let told = config(&overlay.body);
+    let image = get(&fixture, "muster.iso", &[]).await;
+    let of_image = config(&image.body[REGION]);
+    assert_eq!((told.origin, of_image.origin), (Some(Origin::Pxe), None));
+    assert_eq!((&told.server, &told.ca_hash), (&of_image.server, &of_image.ca_hash));
+    assert_ne!(overlay.header(header::ETAG), image.header(header::ETAG));
+    let part = get(&fixture, "overlay.cpio", &[(header::RANGE, "bytes=100-199")]).await;
+    assert_eq!(part.body, overlay.body[100..200]);
 }
 
 #[tokio::test]
