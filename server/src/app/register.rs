@@ -17,7 +17,7 @@ use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, TokenUse};
 use engine::comeback::{Recognised, come_back, recognise, registrar};
 use engine::enrollment::Enrollment;
 use engine::identity::{hints, rank};
-use engine::machine::{Machine, NAME_TRIES, Name};
+use engine::machine::{Machine, NAME_TRIES, Name, Presence};
 use engine::revocation::TokenMarks;
 use engine::time::Timestamp;
 use protocol::agent_api::{Approved, RefusalKind, RegisterRequest};
@@ -218,11 +218,19 @@ impl App {
     async fn recognise(&self, applicant: &Applicant<'_>, now: Timestamp) -> Result<Recognised, AppError> {
         let inventory = &applicant.request.inventory;
         let lookalikes = self.store.lookalikes(&hints(inventory)).await?;
-        let matches = rank(inventory, lookalikes).into_iter().map(|found| {
-            let presence = self.presence(&found.machine, now);
-            (found, presence)
-        });
-        Ok(recognise(matches.collect(), &applicant.token.jti, &applicant.admission.placement, now))
+        let mut matches = Vec::new();
+        for found in rank(inventory, lookalikes) {
+            let presence = self.presence_anywhere(&found.machine, now).await?;
+            matches.push((found, presence));
+        }
+        Ok(recognise(matches, &applicant.token.jti, &applicant.admission.placement, now))
+    }
+
+    /// The machine's presence, heard here or by another server on the same database.
+    async fn presence_anywhere(&self, machine: &Machine, now: Timestamp) -> Result<Presence, AppError> {
+        let here = self.presence(machine, now);
+        let stored = self.store.last_seen_of(machine.id).await?;
+        Ok(if stored > here.last_seen { Presence::at(now, stored, false) } else { here })
     }
 
     async fn refuse_lookalike(

@@ -242,6 +242,17 @@ impl Store {
             .collect()
     }
 
+    /// One machine's last heartbeat as of the latest checkpoint of any server on the database.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn last_seen_of(&self, id: MachineId) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT last_seen FROM machine WHERE id = $1";
+        let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&self.readers).await?;
+        let seen = row.map(|row| row.try_get::<Option<i64>, _>("last_seen")).transpose()?;
+        Ok(seen.flatten().map(Timestamp::from_millis))
+    }
+
     /// One record.
     ///
     /// # Errors

@@ -501,6 +501,26 @@ async fn machine_whose_likeness_speaks_meanwhile_is_another_one() {
 }
 
 #[tokio::test]
+async fn machine_that_another_server_hears_is_nobody_elses() {
+    let app = TestApp::start().await;
+    let other = TestApp::open(&app.directory, &app.clock).await;
+    let token = app.token_for(of(YEAR)).await;
+    let machine = Bare::number(1);
+    let id = app.on_duty(&machine, &token).await;
+    let shown = app.machine(&admin(), &id.to_string()).await.unwrap();
+    for _ in 0..4 {
+        app.pass(20);
+        app.heartbeat(&machine.actor(&shown), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
+        app.sweep().await.unwrap();
+    }
+    let twin = machine.reset();
+    let come_back = async || other.register(&twin.caller(), twin.registration(&token)).await;
+    assert_eq!(refusal(come_back().await), refused_as(RefusalKind::SlowDown));
+    app.pass(60);
+    assert_eq!(come_back().await.unwrap().machine.uuid, id);
+}
+
+#[tokio::test]
 async fn any_other_likeness_is_refused_and_offered_for_a_merge() {
     let app = TestApp::start().await;
     let (token, another) = (app.token().await, app.token().await);
