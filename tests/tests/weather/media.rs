@@ -1,8 +1,14 @@
-//! What machines boot, with little memory.
+//! What machines boot: with little memory, and with the config in a ramdisk of its own.
 
+use std::fs;
+
+use protocol::agent_api::Origin;
+use tests::lab::Services;
 use tests::media::{Media, Profile};
+use tests::muster::Server;
+use tests::qemu::{Boot, Vm};
 
-use crate::{BOOT_WITHIN, Site, shows_a_code};
+use crate::{BOOT_WITHIN, CHANGE_WITHIN, Site, shows_a_code};
 
 #[test]
 fn the_memory_floor_is_384_mib_for_cloud_and_512_mib_for_generic() {
@@ -15,4 +21,24 @@ fn the_memory_floor_is_384_mib_for_cloud_and_512_mib_for_generic() {
         let mut vm = machine.memory_mib(mib).start().unwrap();
         shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
     }
+}
+
+#[test]
+fn kernel_and_initrd_need_no_arguments_beside_the_servers_overlay() {
+    let media = Media::of(Profile::Cloud).unwrap();
+    let mut site = Site::of("overlay", Server::builder("weather-overlay-server").media(media.folder()));
+    site.lab.serve(&Services::dhcp()).unwrap();
+    let overlay = site.server.folder().join("overlay.cpio");
+    site.operator.download("overlay.cpio", &overlay).unwrap();
+    // Boot loaders load one after the other; QEMU takes one file.
+    let initrd = site.server.folder().join("initrd");
+    fs::write(&initrd, [fs::read(site.media.initrd()).unwrap(), fs::read(&overlay).unwrap()].concat())
+        .unwrap();
+    let kernel = Boot::Kernel { kernel: site.media.kernel(), initrd, append: "quiet".to_owned() };
+    let port = site.lab.port("52:54:00:07:04:03").unwrap();
+    let mut vm = Vm::builder("weather-overlay").memory_mib(512).boot(kernel).plug(port).start().unwrap();
+    let code = shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
+    let approved = site.operator.approve(&code.to_string()).unwrap();
+    assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
+    assert_eq!(site.operator.machine(&approved.uuid.to_string()).unwrap().origin, Origin::Pxe);
 }
