@@ -49,7 +49,6 @@ pub use trunk::Trunk;
 
 use crate::output;
 use crate::process::Process;
-use crate::qemu::Nic;
 
 /// The lab's own IPv4 address, where relays, proxies and the name server listen.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -57,6 +56,8 @@ pub const HOST: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub const HOST_V6: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 1);
 /// An address that no route of the lab's network leads to, but a default route.
 pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
+/// Name of the bridge.
+const BRIDGE: &str = "br0";
 
 /// Something to do inside the namespace.
 type Job = Box<dyn FnOnce() + Send>;
@@ -167,7 +168,7 @@ impl Lab {
     /// When the tap cannot be made.
     pub fn port(&mut self, mac: &str) -> Result<Port> {
         let cable = Cable::Tap(self.tap()?);
-        Ok(Port { mac: mac.to_owned(), model: Nic::Virtio, cable, namespace: self.namespace.clone() })
+        Ok(Port { mac: mac.to_owned(), cable, namespace: self.namespace.clone() })
     }
 
     /// A switch port that carries one VLAN of the machine behind it, tagged, onto the lab's bridge,
@@ -182,7 +183,7 @@ impl Lab {
             (self.private().join(format!("{tap}.guest")), self.private().join(format!("{tap}.lab")));
         let trunk = Trunk::listen(&guest, &lab, vlan)?;
         let cable = Cable::Trunk { tap, guest, lab };
-        let port = Port { mac: mac.to_owned(), model: Nic::Virtio, cable, namespace: self.namespace.clone() };
+        let port = Port { mac: mac.to_owned(), cable, namespace: self.namespace.clone() };
         Ok((port, trunk))
     }
 
@@ -237,25 +238,12 @@ impl Drop for Lab {
     }
 }
 
-/// Name of the bridge.
-const BRIDGE: &str = "br0";
-
-/// A socket in a lab that one network card is plugged into.
+/// A socket in a lab that one network card, a paravirtual one, is plugged into.
 #[derive(Debug, Clone)]
 pub struct Port {
     pub(crate) mac: String,
-    pub(crate) model: Nic,
     pub(crate) cable: Cable,
     pub(crate) namespace: PathBuf,
-}
-
-impl Port {
-    /// The card's model; virtio unless given.
-    #[must_use]
-    pub fn model(mut self, model: Nic) -> Self {
-        self.model = model;
-        self
-    }
 }
 
 /// What lies between a card and the bridge.

@@ -421,7 +421,8 @@ fn port_args(index: usize, port: &Port) -> Vec<OsString> {
             }
         }
     }
-    let device = format!("{},id=nic{index},netdev=net{index},mac={},romfile=", port.model.model(), port.mac);
+    let model = Nic::Virtio.model();
+    let device = format!("{model},id=nic{index},netdev=net{index},mac={},romfile=", port.mac);
     args.extend(["-device".into(), device.into()]);
     args
 }

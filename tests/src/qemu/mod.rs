@@ -305,7 +305,7 @@ impl Vm {
         let arguments =
             json!({ "type": "tap", "id": cable, "ifname": tap, "script": "no", "downscript": "no" });
         self.qmp.execute("netdev_add", arguments)?;
-        let arguments = json!({ "driver": port.model.model(), "id": card, "netdev": cable, "mac": port.mac, "romfile": "" });
+        let arguments = json!({ "driver": Nic::Virtio.model(), "id": card, "netdev": cable, "mac": port.mac, "romfile": "" });
         self.qmp.execute("device_add", arguments)?;
         self.cards += 1;
         Ok(())

@@ -45,7 +45,7 @@ fn look_around(vm: &mut Vm) {
         "env; set; history",
         "dmesg",
         "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; tr '\\0' ' ' <$p/environ; done",
-        "cat $HOME/.ash_history /root/.ash_history /.ash_history",
+        "cat $HOME/.ash_history /*/.ash_history",
         // Every file in memory, but for programs, drivers and what the kernel makes up; one of our
         // own shows that they are read. The shell joins what the harness takes apart.
         "echo this file\" \"was read >/run/witness",

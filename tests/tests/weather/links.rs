@@ -12,6 +12,8 @@ use crate::{BOOT_WITHIN, CHANGE_WITHIN, SCREEN_WITHIN, Site, shows, shows_a_code
 
 /// The next heartbeat, after 24 s at most, with a change of cables before it.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
+/// Longest time that a heartbeat is under way inside one computer.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
 /// What a switch says about itself every 30 s (IEEE 802.1AB): here every look.
 const SWITCH: &str = "weather-switch";
 
@@ -50,8 +52,9 @@ fn a_static_address_on_a_vlan_registers_and_the_switch_is_in_the_inventory() {
     assert_eq!(neighbour.port_description, "rack 3, unit 12");
 }
 
-/// The server hears of the machine anew.
+/// The server hears of the machine anew, after what was on its way has arrived.
 fn is_heard(vm: &mut Vm, site: &Site, machine: &Registered) {
+    wait::throughout(ON_THE_WAY, || Ok(())).unwrap();
     let last_seen = || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.last_seen_at);
     let before = last_seen().unwrap();
     let heard = wait::until("another heartbeat", HEARD_WITHIN, || Ok((last_seen()? != before).then_some(())));
@@ -77,8 +80,9 @@ fn a_bond_of_two_cards_registers_and_either_cable_may_be_pulled() {
     assert!(!vm.said().unwrap().contains("E10"), "a bond with one cable has a link");
 }
 
-/// A machine whose network has no IPv4 shows a code, and registers.
-fn registers_over_ipv6(name: &str, services: &Services, mac: &str) {
+/// A machine whose network has no IPv4 shows a code, and registers. `length` tells where its address
+/// comes from: a prefix of the router's, or a single one of a DHCP server's.
+fn registers_over_ipv6(name: &str, services: &Services, mac: &str, length: &str) {
     let mut site = Site::start(name);
     let relay = site.lab.relay_at(IpAddr::V6(HOST_V6), site.server.port()).unwrap();
     site.relay.cut();
@@ -92,17 +96,18 @@ fn registers_over_ipv6(name: &str, services: &Services, mac: &str) {
     let link = site.operator.machine(&approved.uuid.to_string()).unwrap().inventory.links.remove(0);
     let global: Vec<&String> =
         link.addresses.iter().filter(|address| !address.starts_with("fe80:")).collect();
-    assert!(!global.is_empty() && global.iter().all(|address| address.starts_with("fd77:")), "{link:?}");
+    let ours = |address: &str| address.starts_with("fd77:") && address.ends_with(length);
+    assert!(!global.is_empty() && global.iter().all(|address| ours(address)), "{link:?}");
 }
 
 #[test]
 fn ipv6_by_router_advertisement_alone_registers() {
-    registers_over_ipv6("slaac", &Services::router_advertisement(), "52:54:00:07:06:04");
+    registers_over_ipv6("slaac", &Services::router_advertisement(), "52:54:00:07:06:04", "/64");
 }
 
 #[test]
 fn ipv6_by_dhcpv6_registers() {
-    registers_over_ipv6("dhcpv6", &Services::dhcpv6(), "52:54:00:07:06:05");
+    registers_over_ipv6("dhcpv6", &Services::dhcpv6(), "52:54:00:07:06:05", "/128");
 }
 
 /// Answers the form's questions at the serial console, each when it is asked.

@@ -20,6 +20,7 @@ fn a_code_outlives_the_restart_of_its_server() {
     vm.wait_for_words("E20 server unreachable", CHANGE_WITHIN).unwrap();
     vm.wait_for_words("Check that the server runs", SCREEN_WITHIN).unwrap();
     vm.wait_for_words_on_screen("E20 server unreachable", "E20", SCREEN_WITHIN).unwrap();
+    vm.wait_for_words_on_screen("Check that the server runs", "E20", SCREEN_WITHIN).unwrap();
     assert_eq!(vm.screen().unwrap().find_code(), Some(code), "the code must stay readable");
 
     site.server.start_again().unwrap();
