@@ -27,7 +27,7 @@ use crate::state::TokenPlan;
 use crate::uevents::Listener;
 use crate::view::told;
 use protocol::agent_api::Origin;
-use protocol::cmdline::{ConsoleMode, KernelArgs};
+use protocol::cmdline::{ConsoleMode, KernelArgs, MAX_CMDLINE};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
 use protocol::net::NetPlan;
 use protocol::token::{redact, wipe};
@@ -210,11 +210,8 @@ impl Boot {
 
     fn settings(&mut self) -> Told {
         self.enter("settings");
-        let line = self.note(std::fs::read_to_string("/proc/cmdline")).unwrap_or_default();
+        let line = self.note(std::fs::read("/proc/cmdline")).map(text_of).unwrap_or_default();
         let args = KernelArgs::parse(&line);
-        let line_length = line.trim_end().len();
-        // Before any program but this one runs.
-        self.hide_secrets(line);
         let path = Path::new("/").join(CONFIG_PATH);
         let config = self.note(read_config(&path)).flatten();
         if config.as_ref().is_some_and(|config| config.token.is_some() || config.proxy.is_some()) {
@@ -222,12 +219,20 @@ impl Boot {
             self.note(removed);
         }
         let settings = Settings::combine(&args, config.as_ref());
+        let token = TokenPlan::of(&settings, &line);
+        if token == TokenPlan::Absent && line.trim_end().len() >= MAX_CMDLINE {
+            let full =
+                format!("kernel command line is full with {MAX_CMDLINE} bytes: what did not fit is lost");
+            self.problems.push(full);
+        }
+        // Before any program but this one runs.
+        self.hide_secrets(line);
         self.problems.extend(settings.problems.iter().cloned());
         let unopened = self.console.open(&settings.console);
         self.problems.extend(unopened);
         let from_line = if args.servers.is_empty() { Origin::Iso } else { Origin::Pxe };
         Told {
-            token: TokenPlan::of(&settings, line_length),
+            token,
             origin: config.as_ref().and_then(|config| config.origin).unwrap_or(from_line),
             image_id: config.and_then(|config| config.image_id),
             settings,
@@ -431,6 +436,12 @@ fn beside<E: std::error::Error>(work: impl Future<Output = Result<(), E>> + Send
     });
 }
 
+/// The kernel command line as text. A loader passes on whatever bytes it is given: those that are
+/// none cost their own argument, not the line.
+fn text_of(line: Vec<u8>) -> String {
+    String::from_utf8(line).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
 /// Why the medium's config cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum ReadConfigError {
@@ -462,6 +473,12 @@ mod tests {
         let names: Vec<&str> = PHASES.iter().map(|phase| phase.name).collect();
         assert_eq!(names, ["mounts", "console", "settings", "modules", "identity", "network", "clock"]);
         assert!(PHASES.iter().all(|phase| phase.limit <= Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_costs_nothing_else_of_the_command_line() {
+        let args = KernelArgs::parse(&text_of(b"place=b\xe4r muster.server=https://a:1\n".to_vec()));
+        assert_eq!(args.servers.len(), 1);
     }
 
     #[test]

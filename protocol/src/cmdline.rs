@@ -61,7 +61,8 @@ pub struct KernelArgs {
     pub net: Option<NetPlan>,
     /// `muster.proxy=`.
     pub proxy: Option<ProxyUrl>,
-    /// Sentences about arguments that could not be used, for the console and the log.
+    /// Sentences about arguments that could not be used, the token aside, for the console and the
+    /// log.
     pub problems: Vec<String>,
 }
 
@@ -98,10 +99,7 @@ impl KernelArgs {
             SERVER => self.take_server(value),
             TOKEN => match value.parse::<BootstrapToken>() {
                 Ok(token) => self.token = Some(token),
-                Err(error) => {
-                    self.token_error = Some(error);
-                    self.problems.push(error.to_string());
-                }
+                Err(error) => self.token_error = Some(error),
             },
             CA_HASH => self.take_pins(value),
             CONSOLE => self.take_console(value),
@@ -220,6 +218,20 @@ pub fn check(line: &str) -> Result<(), CmdlineError> {
     }
 }
 
+/// Length in bytes of a line that lost its bootstrap token: it is as long as loaders carry, and it
+/// ends in a token of the wrong shape, or in the beginning of that argument's name. A full line
+/// that ends otherwise may be whole.
+pub fn token_cut_at(line: &str) -> Option<usize> {
+    let line = line.trim_end();
+    let last = words(line).pop().filter(|_| line.len() >= MAX_CMDLINE)?;
+    let is_cut = match last.split_once('=') {
+        Some((key, value)) => key == TOKEN && value.parse::<BootstrapToken>().is_err(),
+        // The first letters that no other argument of ours has.
+        None => last.starts_with("muster.t") && TOKEN.starts_with(&last),
+    };
+    is_cut.then_some(line.len())
+}
+
 /// Splits a line at white space outside double quotes, and drops the quotes, as the kernel does.
 fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
@@ -302,6 +314,22 @@ mod tests {
         let long = format!("muster.token={}", "x".repeat(1_100));
         assert_eq!(KernelArgs::parse(&long).token_error, Some(TokenShapeError::TooLong(1_100)));
         assert_eq!(KernelArgs::parse("quiet").token_error, None);
+    }
+
+    #[test]
+    fn a_line_has_lost_its_token_only_where_its_end_shows_it() {
+        let full = |end: &str| format!("{} {end}", "x".repeat(MAX_CMDLINE - 1 - end.len()));
+        for (end, is_cut) in [
+            ("muster.token=eyJh", true),
+            ("muster.token=", true),
+            ("muster.tok", true),
+            ("muster.", false),
+            ("quiet", false),
+            ("muster.token=eyJh quiet", false),
+        ] {
+            assert_eq!(token_cut_at(&full(end)), is_cut.then_some(MAX_CMDLINE), "{end}");
+            assert_eq!(token_cut_at(end), None, "{end}, and a short line");
+        }
     }
 
     #[test]

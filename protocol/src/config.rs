@@ -321,7 +321,8 @@ pub struct Settings {
     pub server_id: Option<String>,
     /// Seconds since 1970 when the medium was made.
     pub built_at: Option<u64>,
-    /// Everything that was given and could not be used, as sentences for the console.
+    /// Everything that was given and could not be used, as sentences for the console; of a token
+    /// without another beside it, `token_error` says it.
     pub problems: Vec<String>,
 }
 
@@ -329,16 +330,18 @@ impl Settings {
     /// Joins both sources. Nothing fails here: what cannot be used becomes a problem to show.
     pub fn combine(args: &KernelArgs, config: Option<&AgentConfig>) -> Self {
         let from_config = config.map(Self::from_config).unwrap_or_default();
+        let token = args.token.clone().or(from_config.token);
+        // Beside a good token a bad one is a problem; alone it is a fault of its own.
+        let beside = |error: Option<TokenShapeError>| error.filter(|_| token.is_some());
         let mut problems = args.problems.clone();
+        problems.extend(beside(args.token_error).map(|error| error.to_string()));
         problems.extend(from_config.problems);
+        problems.extend(beside(from_config.token_error).map(|error| format!("embedded config: {error}")));
         Self {
             servers: if args.servers.is_empty() { from_config.servers } else { args.servers.clone() },
             ca_hash: if args.ca_hash.is_empty() { from_config.ca_hash } else { args.ca_hash.clone() },
-            token_error: match args.token.as_ref().or(from_config.token.as_ref()) {
-                Some(_) => None,
-                None => args.token_error.or(from_config.token_error),
-            },
-            token: args.token.clone().or(from_config.token),
+            token_error: args.token_error.or(from_config.token_error).filter(|_| token.is_none()),
+            token,
             console: if args.console.is_default() { from_config.console } else { args.console.clone() },
             net: args.net.clone().unwrap_or(from_config.net),
             proxy: args.proxy.clone().or(from_config.proxy),

@@ -56,7 +56,7 @@ async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>,
 fn luggage(line: &str) -> Luggage {
     let settings = Settings::combine(&KernelArgs::parse(line), None);
     Luggage {
-        token: TokenPlan::of(&settings, line.len()),
+        token: TokenPlan::of(&settings, line),
         settings,
         image_id: None,
         origin: Origin::Iso,

@@ -333,10 +333,12 @@ impl fmt::Display for Fault {
             }
             Self::TokenRevoked => f.write_str("the bootstrap token was revoked, showing a code instead"),
             Self::TokenNotForThis { message } => {
-                write!(
-                    f,
-                    "the bootstrap token does not cover this machine ({message}), showing a code instead"
-                )
+                f.write_str("the bootstrap token does not cover this machine")?;
+                // The server's usual words are the same again.
+                if !message.ends_with("does not cover this machine") {
+                    write!(f, " ({message})")?;
+                }
+                f.write_str(", showing a code instead")
             }
             Self::TooLong(Overlong::CommandLine(length)) => write!(
                 f,
@@ -425,6 +427,16 @@ mod tests {
             codes.join(" "),
             "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45"
         );
+    }
+
+    #[test]
+    fn a_token_for_other_machines_says_so_once_and_why_if_the_server_does() {
+        let told = |message: &str| Fault::TokenNotForThis { message: message.to_owned() }.to_string();
+        assert_eq!(
+            told("bootstrap token does not cover this machine"),
+            "the bootstrap token does not cover this machine, showing a code instead"
+        );
+        assert!(told("it looks like db-07").contains("machine (it looks like db-07), showing"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) use fault::{Fault, Overlong};
 
 use crate::api::{ClockTrust, Peer};
 use protocol::agent_api::Approved;
-use protocol::cmdline::MAX_CMDLINE;
+use protocol::cmdline::token_cut_at;
 use protocol::code::BootstrapCode;
 use protocol::config::Settings;
 use protocol::ids::{EnrollmentId, SpkiPin};
@@ -78,16 +78,14 @@ pub(crate) enum TokenPlan {
 }
 
 impl TokenPlan {
-    /// What became of the token on its way here. `line_length` is the kernel command line's, in
-    /// bytes: of a line as long as loaders carry, the end is gone, and with it a token.
-    pub(crate) fn of(settings: &Settings, line_length: usize) -> Self {
-        let line_is_full = line_length >= MAX_CMDLINE;
-        match (&settings.token, settings.token_error) {
-            (Some(_), _) => Self::Ready,
-            (None, Some(TokenShapeError::TooLong(length))) => Self::TooLong(Overlong::Token(length)),
-            (None, _) if line_is_full => Self::TooLong(Overlong::CommandLine(line_length)),
-            (None, Some(_)) => Self::Cut,
-            (None, None) => Self::Absent,
+    /// What became of the token on its way here: `line` is the kernel command line.
+    pub(crate) fn of(settings: &Settings, line: &str) -> Self {
+        match (&settings.token, settings.token_error, token_cut_at(line)) {
+            (Some(_), _, _) => Self::Ready,
+            (None, Some(TokenShapeError::TooLong(length)), _) => Self::TooLong(Overlong::Token(length)),
+            (None, _, Some(length)) => Self::TooLong(Overlong::CommandLine(length)),
+            (None, Some(_), None) => Self::Cut,
+            (None, None, None) => Self::Absent,
         }
     }
 }

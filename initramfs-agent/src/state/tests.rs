@@ -185,7 +185,7 @@ fn a_token_that_wants_an_operator_leads_to_a_code_without_a_fault() {
 fn what_was_too_long_is_named_with_its_number() {
     let settings = |line: &str| {
         let args = protocol::cmdline::KernelArgs::parse(line);
-        TokenPlan::of(&Settings::combine(&args, None), line.len())
+        TokenPlan::of(&Settings::combine(&args, None), line)
     };
     assert_eq!(settings("quiet"), TokenPlan::Absent);
     assert_eq!(settings("muster.token=eyJh.."), TokenPlan::Cut);
