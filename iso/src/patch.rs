@@ -4,6 +4,7 @@
 //! then on the length equals the base's by construction, and any range can be served.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -47,7 +48,8 @@ pub enum PatchError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patch {
     region: Region,
-    contents: Vec<u8>,
+    /// Shared: the same patch serves many downloads.
+    contents: Arc<[u8]>,
 }
 
 impl Patch {
@@ -61,7 +63,7 @@ impl Patch {
             let expected = region.length;
             return Err(PatchError::Length { name: region.name.clone(), len, expected });
         }
-        Ok(Self { region: region.clone(), contents })
+        Ok(Self { region: region.clone(), contents: contents.into() })
     }
 
     /// The bytes to serve from `position` on, when it lies inside this patch.

@@ -32,8 +32,10 @@ const RETRY_AFTER: u64 = 10;
 const MANIFEST_FILE: &str = "manifest.json";
 /// Files that the manifest does not list, since it could not list itself.
 const UNLISTED: [&str; 2] = [MANIFEST_FILE, "SHA256SUMS"];
-/// Largest config region that is filled, in bytes: it is made in memory for each download.
+/// Largest config region that is filled, in bytes: it is made in memory.
 const MAX_REGION: u64 = 1024 * 1_024;
+/// Patches kept for the next download: callers reach a server by a few names.
+const KEPT: usize = 8;
 
 /// The media directory.
 #[derive(Debug)]
@@ -43,6 +45,18 @@ pub(crate) struct Media {
     advertise: Vec<ServerUrl>,
     places: Arc<Places>,
     manifest: Mutex<Option<CachedManifest>>,
+    /// Newest first, at most [`KEPT`].
+    personal: Mutex<Vec<Personal>>,
+}
+
+/// What makes an image of this digest this server's.
+#[derive(Debug)]
+struct Personal {
+    base: String,
+    /// Without the id, which derives from it.
+    config: AgentConfig,
+    id: String,
+    patch: Patch,
 }
 
 #[derive(Debug)]
@@ -82,7 +96,8 @@ impl Media {
     /// Serves this directory, or nothing.
     pub(crate) fn new(directory: Option<PathBuf>, advertise: Vec<ServerUrl>) -> Self {
         let places = Places::new(DOWNLOADS_AT_ONCE, DOWNLOADS_PER_SOURCE);
-        Self { directory, advertise, places, manifest: Mutex::new(None) }
+        let (manifest, personal) = (Mutex::new(None), Mutex::new(Vec::new()));
+        Self { directory, advertise, places, manifest, personal }
     }
 
     /// What there is to download; nothing when no media were built or they cannot be read,
@@ -139,7 +154,7 @@ impl Media {
             Some(_) if stored == ISO_FILE && servers.is_empty() => return Err(unreachable_server()),
             Some(base) if stored == ISO_FILE => {
                 let origin = (name == OVERLAY_FILE).then_some(Origin::Pxe);
-                let (patch, id) = personalise(&manifest, base, servers, keys, origin)?;
+                let (patch, id) = self.personalised(&manifest, base, servers, keys, origin)?;
                 (vec![patch], format!("\"{base}-{id}\""), None)
             }
             Some(base) => (Vec::new(), format!("\"SHA256:{base}\""), Some(base.to_owned())),
@@ -151,6 +166,33 @@ impl Media {
         };
         let image = PatchedImage::new(file, patches).map_err(AppError::internal)?;
         Ok(Download { len, begin, etag, sha256, image, _place: place })
+    }
+
+    /// The patch that makes the base this server's, and the id of the result: made once, and
+    /// again when the base, the caller's name for this server, or the CAs change.
+    fn personalised(
+        &self,
+        manifest: &Manifest,
+        base: &str,
+        servers: &[ServerUrl],
+        keys: &Keys,
+        origin: Option<Origin>,
+    ) -> Result<(Patch, String), AppError> {
+        let config = AgentConfig {
+            server: servers.to_vec(),
+            ca_hash: keys.pins(),
+            built_at: Some(manifest.identity.build_time),
+            origin,
+            ..AgentConfig::unpersonalised()
+        };
+        let mut kept = self.personal.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = kept.iter().find(|known| known.base == base && known.config == config) {
+            return Ok((known.patch.clone(), known.id.clone()));
+        }
+        let (patch, id) = personalise(manifest, base, &config, keys)?;
+        kept.truncate(KEPT - 1);
+        kept.insert(0, Personal { base: base.to_owned(), config, id: id.clone(), patch: patch.clone() });
+        Ok((patch, id))
     }
 
     /// Downloads under way.
@@ -195,29 +237,21 @@ impl Media {
     }
 }
 
-/// The patch that makes the base this server's, and the id of the result.
+/// Makes the patch for this configuration, and its id.
 fn personalise(
     manifest: &Manifest,
     base: &str,
-    servers: &[ServerUrl],
+    config: &AgentConfig,
     keys: &Keys,
-    origin: Option<Origin>,
 ) -> Result<(Patch, String), AppError> {
     let region =
         manifest.region(CONFIG_REGION).filter(|region| region.length <= MAX_REGION).ok_or_else(|| {
             AppError::new(AppErrorKind::Internal, "the image has no config region; build the media again")
         })?;
-    let mut config = AgentConfig {
-        server: servers.to_vec(),
-        ca_hash: keys.pins(),
-        built_at: Some(manifest.identity.build_time),
-        origin,
-        ..AgentConfig::unpersonalised()
-    };
     let nameless = config.render().map_err(AppError::internal)?;
     let id = keys.label(&[b"image", base.as_bytes(), &nameless]);
-    config.image_id = Some(id.clone());
-    let json = config.render().map_err(AppError::internal)?;
+    let named = AgentConfig { image_id: Some(id.clone()), ..config.clone() };
+    let json = named.render().map_err(AppError::internal)?;
     let length = usize::try_from(region.length).map_err(AppError::internal)?;
     let archive = initrd::segment::config_archive(&json, length).map_err(AppError::internal)?;
     Ok((Patch::new(region, archive).map_err(AppError::internal)?, id))
