@@ -9,8 +9,9 @@ use crate::net::{NetEvent, Network, Status};
 use nix::sched::{CloneFlags, setns};
 use protocol::net::NetPlan;
 use std::fs::File;
-use std::path::Path;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -20,8 +21,8 @@ const INSIDE: &str = "MUSTER_TEST_NAMESPACE";
 /// What a test that did nothing says first.
 const NOT_RUN: &str = "not run: ";
 /// Longest time until something happens: duplicate address detection takes two seconds, a DHCP
-/// client that asked in vain asks again after eight.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// client that asked in vain asks again after eight. A busy machine takes its time for all of it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in a namespace of its own. `test` is the full name of the calling test.
 pub(super) fn run(test: &str, scenario: impl AsyncFnOnce(&mut Wire)) {
@@ -74,6 +75,8 @@ pub(super) struct Wire {
     there: Child,
     daemon: Option<Child>,
     files: TempDir,
+    /// What dnsmasq said so far.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Wire {
@@ -92,7 +95,7 @@ impl Wire {
         let mut there = there.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = [0; 6];
         std::io::Read::read_exact(there.stdout.as_mut().unwrap(), &mut ready).unwrap();
-        let wire = Self { there, daemon: None, files: tempfile::tempdir().unwrap() };
+        let wire = Self { there, daemon: None, files: tempfile::tempdir().unwrap(), log: Arc::default() };
         wire.cable("eth0", "srv0");
         wire.there("ip link set lo up");
         wire.there("ip link set srv0 up");
@@ -155,9 +158,19 @@ impl Wire {
         }
         command.arg(format!("--dhcp-leasefile={}", file("leases")));
         command.arg(format!("--pid-file={}", file("pid")));
-        command.arg(format!("--log-facility={}", file("log")));
-        let daemon = command.args(options).spawn().expect("dnsmasq runs; scripts/setup installs it");
+        // Its log comes to us: it says when it listens.
+        command.arg("--log-facility=-").args(options).stderr(Stdio::piped());
+        let mut daemon = command.spawn().expect("dnsmasq runs; scripts/setup installs it");
+        let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines().map_while(Result::ok);
         self.daemon = Some(daemon);
+        let begun = lines.by_ref().find(|line| {
+            self.log.lock().unwrap().push(line.clone());
+            line.contains("started")
+        });
+        assert!(begun.is_some(), "dnsmasq does not start: {}", self.log());
+        let log = self.log.clone();
+        // Ends with the daemon.
+        std::thread::spawn(move || lines.for_each(|line| log.lock().unwrap().push(line)));
     }
 
     pub(super) fn stop_dnsmasq(&mut self) {
@@ -169,7 +182,7 @@ impl Wire {
 
     /// What dnsmasq wrote down so far.
     fn log(&self) -> String {
-        std::fs::read_to_string(Path::join(self.files.path(), "log")).unwrap_or_default()
+        self.log.lock().unwrap().join("\n")
     }
 
     /// Starts the network with a plan.
