@@ -117,11 +117,14 @@ impl Blueprint {
     }
 
     /// Claims the jobs of a link or bond that has a carrier: those that name it, or else the
-    /// first that is for anybody. What it claimed before stays its own.
-    pub(super) fn claim(&mut self, index: u32, name: &str, macs: &[MacAddr]) {
+    /// first that is for anybody. What it claimed before stays its own, and what another holds
+    /// (`is_held`) the other's: two cards may have one hardware address, no two one address.
+    pub(super) fn claim(&mut self, index: u32, name: &str, macs: &[MacAddr], is_held: impl Fn(u32) -> bool) {
         let mut is_named = false;
         for job in self.jobs.iter_mut().filter(|job| job.names(name, macs)) {
-            job.base = Some(index);
+            if !job.base.is_some_and(|base| base != index && is_held(base)) {
+                job.base = Some(index);
+            }
             is_named = true;
         }
         let has_one = self.jobs.iter().any(|job| job.base == Some(index));
@@ -176,10 +179,10 @@ mod tests {
     #[test]
     fn named_job_goes_before_one_for_anybody() {
         let mut plan = blueprint("addr=10.0.0.5/24 if=eth1,addr=10.0.0.6/24");
-        plan.claim(1, "eth1", &[]);
-        plan.claim(2, "eth2", &[]);
-        plan.claim(3, "eth3", &[]);
-        plan.claim(2, "eth2", &[]);
+        plan.claim(1, "eth1", &[], |_| true);
+        plan.claim(2, "eth2", &[], |_| true);
+        plan.claim(3, "eth3", &[], |_| true);
+        plan.claim(2, "eth2", &[], |_| true);
         let bases: Vec<Option<u32>> = plan.jobs.iter().map(|job| job.base).collect();
         assert_eq!(bases, [Some(2), Some(1)]);
         assert!(plan.release(2).is_empty() && plan.release(1).is_empty());

@@ -135,6 +135,21 @@ impl Device<'_> {
         Ok(())
     }
 
+    /// Takes off a lease's routes, set with the same `metric`. One that is gone already, or that a
+    /// later one took the place of, is none.
+    ///
+    /// # Errors
+    /// [`ApplyError`] of the first that the kernel refused.
+    pub(super) async fn drop_routes(&self, lease: &Lease, metric: u32) -> Result<(), ApplyError> {
+        for route in &lease.routes {
+            let Some(message) = route_message(route, self.index, lease, metric) else { continue };
+            let gone = self.handle.route().del(message).execute();
+            let doing = || format!("remove the route to {}", route.to);
+            ask(self.name, doing, async { unless(Errno::ESRCH, gone.await) }).await?;
+        }
+        Ok(())
+    }
+
     /// Takes off the addresses that `which` chooses; the kernel drops their routes.
     ///
     /// # Errors

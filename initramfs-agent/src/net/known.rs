@@ -108,6 +108,8 @@ pub(super) struct Known {
     driver: String,
     pub(super) kind: Kind,
     pub(super) mtu: u32,
+    /// MTU before anybody set one.
+    pub(super) first_mtu: u32,
     pub(super) phase: Phase,
     pub(super) setup: Setup,
     pub(super) metric: Option<u32>,
@@ -147,6 +149,7 @@ impl Known {
             driver: driver.to_owned(),
             kind: seen.kind,
             mtu: seen.mtu,
+            first_mtu: seen.mtu,
             phase: Phase::NoCarrier,
             setup: Setup::None,
             metric: None,

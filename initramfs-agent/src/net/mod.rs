@@ -101,6 +101,11 @@ pub(crate) enum NetProblem {
         #[source]
         source: ModulesError,
     },
+    /// A second spec for one device.
+    #[error(
+        "muster.net={0} is ignored: the device is set up already; put all of its addresses into one muster.net="
+    )]
+    Double(String),
     /// Somebody else has the address.
     #[error("another machine on this link has {0}; give this machine another address")]
     Duplicate(Ipv6Addr),

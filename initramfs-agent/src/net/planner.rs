@@ -58,6 +58,8 @@ pub(super) enum Step {
     Ask6(Asker, Want),
     /// Put this lease on the link.
     Apply { index: u32, lease: Lease, metric: u32 },
+    /// Take off the routes of a lease that the next one no longer has.
+    Unroute { index: u32, old: Lease, metric: u32 },
     /// Take one address off.
     Withdraw { index: u32, name: String, address: IpAddr },
     /// Stop the DHCP clients, if any.
@@ -96,8 +98,11 @@ impl Planner {
         let indices: Vec<u32> = self.links.keys().copied().collect();
         let mut steps: Vec<Step> = indices.iter().flat_map(|index| self.release(*index)).collect();
         for (&index, known) in &self.links {
+            let name = known.name.clone();
             if known.kind != Kind::Hardware {
-                steps.push(Step::Remove { index, name: known.name.clone() });
+                steps.push(Step::Remove { index, name });
+            } else if known.mtu != known.first_mtu {
+                steps.push(Step::SetMtu { index, name, mtu: known.first_mtu });
             }
         }
         self.links.clear();
@@ -208,11 +213,14 @@ impl Planner {
             _ if known.bond().is_some() => Vec::new(),
             Kind::Hardware if self.blueprint.is_automatic => self.automatic(index),
             Kind::Hardware | Kind::Bond => {
-                self.blueprint.claim(index, &seen.name, &seen.macs());
+                let links = &self.links;
+                let is_held = |base: u32| links.get(&base).is_some_and(Known::is_configured);
+                self.blueprint.claim(index, &seen.name, &seen.macs(), is_held);
                 let mut own = self.blueprint.jobs.iter();
                 let spec = own.find(|job| job.base == Some(index) && job.spec.vlan.is_none());
                 let spec = spec.map(|job| job.spec.clone());
-                let mut steps = self.stack(index);
+                let mut steps = self.refuse_doubles(index, &seen.name);
+                steps.extend(self.stack(index));
                 steps.extend(spec.iter().flat_map(|spec| self.set_up(index, spec)));
                 steps
             }
@@ -221,6 +229,17 @@ impl Planner {
                 spec.iter().flat_map(|spec| self.set_up(index, spec)).collect()
             }
         }
+    }
+
+    /// Tells of specs for a device that another spec has set up.
+    fn refuse_doubles(&self, index: u32, link: &str) -> Vec<Step> {
+        let mut taken = BTreeSet::new();
+        let own = self.blueprint.jobs.iter().filter(|job| job.base == Some(index));
+        let doubles = own.filter(|job| !taken.insert(job.spec.vlan));
+        let problem = |job: &Job| NetProblem::Double(job.spec.to_string());
+        doubles
+            .map(|job| Step::Tell(NetEvent::Problem { link: link.to_owned(), problem: problem(job) }))
+            .collect()
     }
 
     /// Makes the VLANs of a link that are not there yet. None may be larger than what is below.
@@ -328,10 +347,16 @@ impl Planner {
         if known.leases.contains(&lease) {
             return Vec::new();
         }
-        let old = known.given().find(|old| lease.replaces(old) && old.address != lease.address);
+        let replaced = || known.given().filter(|old| lease.replaces(old));
+        let other = replaced().find(|old| old.address != lease.address);
         let name = known.name.clone();
-        let old = old.map(|old| Step::Withdraw { index, name, address: old.address });
-        [Step::Apply { index, lease, metric }].into_iter().chain(old).collect()
+        let withdrawn = other.map(|old| Step::Withdraw { index, name, address: old.address });
+        let same = replaced().find(|old| old.address == lease.address).cloned();
+        let unrouted = same.and_then(|mut old| {
+            old.routes.retain(|route| !lease.routes.contains(route));
+            (!old.routes.is_empty()).then_some(Step::Unroute { index, old, metric })
+        });
+        [Step::Apply { index, lease, metric }].into_iter().chain(withdrawn).chain(unrouted).collect()
     }
 
     /// The rank of a link that is configured, given out with its first address.

@@ -116,8 +116,12 @@ impl Runner {
                     Vec::new()
                 }
                 Some(plan) = plans.recv() => {
+                    let steps = self.planner.replan(plan);
+                    self.carry_out(steps).await;
+                    // What clients said before they were stopped is of the plan before.
+                    while reports.try_recv().is_ok() {}
                     look.reset_immediately();
-                    self.planner.replan(plan)
+                    Vec::new()
                 }
                 _ = look.tick() => self.look().await,
                 () = sleep_until(due) => self.planner.due(Instant::now()),
@@ -245,6 +249,7 @@ impl Runner {
                 Step::Remove { .. }
                 | Step::Listen { .. }
                 | Step::SetMtu { .. }
+                | Step::Unroute { .. }
                 | Step::Withdraw { .. }
                 | Step::Clear { .. } => self.carry_out_small(step).await,
             }
@@ -263,6 +268,10 @@ impl Runner {
             Step::SetMtu { index, name, mtu } => {
                 let outcome = self.device(index, &name).set_mtu(mtu).await;
                 (index, name, outcome)
+            }
+            Step::Unroute { index, old, metric } => {
+                let outcome = self.device(index, &old.link).drop_routes(&old, metric).await;
+                (index, old.link, outcome)
             }
             Step::Withdraw { index, name, address } => {
                 let outcome = self.device(index, &name).withdraw(|own| own == address).await;

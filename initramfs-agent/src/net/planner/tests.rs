@@ -70,6 +70,7 @@ fn words(steps: &[Step]) -> Vec<String> {
         Step::Ask(asker) => format!("ask {}", asker.name),
         Step::Ask6(asker, want) => format!("ask6 {} {want:?}", asker.name),
         Step::Apply { lease, metric, .. } => format!("apply {} {metric}", lease.address),
+        Step::Unroute { old, .. } => format!("unroute {:?}", old.routes.len()),
         Step::Withdraw { address, .. } => format!("withdraw {address}"),
         Step::Stop { index } => format!("stop {index}"),
         Step::Clear { name, .. } => format!("clear {name}"),
@@ -181,6 +182,56 @@ fn other_address_of_the_same_server_takes_the_place_of_the_first() {
     assert_eq!(words(&steps), ["apply 10.0.1.8 100", "withdraw 10.0.1.7"]);
     assert_eq!(words(&planner.applied(1, &offered("10.0.1.8"))), ["has 10.0.1.8"]);
     assert_eq!(planner.status().first().unwrap().leases.len(), 1);
+}
+
+#[test]
+fn a_renewed_lease_takes_back_the_routes_it_no_longer_has() {
+    let (mut planner, now) = planner("dhcp");
+    planner.observe(&seen(1, true, true), "", now);
+    let spec = "addr=10.0.1.5/24,gw=10.0.1.1,route=10.9.0.0/16@10.0.1.9".parse().unwrap();
+    let mut before = Lease::from_spec("eth1", mac(1), &spec).remove(0);
+    before.source = Source::Dhcp { server: "10.0.1.1".parse().unwrap(), seconds: 60 };
+    planner.leased(1, before.clone());
+    planner.applied(1, &before);
+    let mut after = before.clone();
+    after.routes.truncate(1);
+    let steps = planner.leased(1, after);
+    assert_eq!(words(&steps), ["apply 10.0.1.5 100", "unroute 1"]);
+    assert!(
+        matches!(steps.last(), Some(Step::Unroute { old, .. }) if old.routes == before.routes.split_off(1))
+    );
+}
+
+#[test]
+fn a_second_spec_for_one_device_is_told_of() {
+    let (mut planner, now) =
+        planner("if=eth1,addr=10.0.0.5/24 if=52:54:00:00:00:01,addr=10.1.0.5/24 if=eth1,vlan=7");
+    let steps = planner.observe(&seen(1, true, true), "", now);
+    let told = "problem muster.net=if=52:54:00:00:00:01,addr=10.1.0.5/24 is ignored: the device is set up \
+                already; put all of its addresses into one muster.net=";
+    assert!(words(&steps).contains(&told.to_owned()), "{:?}", words(&steps));
+    assert_eq!(words(&steps).iter().filter(|word| word.starts_with("problem")).count(), 1);
+}
+
+#[test]
+fn of_two_cards_with_one_hardware_address_one_has_the_address() {
+    let (mut planner, now) = planner("if=52:54:00:00:00:01,addr=10.0.0.5/24");
+    let twin = Sighting { mac: mac(1), ..seen(2, true, true) };
+    planner.observe(&seen(1, true, true), "", now);
+    assert!(!words(&planner.observe(&twin, "", now)).iter().any(|word| word.starts_with("apply")));
+    planner.removed(1);
+    planner.observe(&Sighting { has_carrier: false, ..twin.clone() }, "", now);
+    planner.due(now + FADING);
+    assert_eq!(words(&planner.observe(&twin, "", now + FADING)), ["up eth2", "apply 10.0.0.5 200"]);
+}
+
+#[test]
+fn another_plan_begins_with_the_first_mtu() {
+    let (mut planner, now) = planner("if=eth1,mtu=9000,addr=10.0.0.5/24");
+    planner.observe(&seen(1, true, true), "", now);
+    planner.observe(&Sighting { mtu: 9_000, ..seen(1, true, true) }, "", now);
+    let steps = planner.replan("dhcp".parse().unwrap());
+    assert_eq!(words(&steps).last().map(String::as_str), Some("mtu eth1 1500"));
 }
 
 #[test]

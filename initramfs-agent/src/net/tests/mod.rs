@@ -4,9 +4,11 @@ mod broken;
 mod liar;
 mod wire;
 
-use super::lease::Source;
+use super::kernel::Device;
+use super::lease::{Lease, Source};
 use super::resolve::lookup;
 use super::{Status, Trouble};
+use protocol::ids::MacAddr;
 use protocol::net::NetPlan;
 use std::net::IpAddr;
 use wire::{not_run, run, shown};
@@ -169,6 +171,26 @@ fn static_addresses_of_both_families_with_routes() {
             assert!(routes.contains(expected), "{expected}: {routes}");
         }
         assert!(wire.reaches("fd00:77::1") && wire.reaches("10.77.0.1"));
+    });
+}
+
+#[test]
+fn routes_of_a_lease_are_taken_off_and_the_others_stay() {
+    run("net::tests::routes_of_a_lease_are_taken_off_and_the_others_stay", async |wire| {
+        wire.here("ip link set eth0 up && ip addr add 10.77.0.5/24 dev eth0");
+        let (connection, handle, _) = rtnetlink::new_connection().unwrap();
+        tokio::spawn(connection);
+        let index = nix::net::if_::if_nametoindex("eth0").unwrap();
+        let device = Device { handle: &handle, index, name: "eth0" };
+        let spec = "addr=10.77.0.5/24,gw=10.77.0.1,route=10.78.0.0/16@10.77.0.9".parse().unwrap();
+        let mut lease = Lease::from_spec("eth0", MacAddr([2, 0, 0, 0, 0, 1]), &spec).remove(0);
+        device.set_routes(&lease, 100).await.unwrap();
+        assert!(wire.here("ip route").contains("10.78.0.0/16 via 10.77.0.9"));
+        lease.routes.remove(0);
+        device.drop_routes(&lease, 100).await.unwrap();
+        let routes = wire.here("ip route");
+        assert!(routes.contains("default via 10.77.0.1") && !routes.contains("10.78."), "{routes}");
+        device.drop_routes(&lease, 100).await.unwrap();
     });
 }
 
