@@ -3,6 +3,8 @@
 //! apt-cache reads all of Debian's lists for every question, half a second of work. Its answers are kept as long
 //! as none of the files they come from has changed.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::io;
@@ -54,12 +56,14 @@ pub(crate) struct Lists<'a> {
     store: &'a Store,
     /// Of all files behind the answers; `None` when they lie somewhere else.
     fingerprint: Option<String>,
+    /// What was asked for in this run, and what there was.
+    asked: RefCell<BTreeMap<String, Option<Listed>>>,
 }
 
 impl<'a> Lists<'a> {
     /// Looks at the files, and reads none.
     pub(crate) fn open(store: &'a Store) -> Self {
-        Self { store, fingerprint: fingerprint() }
+        Self { store, fingerprint: fingerprint(), asked: RefCell::default() }
     }
 
     /// Looks packages up, in the order asked for.
@@ -68,9 +72,11 @@ impl<'a> Lists<'a> {
     /// [`PackageError::Unknown`] names the first that apt does not know.
     pub(crate) fn look_up(&self, names: &[&str]) -> Result<Vec<Listed>, PackageError> {
         let listed = self.known(names)?;
-        let find = |name: &&str| listed.iter().find(|listed| listed.package.name == *name).cloned();
-        let unknown = |name: &&str| PackageError::Unknown((*name).to_owned());
-        names.iter().map(|name| find(name).ok_or_else(|| unknown(name))).collect()
+        let missing = |name: &&&str| !listed.iter().any(|listed| listed.package.name == **name);
+        match names.iter().find(missing) {
+            Some(name) => Err(PackageError::Unknown((*name).to_owned())),
+            None => Ok(listed),
+        }
     }
 
     /// Looks one package up.
@@ -78,11 +84,20 @@ impl<'a> Lists<'a> {
         self.look_up(&[name])?.pop().ok_or_else(|| PackageError::Unknown(name.to_owned()))
     }
 
-    /// Those of the packages that apt knows, in any order.
+    /// Those of the packages that apt knows, in the order asked for. Asking for many at once is as cheap as for one.
     pub(crate) fn known(&self, names: &[&str]) -> Result<Vec<Listed>, PackageError> {
-        if names.is_empty() {
-            return Ok(Vec::new());
+        let mut asked = self.asked.borrow_mut();
+        let new: Vec<&str> = names.iter().copied().filter(|name| !asked.contains_key(*name)).collect();
+        if !new.is_empty() {
+            let found = self.answer(&new)?;
+            let of = |name: &str| found.iter().find(|listed| listed.package.name == name).cloned();
+            asked.extend(new.into_iter().map(|name| (name.to_owned(), of(name))));
         }
+        Ok(names.iter().filter_map(|name| asked.get(*name)?.clone()).collect())
+    }
+
+    /// apt's answer, kept or new.
+    fn answer(&self, names: &[&str]) -> Result<Vec<Listed>, PackageError> {
         let key = self.fingerprint.as_ref().map(|files| format!("{files}\n{}", names.join(" ")));
         let read = |text: &str| text.split("\n\n").filter_map(parse).collect::<Vec<Listed>>();
         if let Some(kept) = key.as_ref().and_then(|key| self.store.load(SHELF, key)?.remove(ANSWER)) {
@@ -217,7 +232,11 @@ mod tests {
     fn an_answer_is_kept_until_a_list_changes() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::new(dir.path());
-        let lists = |files: &str| Lists { store: &store, fingerprint: Some(files.to_owned()) };
+        let lists = |files: &str| Lists {
+            store: &store,
+            fingerprint: Some(files.to_owned()),
+            asked: RefCell::default(),
+        };
         let kept = Parts::from([(ANSWER.to_owned(), SHOW.as_bytes().to_vec())]);
         store.keep(SHELF, "lists of today\nbusybox-static", &kept).unwrap();
         let listed = lists("lists of today").look_up_one("busybox-static").unwrap();

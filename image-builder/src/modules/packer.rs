@@ -10,22 +10,26 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::{CParameter, Strategy};
 
 /// Bytes of the dictionary.
-const DICTIONARY_LEN: usize = 256 * 1024;
+const DICTIONARY_LEN: usize = 384 * 1024;
 /// Bytes of each module that it is made from: headers, symbols and the first code.
-const SAMPLE_LEN: usize = 64 * 1024;
+const SAMPLE_LEN: usize = 32 * 1024;
 /// Fewer modules than this have too little in common.
 const MIN_MODULES: usize = 100;
-/// Level 15 with the optimal parser of level 16 and a short search: packed once, unpacked at every boot.
+/// Level 15 with the optimal parser of level 16, smaller tables and a short search: packed once a kernel, unpacked at
+/// every boot.
 ///
-/// Measured on the 603 modules of Debian's generic kernel (100 MB), each by itself, in CPU seconds to pack and
-/// megabytes. Without a dictionary: level 9 1.8/24.5 · 12 3.9/24.5 · 15 9.7/23.9 · 17 16.8/22.7 · 19 28.4/22.3 ·
-/// these 11/22.7. With one of 128 KiB: 19 28/20.7, these 13/21.2. In groups of 4 MB instead: 19 44/19.7, these
-/// 20/20.3, and every driver would cost the unpacking of its group.
+/// Measured on the 603 modules of Debian's generic kernel (100 MB), each by itself, in CPU seconds to pack (on a busy
+/// machine, a quarter less on a quiet one) and megabytes with the dictionary. Without a dictionary: level 9 1.8/24.5 ·
+/// 12 3.9/24.5 · 15 9.7/23.9 · 17 16.8/22.7 · 19 28/22.3. With one of 256 KiB: 19 28/20.7 · this parser with the
+/// level's own tables 15/21.0 · with tables of 2^17 and 2^18 10/21.1. With one of 384 KiB: 2^17 and 2^18 11/21.0 ·
+/// these 13/20.9. In groups of 4 MB instead: 19 44/19.7, and every driver would cost the unpacking of its group.
 const SETTINGS: &[CParameter] = &[
     CParameter::CompressionLevel(15),
     CParameter::Strategy(Strategy::ZSTD_btopt),
+    CParameter::HashLog(17),
+    CParameter::ChainLog(19),
     CParameter::SearchLog(3),
-    CParameter::TargetLength(32),
+    CParameter::TargetLength(64),
     CParameter::MinMatch(3),
 ];
 
