@@ -32,6 +32,8 @@ use tokio::time::{Interval, interval, sleep_until, timeout};
 const TICK: Duration = Duration::from_secs(1);
 /// How long an errand may take beyond what it waits for; below the flow's own limit.
 const ERRAND_LIMIT: Duration = Duration::from_secs(40);
+/// Most sentences about what is wrong that are kept in sight.
+const MAX_PROBLEMS: usize = 32;
 /// How long a goodbye to the server may take.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 
@@ -278,7 +280,8 @@ impl Driver {
     fn remember<E: std::error::Error>(&mut self, outcome: Result<(), E>) {
         if let Err(error) = outcome {
             let problem = chain(&error);
-            if !self.around.problems.contains(&problem) {
+            // There may be a server's number in it, another every time.
+            if !self.around.problems.contains(&problem) && self.around.problems.len() < MAX_PROBLEMS {
                 self.around.problems.push(problem);
             }
         }

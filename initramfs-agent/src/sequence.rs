@@ -58,6 +58,8 @@ const PHASES: [Phase; 7] = [
 ];
 /// How long the boot waits for the first carrier: a cable that is there shows within it.
 const CARRIER_WITHIN: Duration = Duration::from_secs(5);
+/// Pause before making a key that could not be made is tried again.
+const KEY_AGAIN: Duration = Duration::from_secs(5);
 /// Pause before a rescue shell that ended is started again.
 const SHELL_AGAIN: Duration = Duration::from_secs(1);
 
@@ -401,18 +403,24 @@ impl Boot {
         self.enter("identity");
         let (identity, problem) = loop {
             let made = spawn_blocking(|| Identity::establish(KeyStore::of_this_machine()));
-            match self.phase().bound(made).await {
+            let failed = match self.phase().bound(made).await {
                 Ok(Ok(Ok(established))) => break established,
-                Ok(Ok(Err(error))) => self.problems.push(chain(&error)),
-                Ok(Err(error)) => self.problems.push(chain(&error)),
+                Ok(Ok(Err(error))) => chain(&error),
+                Ok(Err(error)) => chain(&error),
                 // Without a key there is nothing to go on with: the kernel still gathers
                 // randomness on machines without a hardware source.
                 Err(_) => {
                     let waiting = "waiting for the kernel to gather randomness";
                     self.console.say(self.uptime.now(), waiting);
                     self.show(waiting);
+                    continue;
                 }
+            };
+            if !self.problems.contains(&failed) {
+                self.problems.push(failed);
+                self.show("");
             }
+            sleep(KEY_AGAIN).await;
         };
         self.problems.extend(problem);
         Arc::new(identity)
