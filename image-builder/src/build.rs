@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, SCHEMA};
 use iso::menu::{Marker, MenuError};
+use protocol::tools::{TOOLS_FILE, TicketError};
 use thiserror::Error;
 
 use crate::apt::{Listed, Lists};
@@ -26,6 +27,7 @@ use crate::publish::{PublishError, publish_media};
 use crate::ramdisk::{self, Parcel, RamdiskError};
 use crate::sbom::{self, Digests, Facts};
 use crate::store::Store;
+use crate::tools::{Tools, ToolsError};
 
 /// Hexadecimal digits of a digest that tell one build's medium from another's.
 const MARKER_DIGITS: usize = 16;
@@ -54,6 +56,12 @@ pub enum BuildError {
     /// The kernel or its modules are unusable.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The tools cannot be gathered.
+    #[error(transparent)]
+    Tools(#[from] ToolsError),
+    /// The tools are more than agents accept.
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
     /// The initial ramdisk cannot be made.
     #[error(transparent)]
     Ramdisk(#[from] RamdiskError),
@@ -89,8 +97,10 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     let mut sources = Sources::new(request, &store)?;
     let boot_files = sources.boot_files(&plan.packages, progress)?;
     let kernel = sources.kernel(progress)?;
+    let tools = sources.tools(progress)?;
+    let ticket = tools.ticket.render()?;
     let ingredients = sources.used();
-    let parcel = Parcel { agent: &agent, busybox: &boot_files.busybox, kernel: &kernel };
+    let parcel = Parcel { agent: &agent, busybox: &boot_files.busybox, kernel: &kernel, ticket: &ticket };
     let initrd = ramdisk::build(&parcel, request.storage, &store)?;
     progress(Progress::Initrd { bytes: initrd.len() });
 
@@ -114,6 +124,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     progress(Progress::Image { bytes: layout.image.len() });
 
     digests.insert(ISO_FILE, Digests::of(&layout.image));
+    digests.insert(TOOLS_FILE, Digests::of(&tools.archive));
     digests.insert(LICENSES_FILE, Digests::of(licenses.as_bytes()));
     let facts = Facts { identity: &identity, files: &digests, ingredients: &ingredients, linked: &linked };
     let sbom = sbom::document(&facts).map_err(BuildError::Json)?;
@@ -122,6 +133,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         (KERNEL_FILE, &kernel.image),
         (INITRD_FILE, &initrd),
         (AGENT_FILE, &agent),
+        (TOOLS_FILE, &tools.archive),
         (LICENSES_FILE, licenses.as_bytes()),
         (SBOM_FILE, &sbom),
     ];
@@ -207,6 +219,17 @@ impl<'a> Sources<'a> {
         let terms = kernel.terms.clone().unwrap_or_default();
         self.used.push(Ingredient { listed, terms, file: KERNEL_FILE });
         Ok(kernel)
+    }
+
+    /// Programs that are fetched when they are wanted.
+    fn tools(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Tools, BuildError> {
+        let tools = Tools::gather(&self.packages, &self.lists, self.store, progress)?;
+        for listed in &tools.listed {
+            let terms = tools.terms.get(&listed.package.name).cloned().unwrap_or_default();
+            self.used.push(Ingredient { listed: listed.clone(), terms, file: TOOLS_FILE });
+        }
+        progress(Progress::Tools { bytes: tools.archive.len(), packages: tools.listed.len() });
+        Ok(tools)
     }
 
     /// The packages used, sorted by name.

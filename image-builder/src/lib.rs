@@ -2,7 +2,8 @@
 //!
 //! [`build()`] makes a [`Plan`] (pure), fetches the signed kernel, shim and GRUB packages through apt without
 //! installing anything, selects kernel modules and indexes them, and writes a media directory whole or not at
-//! all: `muster.iso vmlinuz initrd muster-agent licenses.txt sbom.spdx.json manifest.json SHA256SUMS`.
+//! all: `muster.iso vmlinuz initrd muster-agent tools.cpio.zst licenses.txt sbom.spdx.json manifest.json
+//! SHA256SUMS`.
 //! [`verify()`] holds a directory against its manifest; [`inspect()`] says what an image holds; [`customize()`]
 //! writes a copy with another configuration or other kernel arguments.
 //!
@@ -19,6 +20,7 @@ mod kernel;
 mod licenses;
 mod media;
 mod modules;
+mod needed;
 mod packages;
 mod plan;
 mod progress;
@@ -28,6 +30,7 @@ mod sbom;
 mod store;
 mod terms;
 mod tool;
+mod tools;
 mod verify;
 
 pub use build::{BuildError, build};
@@ -47,4 +50,5 @@ pub use progress::Progress;
 pub use publish::PublishError;
 pub use ramdisk::RamdiskError;
 pub use tool::ToolError;
+pub use tools::ToolsError;
 pub use verify::{FileState, Verification, VerifiedFile, VerifyError, verify};

@@ -38,6 +38,13 @@ pub enum Progress {
         /// How many there are.
         total: usize,
     },
+    /// The tools are packed.
+    Tools {
+        /// The archive's length in bytes.
+        bytes: usize,
+        /// How many packages they come from.
+        packages: usize,
+    },
     /// The initial ramdisk is made.
     Initrd {
         /// Its length in bytes.
@@ -61,6 +68,7 @@ impl fmt::Display for Progress {
             Self::KernelKept { release } => write!(f, "kernel {release}, packed before"),
             Self::Selected { modules, of } => write!(f, "{modules} of {of} kernel modules"),
             Self::Packing { done, total } => write!(f, "packed {done} of {total} modules"),
+            Self::Tools { bytes, packages } => write!(f, "tools: {bytes} bytes from {packages} packages"),
             Self::Initrd { bytes } => write!(f, "initial ramdisk: {bytes} bytes"),
             Self::Image { bytes } => write!(f, "image: {bytes} bytes"),
         }

@@ -7,6 +7,7 @@ use std::io::{self, Read as _};
 use initrd::cpio::{Kind, ReadError, Reader, Tree, WriteError};
 use initrd::segment::{Compression, Segments, compress};
 use protocol::module_index::{self, IndexError, ModuleIndex};
+use protocol::tools::TICKET_PATH;
 use thiserror::Error;
 
 use crate::digest::sha256;
@@ -50,6 +51,8 @@ const DIRECTORIES: &[(&str, u32)] = &[
 /// Devices that must be there before the agent mounts `/dev`: path, mode, major and minor number. The kernel
 /// opens the console for init; without a console, Rust's runtime opens `/dev/null` in its place or aborts.
 const DEVICES: &[(&str, u32, u32, u32)] = &[("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)];
+/// The agent under the names people type: by itself, and to fetch the tools.
+const COMMANDS: &[&str] = &["usr/bin/muster-agent", "usr/bin/tools"];
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
 const SHELF: &str = "segment";
@@ -81,6 +84,8 @@ pub(crate) struct Parcel<'a> {
     pub(crate) agent: &'a [u8],
     pub(crate) busybox: &'a [u8],
     pub(crate) kernel: &'a Kernel,
+    /// What it takes to fetch the tools.
+    pub(crate) ticket: &'a [u8],
 }
 
 /// Puts the ramdisk together. It depends on its input alone; all dates in it are 1970.
@@ -120,6 +125,10 @@ fn base<'a>(parcel: &Parcel<'a>) -> Result<Tree<'a>, RamdiskError> {
     base.file("init", PROGRAM, parcel.agent)?;
     base.file("bin/busybox", PROGRAM, parcel.busybox)?;
     base.symlink("bin/sh", "busybox")?;
+    base.file(TICKET_PATH, FILE, parcel.ticket)?;
+    for command in COMMANDS {
+        base.symlink(command, "/init")?;
+    }
     Ok(base)
 }
 

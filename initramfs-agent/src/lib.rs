@@ -26,6 +26,7 @@ mod report;
 mod sequence;
 mod state;
 mod sys;
+mod tools;
 mod uevents;
 mod view;
 
@@ -37,7 +38,7 @@ const ABOUT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     "\n\nThis is the init program of the Muster boot image; it runs as process 1 there.\n\
      To boot a machine with it, download the ISO from your Muster dashboard, or build the\n\
-     media with 'muster media build'.\n\nOptions:\n  --version  print the version\n  --help     print this text\n"
+     media with 'muster media build'.\n\nCommands:\n  fetch-tools  fetch mkfs, fsck, sfdisk and others from the server, within a boot image;\n               also by the name 'tools'\n\nOptions:\n  --version  print the version\n  --help     print this text\n"
 );
 
 /// The program: boots the machine as process 1, and tells what it is to anybody else.
@@ -45,12 +46,17 @@ pub fn run() -> ExitCode {
     if std::process::id() == 1 {
         sequence::boot()
     }
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args();
+    let name = arguments.next().unwrap_or_default();
+    if name.rsplit('/').next() == Some("tools") {
+        return tools::door::ask();
+    }
     let (text, code) = match arguments.next().as_deref() {
         Some("--version" | "-V") => {
             (concat!("muster-agent ", env!("CARGO_PKG_VERSION"), "\n"), ExitCode::SUCCESS)
         }
         Some("--help" | "-h") => (ABOUT, ExitCode::SUCCESS),
+        Some("fetch-tools") => return tools::door::ask(),
         // Nothing to do outside of a boot image, or not understood: usage.
         Some(_) | None => (ABOUT, ExitCode::from(2)),
     };

@@ -4,6 +4,7 @@
 //! driver for its second disk can still be registered, and a machine without a network can
 //! still say why.
 
+use crate::api::download::Way;
 use crate::api::http::Client;
 use crate::api::tls::{ExtraCa, Trust};
 use crate::by_hand::{self, Desk, Levers};
@@ -24,6 +25,7 @@ use crate::power::{self, Power, Requests};
 use crate::reap::Reaper;
 use crate::report::chain;
 use crate::state::TokenPlan;
+use crate::tools::{self, Source};
 use crate::uevents::Listener;
 use crate::view::told;
 use protocol::agent_api::Origin;
@@ -31,6 +33,7 @@ use protocol::cmdline::{ConsoleMode, KernelArgs, MAX_CMDLINE};
 use protocol::config::{AgentConfig, CONFIG_PATH, MAX_CONFIG_LEN, Settings};
 use protocol::net::NetPlan;
 use protocol::token::{redact, wipe};
+use protocol::tools::TICKET_PATH;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -107,6 +110,12 @@ async fn run(mount_problems: Vec<String>) -> Power {
     }
     let trust = boot.trust(&told.settings);
     let (proxy, road) = watch::channel(told.settings.proxy.clone());
+    boot.tools(Way {
+        servers: told.settings.servers.clone(),
+        trust: trust.clone(),
+        proxy: road.clone(),
+        network: status.clone(),
+    });
     let mut client = Client::new(identity.clone(), trust, road, status.clone());
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
@@ -385,6 +394,14 @@ impl Boot {
     fn trust(&mut self, settings: &Settings) -> Trust {
         let extra = self.note(ExtraCa::new(&settings.ca, settings.server_id.as_deref())).flatten();
         Trust { pins: settings.ca_hash.clone(), extra }
+    }
+
+    /// Lets root's programs ask for what the image leaves out.
+    fn tools(&mut self, way: Way) {
+        let ticket = tools::ticket(&Path::new("/").join(TICKET_PATH));
+        if let Some(ticket) = self.note(ticket).flatten() {
+            beside(tools::door::serve(Source::new(ticket, way)));
+        }
     }
 
     fn clock(&mut self, built_at: Option<u64>) {

@@ -3,11 +3,16 @@
 //! The kernel looks for the next segment on a multiple of four bytes. A compressed segment of another length
 //! without padding makes it ignore what follows, silently, so every segment is padded here.
 
-use std::io::{self, Read};
+use std::io;
+#[cfg(feature = "xz")]
+use std::io::Read;
 
 use thiserror::Error;
-use xz2::read::XzEncoder;
-use xz2::stream::{Check, Stream};
+#[cfg(feature = "xz")]
+use xz2::{
+    read::XzEncoder,
+    stream::{Check, Stream},
+};
 
 use crate::cpio::{self, Kind, Reader, Tree, padding};
 
@@ -18,6 +23,7 @@ const CONFIG_PERMISSIONS: u32 = 0o400;
 /// Segments are packed once a build and unpacked at every boot. Over 19 needs windows that cost the machine memory.
 const ZSTD_LEVEL: i32 = 19;
 /// The smallest output. The kernel's decoder takes a dictionary of any size and needs that much memory for it.
+#[cfg(feature = "xz")]
 const XZ_PRESET: u32 = 9;
 
 /// How a segment is stored. All of these are unpacked by Debian's kernels; lz4 is left out because a plain
@@ -29,6 +35,7 @@ pub enum Compression {
     /// zstd: quick to unpack.
     Zstd,
     /// xz with the CRC32 check, the only one the kernel's decoder knows.
+    #[cfg(feature = "xz")]
     Xz,
 }
 
@@ -39,6 +46,7 @@ impl Compression {
         match self {
             Self::None => "none".to_owned(),
             Self::Zstd => format!("zstd {} {ZSTD_LEVEL}", zstd::zstd_safe::version_number()),
+            #[cfg(feature = "xz")]
             Self::Xz => format!("xz {} {XZ_PRESET}", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -52,6 +60,7 @@ pub fn compress(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
     match compression {
         Compression::None => Ok(bytes.to_vec()),
         Compression::Zstd => zstd::bulk::compress(bytes, ZSTD_LEVEL),
+        #[cfg(feature = "xz")]
         Compression::Xz => {
             let stream = Stream::new_easy_encoder(XZ_PRESET, Check::Crc32)?;
             let mut packed = Vec::new();
@@ -211,13 +220,19 @@ mod tests {
     #[test]
     fn every_segment_ends_on_a_multiple_of_four() {
         let archive = Tree::new().to_bytes(0).unwrap();
-        for compression in [Compression::None, Compression::Zstd, Compression::Xz] {
+        for compression in [
+            Compression::None,
+            Compression::Zstd,
+            #[cfg(feature = "xz")]
+            Compression::Xz,
+        ] {
             let mut segments = Segments::new();
             segments.push(&archive, compression).unwrap();
             assert_eq!(segments.into_bytes().len() % 4, 0, "{compression:?}");
         }
     }
 
+    #[cfg(feature = "xz")]
     #[test]
     fn xz_segments_carry_the_only_check_the_kernel_knows() {
         let packed = compress(b"data", Compression::Xz).unwrap();

@@ -19,6 +19,7 @@ pub mod net;
 pub mod proof;
 pub mod rest;
 pub mod token;
+pub mod tools;
 
 /// Version of the protocol between agent and server, sent by the agent in
 /// [`PROTOCOL_HEADER`] with every request. A server that does not speak it answers 426 with

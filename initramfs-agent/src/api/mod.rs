@@ -10,6 +10,7 @@
 //! The client also keeps the access token, so that no secret passes through the state machine.
 
 mod connect;
+pub(crate) mod download;
 pub(crate) mod http;
 pub(crate) mod proof;
 mod proxy;

@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("pxe", &[]),
     ("engine", &["protocol", "template"]),
     ("image-builder", &["protocol", "initrd", "iso"]),
-    ("initramfs-agent", &["protocol"]),
+    ("initramfs-agent", &["protocol", "initrd"]),
     ("server", &["protocol", "engine", "initrd", "iso", "pxe"]),
     ("cli", &["server", "image-builder", "protocol"]),
     (
