@@ -154,7 +154,8 @@ fn unpack(commit: &str, folder: &Path) -> Result<()> {
 }
 
 /// Path of the agent that media carry.
-fn agent() -> PathBuf {
+#[must_use]
+pub fn agent() -> PathBuf {
     output::target_dir().join("x86_64-unknown-linux-gnu/release/muster-agent")
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod limits;
 mod proofs;
 mod reboots;
+mod reproducible;
 mod revocation;
 mod secrets;
 mod tokens;
