@@ -17,12 +17,12 @@ pub(crate) fn pause(attempt: u32, random: u64) -> Duration {
     part_of(ceiling, random).max(FLOOR)
 }
 
-/// As [`pause`], and no shorter than the seconds a server asked for (at most an hour), plus
-/// up to a quarter so that those it asked do not come back together.
+/// The seconds a server asked for (at most an hour), plus up to a quarter so that those it asked do
+/// not come back together. As [`pause`] when it asked for none.
 pub(crate) fn asked_pause(attempt: u32, random: u64, asked: Option<u64>) -> Duration {
-    let Some(seconds) = asked else { return pause(attempt, random) };
+    let Some(seconds) = asked.filter(|seconds| *seconds > 0) else { return pause(attempt, random) };
     let asked = Duration::from_secs(seconds).min(LONGEST_ASKED);
-    (asked + part_of(asked / 4, random)).max(FLOOR)
+    asked + part_of(asked / 4, random)
 }
 
 /// An interval spread evenly over 80 % to 120 % of `interval`.
@@ -51,6 +51,11 @@ mod tests {
             let pause = pause(attempt, random);
             prop_assert!(pause >= FLOOR && pause <= CAP);
             prop_assert!(pause <= BASE.saturating_mul(1 << attempt.min(20)).max(FLOOR));
+        }
+
+        #[test]
+        fn a_server_that_asks_for_no_pause_is_not_stormed(attempt: u32, random: u64) {
+            prop_assert_eq!(asked_pause(attempt, random, Some(0)), pause(attempt, random));
         }
 
         #[test]
