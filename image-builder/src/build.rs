@@ -13,14 +13,15 @@ use thiserror::Error;
 use crate::apt::{Listed, Lists};
 use crate::crates::Linked;
 use crate::digest::sha256;
+use crate::firmware::{Firmware, FirmwareError};
 use crate::kernel::{Kernel, KernelError};
 use crate::licenses;
 use crate::media::{BootFiles, Content, MediaError};
 use crate::modules::modinfo::is_static_program;
 use crate::packages::{Deb, PackageError, Packages};
 use crate::plan::{
-    AGENT_FILE, BUSYBOX, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
-    LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, SBOM_FILE,
+    AGENT_FILE, BUSYBOX, BuildRequest, CHECKSUMS_FILE, GRUB_COMMON, INITRD_FILE, ISO_FILE, KERNEL_FILE,
+    KernelSource, LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, SBOM_FILE,
 };
 use crate::progress::Progress;
 use crate::publish::{PublishError, publish_media};
@@ -56,6 +57,9 @@ pub enum BuildError {
     /// The kernel or its modules are unusable.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// The operator's firmware is unusable.
+    #[error(transparent)]
+    Firmware(#[from] FirmwareError),
     /// The tools cannot be gathered.
     #[error(transparent)]
     Tools(#[from] ToolsError),
@@ -94,13 +98,15 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     let agent = read_agent(&request.agent)?;
     let linked = Linked::of(&agent).map_err(BuildError::Json)?;
     let store = Store::new(&request.cache);
+    let firmware = request.firmware.as_deref().map(Firmware::read).transpose()?.unwrap_or_default();
     let mut sources = Sources::new(request, &store)?;
     let boot_files = sources.boot_files(&plan.packages, progress)?;
     let kernel = sources.kernel(progress)?;
     let tools = sources.tools(progress)?;
     let ticket = tools.ticket.render()?;
     let ingredients = sources.used();
-    let parcel = Parcel { agent: &agent, busybox: &boot_files.busybox, kernel: &kernel, ticket: &ticket };
+    let busybox = &boot_files.busybox;
+    let parcel = Parcel { agent: &agent, busybox, kernel: &kernel, firmware: &firmware, ticket: &ticket };
     let initrd = ramdisk::build(&parcel, request.storage, &store)?;
     progress(Progress::Initrd { bytes: initrd.len() });
 
@@ -148,6 +154,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         identity,
         regions: layout.regions,
         packages: ingredients.iter().map(|used| used.listed.package.clone()).collect(),
+        firmware: firmware.files().map(|(name, bytes)| (name.to_owned(), file_digest(bytes))).collect(),
     };
     let json = manifest.to_json()?;
     let checksums = checksums(&manifest, &json);
@@ -178,6 +185,9 @@ impl<'a> Sources<'a> {
         names: &[&str],
         progress: &mut dyn FnMut(Progress),
     ) -> Result<BootFiles, BuildError> {
+        // One question for what is needed now and a little later.
+        let later = [self.request.profile.kernel_package(), GRUB_COMMON];
+        self.lists.known(&[names, &later].concat())?;
         let listed = self.lists.look_up(names)?;
         let files = match BootFiles::kept(&listed, self.store) {
             Some(files) => files,
@@ -248,6 +258,10 @@ pub(crate) struct Ingredient {
     pub(crate) terms: String,
     /// The file of the media directory that has most of it.
     pub(crate) file: &'static str,
+}
+
+fn file_digest(bytes: &[u8]) -> FileDigest {
+    FileDigest { size: bytes.len() as u64, sha256: sha256(bytes) }
 }
 
 fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {

@@ -15,6 +15,7 @@ mod build;
 mod crates;
 mod customize;
 mod digest;
+mod firmware;
 mod inspect;
 mod kernel;
 mod licenses;
@@ -35,6 +36,7 @@ mod verify;
 
 pub use build::{BuildError, build};
 pub use customize::{CustomizeError, CustomizeRequest, customize, overlay};
+pub use firmware::FirmwareError;
 pub use inspect::{ImageError, InspectedFile, Inspection, inspect};
 pub use iso::manifest::Manifest;
 pub use kernel::KernelError;

@@ -42,6 +42,8 @@ pub(crate) const MOK_MANAGER: &str = "shim-helpers-amd64-signed";
 pub(crate) const GRUB_EFI: &str = "grub-efi-amd64-signed";
 pub(crate) const GRUB_BIOS: &str = "grub-pc-bin";
 pub(crate) const BUSYBOX: &str = "busybox-static";
+/// Has the terms of [`GRUB_BIOS`].
+pub(crate) const GRUB_COMMON: &str = "grub-common";
 
 /// What a machine's processor is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +106,8 @@ pub struct BuildRequest {
     pub agent: PathBuf,
     /// The kernel.
     pub kernel: KernelSource,
+    /// A folder laid out as `/lib/firmware`, for hardware whose firmware Debian's kernel package does not hold.
+    pub firmware: Option<PathBuf>,
     /// How the initial ramdisk is stored.
     pub storage: Storage,
     /// Date of everything in the media, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
@@ -185,6 +189,7 @@ mod tests {
             out: "target/media".into(),
             agent: "muster-agent".into(),
             kernel: KernelSource::Debian,
+            firmware: None,
             storage: Storage::default(),
             build_time: 0,
             cache: "cache".into(),

@@ -11,6 +11,7 @@ use protocol::tools::TICKET_PATH;
 use thiserror::Error;
 
 use crate::digest::sha256;
+use crate::firmware::Firmware;
 use crate::kernel::{Kernel, PACKED_SUFFIX};
 use crate::publish::PublishError;
 use crate::store::{Parts, Store};
@@ -84,6 +85,7 @@ pub(crate) struct Parcel<'a> {
     pub(crate) agent: &'a [u8],
     pub(crate) busybox: &'a [u8],
     pub(crate) kernel: &'a Kernel,
+    pub(crate) firmware: &'a Firmware,
     /// What it takes to fetch the tools.
     pub(crate) ticket: &'a [u8],
 }
@@ -125,6 +127,7 @@ fn base<'a>(parcel: &Parcel<'a>) -> Result<Tree<'a>, RamdiskError> {
     base.file("init", PROGRAM, parcel.agent)?;
     base.file("bin/busybox", PROGRAM, parcel.busybox)?;
     base.symlink("bin/sh", "busybox")?;
+    parcel.firmware.add_to(&mut base)?;
     base.file(TICKET_PATH, FILE, parcel.ticket)?;
     for command in COMMANDS {
         base.symlink(command, "/init")?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use fixture::Fixture;
-use image_builder::{BuildError, CustomizeRequest, Manifest, build, customize, inspect};
+use image_builder::{BuildError, BuildRequest, CustomizeRequest, Manifest, build, customize, inspect};
 
 fn run(dir: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
@@ -42,6 +42,29 @@ fn a_build_is_whole_verifiable_and_the_same_every_time() {
         let name = entry.unwrap().file_name();
         assert_eq!(fs::read(out.join(&name)).unwrap(), fs::read(again.join(&name)).unwrap(), "{name:?}");
     }
+}
+
+#[test]
+fn modules_packed_in_any_way_and_firmware_of_ones_own_make_the_same_kind_of_medium() {
+    let plain = Fixture::new();
+    let (_, expected) = plain.build("media");
+    for (suffix, packer) in [("xz", "xz"), ("gz", "gzip"), ("zst", "zstd")] {
+        let fixture = Fixture::new();
+        let module = fixture.dir.path().join("lib/modules/6.1-test/kernel/drivers/net/virtio_net.ko");
+        run(module.parent().unwrap(), packer, &["-q", module.file_name().unwrap().to_str().unwrap()]);
+        if packer == "zstd" {
+            fs::remove_file(&module).unwrap();
+        }
+        assert!(!module.exists() && module.with_extension(format!("ko.{suffix}")).exists());
+        let (_, manifest) = fixture.build("media");
+        assert_eq!(manifest.files["initrd"], expected.files["initrd"], "{suffix}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("card.fw"), "firmware").unwrap();
+    let request = BuildRequest { firmware: Some(folder.path().to_owned()), ..plain.request("with-firmware") };
+    let manifest = build(&request, &mut |_| ()).unwrap();
+    assert_eq!(manifest.firmware.keys().collect::<Vec<_>>(), ["card.fw"]);
+    assert_ne!(manifest.files["initrd"], expected.files["initrd"]);
 }
 
 #[test]

@@ -98,6 +98,9 @@ pub struct Manifest {
     pub regions: Vec<Region>,
     /// The packages used, sorted by name.
     pub packages: Vec<Package>,
+    /// Firmware that the operator added, by path below `/lib/firmware`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub firmware: BTreeMap<String, FileDigest>,
 }
 
 impl Manifest {
@@ -135,8 +138,12 @@ impl Manifest {
         if self.schema != SCHEMA {
             return Err(ManifestError::Schema(self.schema));
         }
-        let counts =
-            [("files", self.files.len()), ("regions", self.regions.len()), ("packages", self.packages.len())];
+        let counts = [
+            ("files", self.files.len()),
+            ("regions", self.regions.len()),
+            ("packages", self.packages.len()),
+            ("firmware files", self.firmware.len()),
+        ];
         for (what, count) in counts {
             if count > MAX_ITEMS {
                 return Err(ManifestError::TooMany(what));
@@ -198,6 +205,7 @@ mod tests {
                 Region { name: "kernel-args".into(), offset: 2_059, length: 1_024 },
             ],
             packages: vec![],
+            firmware: BTreeMap::new(),
         }
     }
 

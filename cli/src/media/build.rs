@@ -29,6 +29,9 @@ pub(crate) struct Args {
     /// The modules of that kernel: a directory with lib/modules/VERSION
     #[arg(long, value_name = "DIR", requires = "kernel")]
     modules: Option<PathBuf>,
+    /// Firmware of your own: a directory laid out as /lib/firmware
+    #[arg(long, value_name = "DIR")]
+    firmware: Option<PathBuf>,
     /// Make the smallest medium: it takes longer to build and seconds longer to boot
     #[arg(long)]
     smallest: bool,
@@ -57,6 +60,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         out: args.out,
         agent,
         kernel,
+        firmware: args.firmware,
         storage: if args.smallest { Storage::Solid } else { Storage::default() },
         build_time: build_time()?,
         cache,

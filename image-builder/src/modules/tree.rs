@@ -141,7 +141,7 @@ impl ModuleTree {
 /// `e1000` of `kernel/drivers/.../e1000.ko.xz`.
 pub(crate) fn module_stem(path: &str) -> Option<&str> {
     let file = path.rsplit('/').next()?;
-    let plain = [".ko", ".ko.zst", ".ko.xz"];
+    let plain = [".ko", ".ko.zst", ".ko.xz", ".ko.gz"];
     plain.iter().find_map(|suffix| file.strip_suffix(suffix))
 }
 
@@ -198,6 +198,9 @@ fn read_module(path: &Path) -> Result<Vec<u8>, ModuleError> {
     let read = match path.extension().and_then(|extension| extension.to_str()) {
         Some("zst") => zstd::stream::read::Decoder::new(file)
             .and_then(|stream| stream.take(MAX_MODULE_LEN + 1).read_to_end(&mut bytes)),
+        Some("gz") => {
+            flate2::read::MultiGzDecoder::new(file).take(MAX_MODULE_LEN + 1).read_to_end(&mut bytes)
+        }
         Some("xz") => xz2::read::XzDecoder::new(file).take(MAX_MODULE_LEN + 1).read_to_end(&mut bytes),
         _ => file.take(MAX_MODULE_LEN + 1).read_to_end(&mut bytes),
     };

@@ -52,6 +52,7 @@ pub(crate) fn media_of(directory: &Path, kernel_len: usize) -> PathBuf {
             length: REGION.len() as u64,
         }],
         packages: vec![],
+        firmware: BTreeMap::new(),
     };
     std::fs::write(media.join("manifest.json"), manifest.to_json().unwrap()).unwrap();
     media
