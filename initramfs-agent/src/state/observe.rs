@@ -390,6 +390,10 @@ impl Flow {
         if let Some(failure) = self.failures.get_mut(server) {
             *failure = Some(fault.clone());
         }
+        if matches!(fault, Fault::CertificateTime { .. }) {
+            // It was not the clock, then.
+            self.notes.retain(|note| !matches!(note, Fault::ClockSet { .. }));
+        }
         let graver = self.round.as_ref().is_none_or(|known| fault.gravity() >= known.gravity());
         if graver {
             self.round = Some(fault);

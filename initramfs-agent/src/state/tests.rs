@@ -316,7 +316,7 @@ fn a_certificate_that_really_expired_stays_a_fault_and_the_clock_is_left_alone()
     for _ in 0..5 {
         let expired = ConnectError::CertificateTime("it was valid until 2026-01-01".to_owned());
         assert_eq!(flow.step(now, 0, Observation::Connected(Err(expired))), []);
-        assert_eq!(flow.trouble().map(Fault::code), Some("E22"));
+        assert_eq!((flow.trouble().map(Fault::code), flow.notes()), (Some("E22"), &[][..]));
         assert!(flow.wake() > now);
         now = flow.wake();
         let again = flow.step(now, 0, Observation::Tick);
