@@ -99,7 +99,7 @@ const MAX_ROUNDS: usize = 8;
 const MAX_HOPS: usize = 4;
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
-/// A tenth larger than level 19 makes it, in a fifth of the time.
+/// An eighth larger than level 19 makes it (11.5 MB against 10.2), in a tenth of the time.
 const ZSTD_LEVEL: i32 = 12;
 const SHELF: &str = "tools";
 const NAMES_SHELF: &str = "tool-names";

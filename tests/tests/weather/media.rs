@@ -42,3 +42,29 @@ fn kernel_and_initrd_need_no_arguments_beside_the_servers_overlay() {
     assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
     assert_eq!(site.operator.machine(&approved.uuid.to_string()).unwrap().origin, Origin::Pxe);
 }
+
+#[test]
+fn the_rescue_shell_fetches_tools_that_the_image_leaves_out_and_they_run() {
+    let media = Media::of(Profile::Cloud).unwrap();
+    let mut site = Site::of("tools", Server::builder("weather-tools-server").media(media.folder()));
+    site.lab.serve(&Services::dhcp()).unwrap();
+    let args = format!("{} muster.console=rescue", site.args());
+    let port = site.lab.port("52:54:00:07:04:04").unwrap();
+    let mut vm = site.machine("tools", &args).plug(port).typed_at().start().unwrap();
+    shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
+    // The shell joins what the harness takes apart: the words below are its answers, not its echo.
+    for (command, answer) in [
+        ("sfdisk --version || echo not\" \"yet", "not yet"),
+        ("tools && echo tools\" \"are here", "tools are here"),
+        ("mkfs.ext4 -V", "mke2fs 1."),
+        ("sfdisk --version", "sfdisk from util-linux"),
+        ("truncate -s 64M /run/disk && mkfs.ext4 -q /run/disk && e2fsck -f /run/disk", "Pass 5"),
+        ("mkfs.xfs -V && mkfs.btrfs --version && lvm version", "LVM version"),
+        ("cryptsetup --version && mdadm --version && nvme version && smartctl --version", "smartmontools"),
+        ("tools && echo once\" \"more", "once more"),
+    ] {
+        vm.look_from_here().unwrap();
+        vm.type_line(command).unwrap();
+        vm.wait_for_words(answer, CHANGE_WITHIN).unwrap();
+    }
+}
