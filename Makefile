@@ -17,11 +17,14 @@ AGENT := target/$(AGENT_TARGET)/release/muster-agent
 MUSTER := target/release/muster
 MEDIA := target/media
 DASHBOARD := dashboard/dist/index.html
+# Where this clone and its crates lie is nobody's business, and two clones make the same agent.
+AGENT_PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates \
+	--remap-path-prefix=$(CURDIR)=muster --remap-path-prefix=$(CARGO_TARGET_DIR)=target
 # The weather suite makes networks: who is not root does it inside a user namespace.
 AS_ROOT_OF_NETWORKS := $(if $(filter-out 0,$(shell id -u)),unshare --user --map-root-user --)
 # Small and static. These flags are for the agent alone, so it is built by itself; initramfs-agent/build.rs has
 # those of the linker.
-AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static -C force-unwind-tables=no' CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
+AGENT_FLAGS := RUSTFLAGS='-C target-feature=+crt-static -C force-unwind-tables=no $(AGENT_PATHS)' CARGO_PROFILE_RELEASE_OPT_LEVEL=z \
 	CARGO_PROFILE_RELEASE_LTO=fat CARGO_PROFILE_RELEASE_CODEGEN_UNITS=1 CARGO_PROFILE_RELEASE_PANIC=abort
 
 DASHBOARD_SOURCES := $(shell find dashboard -type f -not -path '*/node_modules/*' -not -path '*/dist/*' 2>/dev/null)
