@@ -54,6 +54,9 @@ const DIRECTORIES: &[(&str, u32)] = &[
 const DEVICES: &[(&str, u32, u32, u32)] = &[("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)];
 /// The agent under the names people type: by itself, and to fetch the tools.
 const COMMANDS: &[&str] = &["usr/bin/muster-agent", "usr/bin/tools"];
+const BUSYBOX: &str = "bin/busybox";
+/// The same as the agent finds it when it starts a rescue shell.
+const BUSYBOX_PACKED: &str = "bin/busybox.zst";
 const PROGRAM: u32 = 0o755;
 const FILE: u32 = 0o644;
 const SHELF: &str = "segment";
@@ -103,14 +106,19 @@ pub(crate) fn build(parcel: &Parcel<'_>, storage: Storage, store: &Store) -> Res
             if !kernel.dictionary.is_empty() {
                 tree.file(&in_modules(module_index::DICTIONARY_NAME), FILE, kernel.dictionary.as_slice())?;
             }
-            segments.push_packed(&pack(&tree, Compression::Zstd, store)?);
+            segments.push_packed(&pack(&tree.to_bytes(0)?, Compression::Zstd, store)?);
+            // Wanted by a rescue shell alone: every boot would pay for unpacking it.
+            let mut seldom = Tree::new();
+            seldom.file(BUSYBOX_PACKED, FILE, pack(parcel.busybox, Compression::Zstd, store)?)?;
+            segments.push(&seldom.to_bytes(0)?, Compression::None)?;
             segments.push(&kernel.modules, Compression::None)?;
         }
         Storage::Solid => {
             let index = ModuleIndex::parse(&kernel.index)?.rename_paths(|path| plain(path).to_owned())?;
             tree.file(&path, FILE, index.render().into_bytes())?;
+            tree.file(BUSYBOX, PROGRAM, parcel.busybox)?;
             add_modules(&mut tree, kernel)?;
-            segments.push_packed(&pack(&tree, Compression::Xz, store)?);
+            segments.push_packed(&pack(&tree.to_bytes(0)?, Compression::Xz, store)?);
         }
     }
     Ok(segments.into_bytes())
@@ -125,7 +133,6 @@ fn base<'a>(parcel: &Parcel<'a>) -> Result<Tree<'a>, RamdiskError> {
         base.char_device(path, *permissions, *major, *minor)?;
     }
     base.file("init", PROGRAM, parcel.agent)?;
-    base.file("bin/busybox", PROGRAM, parcel.busybox)?;
     base.symlink("bin/sh", "busybox")?;
     parcel.firmware.add_to(&mut base)?;
     base.file(TICKET_PATH, FILE, parcel.ticket)?;
@@ -135,14 +142,13 @@ fn base<'a>(parcel: &Parcel<'a>) -> Result<Tree<'a>, RamdiskError> {
     Ok(base)
 }
 
-/// The compressed archive of a tree; kept, because the same tree comes again.
-fn pack(tree: &Tree<'_>, compression: Compression, store: &Store) -> Result<Vec<u8>, RamdiskError> {
-    let archive = tree.to_bytes(0)?;
-    let key = format!("{} {}", sha256(&archive), compression.settings());
+/// What compressing gives; kept, because the same comes again.
+fn pack(bytes: &[u8], compression: Compression, store: &Store) -> Result<Vec<u8>, RamdiskError> {
+    let key = format!("{} {}", sha256(bytes), compression.settings());
     if let Some(packed) = store.load(SHELF, &key).and_then(|mut parts| parts.remove(PACKED)) {
         return Ok(packed);
     }
-    let packed = compress(&archive, compression)?;
+    let packed = compress(bytes, compression)?;
     store.keep(SHELF, &key, &Parts::from([(PACKED.to_owned(), packed.clone())]))?;
     Ok(packed)
 }

@@ -7,8 +7,8 @@
 
 use crate::sys;
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ use tokio::task::JoinHandle;
 
 /// The shell of the image.
 const SHELL: &str = "/bin/sh";
+/// Largest shell that is unpacked, in bytes.
+const MAX_SHELL: u64 = 16 * 1_024 * 1_024;
 
 /// Why a process did not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,9 @@ pub(crate) enum SpawnError {
         #[source]
         source: io::Error,
     },
+    /// The shell cannot be unpacked.
+    #[error("cannot unpack the shell; the machine's memory may be full")]
+    Shell(#[source] io::Error),
 }
 
 /// A process that was started here.
@@ -147,9 +152,45 @@ impl Reaper {
     }
 }
 
+/// Unpacks the shell, which the image carries compressed because few boots want it.
+///
+/// # Errors
+/// [`SpawnError::Shell`] with what the file system says.
+pub(crate) fn unpack_shell(folder: &Path) -> Result<(), SpawnError> {
+    unpack(folder).map_err(SpawnError::Shell)
+}
+
+fn unpack(folder: &Path) -> io::Result<()> {
+    let (packed, program) = (folder.join("busybox.zst"), folder.join("busybox"));
+    if program.try_exists()? || !packed.try_exists()? {
+        return Ok(());
+    }
+    let unpacked = folder.join(".busybox.new");
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o755).open(&unpacked)?;
+    let decoder = zstd::Decoder::new(File::open(packed)?)?;
+    io::copy(&mut decoder.take(MAX_SHELL), &mut file)?;
+    std::fs::rename(unpacked, program)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn shell_is_unpacked_once_and_may_be_run() {
+        let folder = tempfile::tempdir().unwrap();
+        unpack_shell(folder.path()).unwrap();
+        assert!(!folder.path().join("busybox").exists());
+        let packed = zstd::bulk::compress(b"program", 3).unwrap();
+        std::fs::write(folder.path().join("busybox.zst"), packed).unwrap();
+        for _ in 0..2 {
+            unpack_shell(folder.path()).unwrap();
+            assert_eq!(std::fs::read(folder.path().join("busybox")).unwrap(), b"program");
+        }
+        let mode = std::fs::metadata(folder.path().join("busybox")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+    }
 
     // One test: the reaper takes every child of this process, so two at once would meet.
     #[tokio::test]

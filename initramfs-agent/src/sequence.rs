@@ -22,7 +22,7 @@ use crate::modules::{Loader, Modules};
 use crate::mounts;
 use crate::net::{NetEvent, Network, Status};
 use crate::power::{self, Power, Requests};
-use crate::reap::Reaper;
+use crate::reap::{Reaper, unpack_shell};
 use crate::report::chain;
 use crate::state::TokenPlan;
 use crate::tools::{self, Source};
@@ -269,6 +269,8 @@ impl Boot {
         let Some(reaper) = reaper.filter(|_| mode.rescue) else { return };
         let chatty = kmsg::set_chatter(Chatter::Warnings);
         self.note(chatty);
+        let unpacked = unpack_shell(Path::new("/bin"));
+        self.note(unpacked);
         for terminal in ["/dev/tty1", "/dev/ttyS0"] {
             let reaper = reaper.clone();
             tokio::spawn(async move {
