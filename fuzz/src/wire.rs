@@ -5,11 +5,13 @@ use crate::text::is_tame;
 use initramfs_agent::fuzzing::{self, Told};
 use mozim::{DhcpV4ClasslessRoute, DhcpV4Lease};
 use protocol::inventory::{Inventory, Link, MAX_MODULES};
-use protocol::net::{MAX_DNS, MAX_MTU, MAX_ROUTES, MAX_SEARCH, MIN_IPV6_MTU, dns_name, is_host};
+use protocol::net::{MAX_DNS, MAX_MTU, MAX_SEARCH, MIN_IPV6_MTU, dns_name, is_host};
 use std::net::Ipv4Addr;
 
 /// Most addresses that one answer gives.
 const MAX_GIVEN: usize = 8;
+/// Most routes of a server that are taken.
+const MAX_ROUTES: usize = 64;
 /// Longest text of firmware that is kept before cleaning, in bytes: each may become three.
 const MAX_FIRMWARE_TEXT: usize = 3 * 256;
 

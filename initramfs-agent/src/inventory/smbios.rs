@@ -102,7 +102,8 @@ impl Structure<'_> {
 
 /// A memory device (7.18); `None` for an empty slot.
 fn module(device: &Structure<'_>) -> Option<MemoryModule> {
-    let size_bytes = size(device)?;
+    // No bytes, in whatever unit, is an empty slot as well.
+    let size_bytes = size(device).filter(|bytes| *bytes > 0)?;
     let speed = |at: usize, extended: usize| match device.word(at)? {
         0 => None,
         u16::MAX => device.double_word(extended).map(|speed| speed & 0x7fff_ffff),
