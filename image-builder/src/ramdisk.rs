@@ -169,3 +169,71 @@ fn add_modules(tree: &mut Tree<'_>, kernel: &Kernel) -> Result<(), RamdiskError>
 fn plain(path: &str) -> &str {
     path.strip_suffix(PACKED_SUFFIX).unwrap_or(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RELEASE: &str = "6.1-test";
+    const NIC: &str = "kernel/drivers/net/nic.ko";
+
+    fn kernel() -> Kernel {
+        let dictionary = b"what drivers have in common".to_vec();
+        let mut packer = zstd::bulk::Compressor::with_dictionary(3, &dictionary).unwrap();
+        let mut modules = Tree::new();
+        let path = format!("lib/modules/{RELEASE}/{NIC}{PACKED_SUFFIX}");
+        modules.file(&path, FILE, packer.compress(b"a driver in common").unwrap()).unwrap();
+        Kernel {
+            image: Vec::new(),
+            release: RELEASE.to_owned(),
+            modules: modules.to_bytes(0).unwrap(),
+            dictionary,
+            index: format!("muster-modules 1 {RELEASE}\nm nic {NIC}{PACKED_SUFFIX} - - -\n"),
+            terms: None,
+        }
+    }
+
+    fn build_as(storage: Storage) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let (kernel, firmware) = (kernel(), Firmware::default());
+        let parcel = Parcel {
+            agent: b"agent",
+            busybox: b"busybox",
+            kernel: &kernel,
+            firmware: &firmware,
+            ticket: b"{}",
+        };
+        let store = Store::new(dir.path());
+        let made = build(&parcel, storage, &store).unwrap();
+        assert_eq!(made, build(&parcel, storage, &store).unwrap(), "what was kept is what was made");
+        made
+    }
+
+    #[test]
+    fn a_solid_ramdisk_is_one_xz_segment_with_the_modules_as_they_were() {
+        let made = build_as(Storage::Solid);
+        // Stream header and flags: the CRC32 check is the only one the kernel knows.
+        assert_eq!(made.get(..8), Some([0xfd, b'7', b'z', b'X', b'Z', 0, 0, 1].as_slice()));
+        let mut archive = Vec::new();
+        xz2::read::XzDecoder::new(made.as_slice()).read_to_end(&mut archive).unwrap();
+        let entries: Vec<_> = Reader::new(&archive).map(Result::unwrap).collect();
+        let file = |path: &str| entries.iter().find(|entry| entry.path == path).map(|entry| entry.kind);
+        let in_modules = |name: &str| format!("lib/modules/{RELEASE}/{name}");
+        assert_eq!(file(&in_modules(NIC)), Some(Kind::File(b"a driver in common")));
+        assert_eq!(file("init"), Some(Kind::File(b"agent")));
+        assert_eq!(file(&in_modules(module_index::DICTIONARY_NAME)), None);
+        let Some(Kind::File(index)) = file(&in_modules(module_index::FILE_NAME)) else {
+            panic!("{entries:?}")
+        };
+        let index = ModuleIndex::parse(std::str::from_utf8(index).unwrap()).unwrap();
+        assert_eq!(index.module("nic").unwrap().path, NIC);
+    }
+
+    #[test]
+    fn the_default_ramdisk_has_each_module_by_itself_in_a_plain_archive() {
+        let made = build_as(Storage::default());
+        let kernel = kernel();
+        let end = made.len().checked_sub(kernel.modules.len()).unwrap();
+        assert_eq!(made.get(end..), Some(kernel.modules.as_slice()));
+    }
+}
