@@ -140,3 +140,90 @@ pub(crate) fn replace_block(page: &str, block: &str) -> Result<String> {
     let (_, after) = rest.split_once(END).with_context(|| format!("the page has no line {END}"))?;
     Ok(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", block.trim_end()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::machine;
+    use crate::record::{NotRun, Target};
+    use std::path::PathBuf;
+
+    fn sample() -> Suite {
+        let mut suite = Suite {
+            taken_on: "2026-11-22".to_owned(),
+            command: "make bench SUITE=build".to_owned(),
+            load: 4.25,
+            ..Suite::default()
+        };
+        suite.inputs.insert("kernel".to_owned(), "6.1.0-56-amd64".to_owned());
+        for (cpu, wall) in [(0.5, 1.0), (0.7, 3.0), (0.6, 2.0)] {
+            suite.add("muster", Metric::Cpu, cpu);
+            suite.add("muster", Metric::Wall, wall);
+            suite.add("dracut", Metric::Cpu, 20.0);
+        }
+        suite.compare("muster", "dracut", Metric::Cpu);
+        let (text, value) = ("build <= 0.5 s CPU".to_owned(), "0.600".to_owned());
+        let outcome = Outcome::NotReached { because: "hashing".to_owned() };
+        suite.targets.push(Target { text, value, outcome });
+        let (contender, reason) = ("booster".to_owned(), "not in Debian".to_owned());
+        suite.not_run.push(NotRun { contender, reason });
+        suite
+    }
+
+    #[test]
+    fn a_suite_is_told_with_its_doubts() {
+        let expected = "\
+### build
+
+2026-11-22, `make bench SUITE=build`, highest load 4.2; kernel 6.1.0-56-amd64.
+
+| | CPU, s | wall, s |
+|---|---|---|
+| muster | 0.600 [0.500 - 0.700] n=3 | 2.000 [1.000 - 3.000] n=3 (load 4.2: a bound only) |
+| dracut | 20.0 n=3 | - |
+
+| ratio | of | median | 95 % interval | rounds | |
+|---|---|---|---|---|---|
+| muster / dracut | CPU, s | 0.030 | 0.025 - 0.035 | 3 | less |
+
+| target | measured | |
+|---|---|---|
+| build <= 0.5 s CPU | 0.600 | **not reached**: hashing |
+
+not run: booster: not in Debian
+";
+        assert_eq!(suite("build", &sample()), expected);
+    }
+
+    #[test]
+    fn a_block_is_replaced_between_its_marks_and_nowhere_else() {
+        let page = format!("# Title\n\n{BEGIN}\nold\n{END}\n\nAfter.\n");
+        let new = replace_block(&page, "new\n").unwrap();
+        assert_eq!(new, format!("# Title\n\n{BEGIN}\n\nnew\n\n{END}\n\nAfter.\n"));
+        assert_eq!(replace_block(&new, "new\n").unwrap(), new);
+        assert!(replace_block("# Title\n", "new").is_err());
+    }
+
+    #[test]
+    fn the_page_shows_the_newest_record() {
+        let root = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+        let records = std::fs::read_dir(root.join("results")).unwrap().map(|entry| entry.unwrap().path());
+        let newest =
+            records.filter(|path| path.extension().is_some_and(|kind| kind == "json")).max().unwrap();
+        let block = document(&Record::read(&newest).unwrap().unwrap());
+        let page = std::fs::read_to_string(root.join("../docs/performance.md")).unwrap();
+        assert!(
+            replace_block(&page, &block).unwrap() == page,
+            "run make bench-report: {newest:?} is not shown"
+        );
+    }
+
+    #[test]
+    fn a_record_begins_with_its_computer() {
+        let mut record = Record::new(machine());
+        record.suites.insert("build".to_owned(), sample());
+        let text = document(&record);
+        assert!(text.starts_with("2 processors (Example CPU), 24 GiB, QEMU 7.2.22 without KVM"), "{text}");
+        assert!(text.contains("\n### build\n"));
+    }
+}

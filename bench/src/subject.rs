@@ -81,13 +81,11 @@ fn stream(media: &Path, patched: bool) -> Result<()> {
     let manifest = Manifest::parse(&read(&media.join(image_builder::MANIFEST_FILE))?)?;
     let path = media.join(image_builder::ISO_FILE);
     let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let mut patches = Vec::new();
-    if patched {
-        let region = manifest.region(CONFIG_REGION).context("the image has no config region")?;
-        let length = usize::try_from(region.length).context("a long region")?;
-        patches.push(Patch::new(region, vec![b'\n'; length])?);
-    }
-    let mut image = PatchedImage::new(file, patches)?;
+    // Made in either case: making it is counted with the requests.
+    let region = manifest.region(CONFIG_REGION).context("the image has no config region")?;
+    let length = usize::try_from(region.length).context("a long region")?;
+    let patch = Patch::new(region, vec![b'\n'; length])?;
+    let mut image = PatchedImage::new(file, if patched { vec![patch] } else { Vec::new() })?;
     let mut left = image.len();
     while left > 0 {
         let count = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK);

@@ -1,7 +1,8 @@
 //! coreos-installer 0.27.0: embeds a configuration into an ISO, in a copy or in place. It works
 //! on any ISO with its two files, so it gets one as large as ours.
 
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -80,7 +81,7 @@ impl<'a> CoreosInstaller<'a> {
         let base = self.folder.join("base.iso");
         let work = self.folder.join("work.iso");
         if work.exists() {
-            std::fs::remove_file(&work).context("cannot remove the last image")?;
+            fs::remove_file(&work).context("cannot remove the last image")?;
         }
         let config = self.folder.join("config.ign");
         let call = Call::new(self.program()).args(["iso", "ignition", "embed", "-i"]).arg(config);
@@ -88,13 +89,15 @@ impl<'a> CoreosInstaller<'a> {
             Into::Copy => call.arg("-o").arg(&work).arg(base),
             Into::Place => {
                 write(&work, read(&base)?)?;
+                // A page that waits to be written would not count when it is written once more.
+                File::open(&work).and_then(|file| file.sync_all()).context("cannot flush the image")?;
                 call.arg(&work)
             }
         };
         Ok((call, work))
     }
 
-    fn check(&self, image: &PathBuf) -> Result<()> {
+    fn check(&self, image: &Path) -> Result<()> {
         let call = Call::new(self.program()).args(["iso", "ignition", "show"]).arg(image);
         let shown = call.output(&self.folder, "show")?;
         ensure!(shown.trim() == IGNITION, "the image holds {shown:?}");

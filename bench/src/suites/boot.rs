@@ -35,6 +35,8 @@ const CERTAIN_ROUNDS: usize = 3;
 const CODE_ROUNDS: usize = 5;
 const LOUD: &str = "console=ttyS0 loglevel=7";
 const QUIET: &str = "console=ttyS0 console=tty0 quiet";
+/// The bare kernel's program writes to `/dev/console`, which is the last that is named.
+const QUIET_SERIAL: &str = "console=tty0 console=ttyS0 quiet";
 /// Names a root that is never mounted: the peers' hooks come before.
 const ROOT: &str = "root=/dev/vda";
 const PEERS: [&str; 3] = ["initramfs-tools", "dracut", "dracut-network"];
@@ -193,7 +195,7 @@ impl Field {
             machines.push(Machine { args, mark: Mark::Line(HOOK), clock, ..self.machine(name, ramdisk) });
         }
         if clock == Clock::Wall {
-            let (args, mark) = (QUIET.to_owned(), Mark::Line(HELLO_LINE));
+            let (args, mark) = (QUIET_SERIAL.to_owned(), Mark::Line(HELLO_LINE));
             machines.push(Machine { args, mark, clock, ..self.machine(BARE, &self.bare) });
         }
         boxed(machines)
