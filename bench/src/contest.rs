@@ -5,6 +5,7 @@
 //! reason.
 
 use anyhow::Result;
+use harness::output;
 
 use crate::computer;
 use crate::record::{Metric, NotRun, Sample, Suite};
@@ -107,7 +108,9 @@ fn shown(round: usize, rounds: usize, name: &str, sample: &Sample) -> String {
 
 /// Tells and notes why a contender takes no part; whatever a program said becomes one line.
 pub(crate) fn give_up(stage: &Stage, suite: &mut Suite, name: &str, reason: &str) -> Result<()> {
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    // A record is kept: it names no folder of this computer's.
+    let reason = line.replace(&output::target_dir().display().to_string(), "target");
     stage.tell(&format!("  {name}: not run: {reason}"))?;
     suite.not_run.push(NotRun { contender: name.to_owned(), reason });
     Ok(())
