@@ -51,7 +51,7 @@ fn the_rescue_shell_fetches_tools_that_the_image_leaves_out_and_they_run() {
     let args = format!("{} muster.console=rescue", site.args());
     let port = site.lab.port("52:54:00:07:04:04").unwrap();
     let mut vm = site.machine("tools", &args).plug(port).typed_at().start().unwrap();
-    shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
+    vm.wait_for_code(BOOT_WITHIN).unwrap();
     // The shell joins what the harness takes apart: the words below are its answers, not its echo.
     for (command, answer) in [
         ("sfdisk --version || echo not\" \"yet", "not yet"),
