@@ -54,6 +54,8 @@ fn typed() -> Vec<Seed> {
          muster.proxy=http://ann:s3cret@10.0.0.3:3128 muster.token={} \"muster.odd=a b\" -- init",
         a_token()
     );
+    let many: Vec<String> = (0..10).map(|number| SpkiPin([number; 32]).to_string()).collect();
+    let many = format!("muster.ca-hash={}", many.join(","));
     let claims = ProofClaims {
         jti: base64url(&[5; 16]),
         htm: "POST".to_owned(),
@@ -67,6 +69,7 @@ fn typed() -> Vec<Seed> {
     vec![
         seed("cmdline", "everything", line),
         seed("cmdline", "ask", "muster.net=ask muster.net=dhcp"),
+        seed("cmdline", "many-pins", format!("{many} {many}")),
         seed("code", "as-shown", "K7P-3XB"),
         seed("code", "as-typed", " k7p 3x8"),
         seed("code", "fingerprint", "QM4T-9HXR-2VKD"),

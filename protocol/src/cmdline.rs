@@ -132,7 +132,10 @@ impl KernelArgs {
     fn take_pins(&mut self, value: &str) {
         for pin in value.split(',').take(MAX_SERVERS) {
             match pin.parse() {
-                Ok(pin) => self.ca_hash.push(pin),
+                Ok(pin) if self.ca_hash.len() < MAX_SERVERS => self.ca_hash.push(pin),
+                Ok(_) => {
+                    self.problems.push(format!("more than {MAX_SERVERS} CA hashes given, the rest is ignored"));
+                }
                 Err(error) => self.problems.push(format!("{CA_HASH}: {error}")),
             }
         }
