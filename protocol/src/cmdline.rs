@@ -134,7 +134,8 @@ impl KernelArgs {
             match pin.parse() {
                 Ok(pin) if self.ca_hash.len() < MAX_SERVERS => self.ca_hash.push(pin),
                 Ok(_) => {
-                    self.problems.push(format!("more than {MAX_SERVERS} CA hashes given, the rest is ignored"));
+                    self.problems
+                        .push(format!("more than {MAX_SERVERS} CA hashes given, the rest is ignored"));
                 }
                 Err(error) => self.problems.push(format!("{CA_HASH}: {error}")),
             }
