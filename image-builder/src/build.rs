@@ -123,9 +123,12 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         build_time: request.build_time,
         marker: marker.file_name().to_owned(),
     };
-    let inside: Vec<&Ingredient> = ingredients.iter().collect();
-    let licenses = licenses::document(&inside, &linked);
-    let content = Content { identity: identity.clone(), marker, menu: plan.menu, licenses: licenses.clone() };
+    let all: Vec<&Ingredient> = ingredients.iter().collect();
+    let licenses = licenses::document(&all, &linked);
+    // The image tells of what is on it; the tools are fetched.
+    let inside: Vec<&Ingredient> = all.into_iter().filter(|used| used.file != TOOLS_FILE).collect();
+    let on_image = licenses::document(&inside, &linked);
+    let content = Content { identity: identity.clone(), marker, menu: plan.menu, licenses: on_image };
     let layout = boot_files.image(content, kernel.image.clone(), initrd.clone())?;
     progress(Progress::Image { bytes: layout.image.len() });
 
