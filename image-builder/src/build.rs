@@ -115,14 +115,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         digests.insert(name, Digests::of(bytes));
     }
     let marker = marker(request.build_time, &digests)?;
-    let identity = Identity {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        arch: request.arch.to_string(),
-        kernel: kernel.release.clone(),
-        profile: request.profile.to_string(),
-        build_time: request.build_time,
-        marker: marker.file_name().to_owned(),
-    };
+    let identity = identity(request, &kernel, &marker);
     let all: Vec<&Ingredient> = ingredients.iter().collect();
     let licenses = licenses::document(&all, &linked);
     // The image tells of what is on it; the tools are fetched.
@@ -165,6 +158,17 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     files.push((CHECKSUMS_FILE, checksums.as_bytes()));
     publish_media(&request.out, &files)?;
     Ok(manifest)
+}
+
+fn identity(request: &BuildRequest, kernel: &Kernel, marker: &Marker) -> Identity {
+    Identity {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        arch: request.arch.to_string(),
+        kernel: kernel.release.clone(),
+        profile: request.profile.to_string(),
+        build_time: request.build_time,
+        marker: marker.file_name().to_owned(),
+    }
 }
 
 /// Where packages come from during one build, and what was used of them.
