@@ -52,7 +52,7 @@ demo: setup media ## the same unattended: approve, watch, print a timeline
 
 test: ## everything CI runs, with the time of each stage
 	@begun=$$SECONDS; \
-	for stage in setup dashboard check 'fuzz TIME=10' media 'e2e SUITE=first-light' 'e2e SUITE=weather' demo; do \
+	for stage in setup dashboard check 'fuzz TIME=10 SEED=1' media 'e2e SUITE=first-light' 'e2e SUITE=weather' demo; do \
 		since=$$SECONDS; echo "=== $$stage"; \
 		$(MAKE) $$stage || { echo "=== $$stage: failed after $$((SECONDS - since)) s"; exit 1; }; \
 		echo "=== $$stage: $$((SECONDS - since)) s"; \
@@ -106,7 +106,7 @@ bench-report: ## write the tables of docs/performance.md from the newest record 
 	cargo run --locked -q --release -p bench -- report $(lastword $(sort $(wildcard bench/results/*.json))) --into docs/performance.md
 
 fuzz: setup ## hand hostile bytes to every reader: make fuzz [TARGET=jwe] [TIME=600], seconds each
-	@cargo run --locked -q -p xtask -- fuzz --time $(or $(TIME),60) $(if $(TARGET),--target $(TARGET))
+	@cargo run --locked -q -p xtask -- fuzz --time $(or $(TIME),60) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 # Files. cargo decides what is stale; make looks at what it wrote.
 

@@ -151,11 +151,16 @@ impl Manifest {
         }
         for (name, file) in &self.files {
             if !is_file_name(name) || !is_sha256(&file.sha256) {
-                return Err(ManifestError::File(name.clone()));
+                return Err(ManifestError::File(printable(name)));
             }
         }
         check_regions(&self.regions, self.files.get(ISO_FILE).map_or(0, |iso| iso.size))
     }
+}
+
+/// The beginning of a name as it may stand in a message, whatever it is made of.
+fn printable(name: &str) -> String {
+    name.chars().take(40).flat_map(char::escape_debug).collect()
 }
 
 fn check_regions(regions: &[Region], iso_len: u64) -> Result<(), ManifestError> {
@@ -163,7 +168,7 @@ fn check_regions(regions: &[Region], iso_len: u64) -> Result<(), ManifestError> 
     sorted.sort_by_key(|region| region.offset);
     let mut free_from = 0;
     for region in sorted {
-        let bad = || ManifestError::Region(region.name.clone());
+        let bad = || ManifestError::Region(printable(&region.name));
         let end = region.end().filter(|end| *end <= iso_len).ok_or_else(bad)?;
         if region.offset < free_from || regions.iter().filter(|r| r.name == region.name).count() > 1 {
             return Err(bad());

@@ -2,7 +2,8 @@
 //!
 //! The compiler's own coverage pass is all that libFuzzer needs, so the stable toolchain does. What
 //! an input may cost is the targets' own business (`fuzz/src/bounds.rs`); libFuzzer's limits only end
-//! what hangs or grows for ever. What it learnt is kept in `target/fuzz/corpus/` for the next run.
+//! what hangs or grows for ever. What it learnt is kept in `target/fuzz/corpus/` for the next run, but for
+//! a hunt with a seed, which begins from the committed inputs every time and so decides alike.
 
 use crate::report;
 use anyhow::{Context, Result, bail};
@@ -37,18 +38,21 @@ pub(crate) struct Options {
     time: u32,
     /// One target, or all.
     target: Option<String>,
+    /// The same hunt every time: from the committed seeds alone, with this number for luck.
+    seed: Option<u32>,
 }
 
 impl Options {
-    /// Reads `[--time SECONDS] [--target NAME]`; `None` for anything else.
+    /// Reads `[--time SECONDS] [--target NAME] [--seed NUMBER]`; `None` for anything else.
     pub(crate) fn parse(words: &[&str]) -> Option<Self> {
-        let mut options = Self { time: 60, target: None };
+        let mut options = Self { time: 60, target: None, seed: None };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let value = words.next()?;
             match *word {
                 "--time" => options.time = value.parse().ok().filter(|seconds| *seconds > 0)?,
                 "--target" => options.target = Some((*value).to_owned()),
+                "--seed" => options.seed = Some(value.parse().ok().filter(|seed| *seed > 0)?),
                 _ => return None,
             }
         }
@@ -72,7 +76,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     let outcomes = Mutex::new(Vec::new());
     let work = || {
         while let Some(target) = next(&waiting) {
-            let outcome = hunt(root, target, options.time).with_context(|| format!("target {target}"));
+            let outcome = hunt(root, target, options).with_context(|| format!("target {target}"));
             if let Ok(outcome) = &outcome {
                 report(&outcome.line);
             }
@@ -129,9 +133,13 @@ fn target_dir(root: &Path) -> PathBuf {
 }
 
 /// Runs one target.
-fn hunt(root: &Path, target: &str, seconds: u32) -> Result<Outcome> {
-    let place = target_dir(root).join("fuzz");
-    let (learnt, findings) = (place.join("corpus").join(target), place.join("findings").join(target));
+fn hunt(root: &Path, target: &str, options: &Options) -> Result<Outcome> {
+    let (place, seconds) = (target_dir(root).join("fuzz"), options.time);
+    let learnt = place.join(if options.seed.is_some() { "seeded" } else { "corpus" }).join(target);
+    let findings = place.join("findings").join(target);
+    if options.seed.is_some() && learnt.exists() {
+        fs::remove_dir_all(&learnt).with_context(|| format!("{} cannot be emptied", learnt.display()))?;
+    }
     for folder in [&learnt, &findings] {
         fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     }
@@ -140,6 +148,7 @@ fn hunt(root: &Path, target: &str, seconds: u32) -> Result<Outcome> {
     let program = target_dir(root).join(TRIPLE).join("fuzz").join(format!("fuzz_{target}"));
     let status = Command::new(&program)
         .args([&learnt, &root.join("fuzz/corpus").join(target)])
+        .arg(format!("-seed={}", options.seed.unwrap_or(0)))
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-timeout={TIMEOUT}"))
         .arg(format!("-rss_limit_mb={RSS_LIMIT}"))
@@ -190,10 +199,12 @@ mod tests {
 
     #[test]
     fn options_have_values_and_times_are_not_zero() {
-        let parsed = Options::parse(&["--time", "10", "--target", "jwe"]).unwrap();
-        assert_eq!(parsed, Options { time: 10, target: Some("jwe".to_owned()) });
+        let parsed = Options::parse(&["--time", "10", "--target", "jwe", "--seed", "1"]).unwrap();
+        assert_eq!(parsed, Options { time: 10, target: Some("jwe".to_owned()), seed: Some(1) });
         assert_eq!(Options::parse(&[]).unwrap().time, 60);
-        for wrong in [&["--time"][..], &["--time", "0"], &["--time", "x"], &["jwe"], &["--all", "1"]] {
+        for wrong in
+            [&["--time"][..], &["--time", "0"], &["--time", "x"], &["--seed", "0"], &["jwe"], &["--all", "1"]]
+        {
             assert_eq!(Options::parse(wrong), None, "{wrong:?}");
         }
     }
