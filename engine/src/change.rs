@@ -3,13 +3,16 @@
 
 use crate::admission::Terms;
 use crate::enrollment::Enrollment;
+use crate::job::Job;
 use crate::machine::Machine;
 use crate::revocation::{Revocation, TokenMarks};
 use crate::time::Timestamp;
 use protocol::code::BootstrapCode;
 use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
+use protocol::model::Kind;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use uuid::Uuid;
 
 /// Which commit last wrote an object: an update names the revision it was decided on, and is
 /// refused when another commit came between (compare and swap).
@@ -226,6 +229,19 @@ pub struct Record {
     pub revision: Revision,
 }
 
+/// An object of the content as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredObject {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its key.
+    pub key: String,
+    /// The read-only bundle it belongs to, or [`protocol::model::WRITABLE_BUNDLE`].
+    pub bundle: String,
+    /// Its JSON.
+    pub body: String,
+}
+
 /// For whom a bootstrap token is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenUse {
@@ -287,6 +303,44 @@ pub enum Change {
     },
     /// Bootstrap tokens end before their time.
     Revoke(Revocation),
+    /// A new job. Refused when its id is taken.
+    InsertJob(Box<Job>),
+    /// A job's next state.
+    UpdateJob(Box<Job>),
+    /// A job is gone, and its log.
+    DeleteJob {
+        /// Which.
+        id: Uuid,
+        /// The revision that was decided on.
+        revision: Revision,
+    },
+    /// Bytes at the end of a job's log.
+    AppendLog {
+        /// Whose.
+        job: Uuid,
+        /// Where they begin; refused as stale when the log is not this long. None: wherever it ends.
+        at: Option<u64>,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
+    /// An object of the content is written, whatever was there: the content's revision guards it.
+    PutObject(StoredObject),
+    /// An object of the content goes.
+    DeleteObject {
+        /// Its kind.
+        kind: Kind,
+        /// Its key.
+        key: String,
+    },
+    /// A preference is set; the content's revision guards it.
+    SetPref {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// All machines were checked against this revision of the content.
+    MachinesChecked(Revision),
     /// A record is written; its revision is what it replaces, 0 for none.
     PutRecord(Record),
     /// A record goes, if it is still there.
@@ -315,6 +369,8 @@ pub enum Change {
 pub struct Changes {
     /// When it was decided: the store keeps the latest as a floor for its clock.
     pub at: Timestamp,
+    /// The revision of the content that was decided on; refused as stale when it is another by then.
+    pub on_content: Option<Revision>,
     /// What to store.
     pub list: Vec<Change>,
 }
@@ -322,7 +378,14 @@ pub struct Changes {
 impl Changes {
     /// Nothing yet.
     pub fn new(at: Timestamp) -> Self {
-        Self { at, list: Vec::new() }
+        Self { at, on_content: None, list: Vec::new() }
+    }
+
+    /// The same, decided on this revision of the content.
+    #[must_use]
+    pub fn on(mut self, content: Revision) -> Self {
+        self.on_content = Some(content);
+        self
     }
 
     /// The same and one more.

@@ -11,13 +11,19 @@
 //! - [`revocation`]: what ends bootstrap tokens before their time
 //! - [`comeback`]: a machine that comes back with the token it came by
 //! - [`change`]: what decisions return
+//! - [`content`]: what machines refer to, as one snapshot
+//! - [`job`]: one run of one task
+//! - [`problem`]: why a request about an object is not granted
 //! - [`time`]: points in time as a type
 
 pub mod admission;
 pub mod change;
 pub mod comeback;
+pub mod content;
 pub mod enrollment;
 pub mod identity;
+pub mod job;
 pub mod machine;
+pub mod problem;
 pub mod revocation;
 pub mod time;

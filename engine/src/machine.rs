@@ -6,9 +6,9 @@ use crate::time::Timestamp;
 use protocol::agent_api::{MachineName, Origin};
 use protocol::ids::{KeyThumbprint, MachineId};
 use protocol::inventory::Inventory;
+use protocol::model::{Envelope, MachineFields, Meta, WRITABLE_BUNDLE};
 use protocol::rest::{self, ProvisionState};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -162,6 +162,30 @@ pub struct Machine {
     /// What is wrong with it.
     #[serde(default)]
     pub errors: Vec<String>,
+    /// The fields of the machine page.
+    #[serde(default)]
+    pub fields: MachineFields,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// Labels.
+    #[serde(default = "default_meta")]
+    pub meta: Meta,
+    /// User who created it, or empty.
+    #[serde(default)]
+    pub created_by: String,
+    /// When it was last changed, by anybody.
+    #[serde(default)]
+    pub modified_at: Option<Timestamp>,
+    /// User who changed it last, or empty.
+    #[serde(default)]
+    pub modified_by: String,
+    /// Why it is not runnable; none while it is.
+    #[serde(default)]
+    pub paused: Option<Pause>,
+    /// The kernel's boot id as our agent last told it, or empty.
+    #[serde(default)]
+    pub boot_id: String,
     /// The commit that last wrote it; kept beside the stored form.
     #[serde(skip)]
     pub revision: Revision,
@@ -190,6 +214,14 @@ impl Machine {
             registered_by: by.to_owned(),
             placement: Placement::default(),
             errors: Vec::new(),
+            fields: MachineFields::default(),
+            description: String::new(),
+            meta: default_meta(),
+            created_by: String::new(),
+            modified_at: None,
+            modified_by: String::new(),
+            paused: None,
+            boot_id: String::new(),
             revision: Revision::default(),
         }
     }
@@ -242,43 +274,59 @@ impl Machine {
         MachineName { uuid: self.id, name: self.name.to_string() }
     }
 
-    /// The machine as REST shows it. Fields that later parts of Muster fill have the defaults
-    /// of `spec/machine-model.md` 1.2.
+    /// The machine as REST shows it.
     pub fn view(&self, presence: Presence) -> rest::Machine {
+        let modified_at = self.modified_at.unwrap_or(self.created_at);
         rest::Machine {
             uuid: self.id,
             name: self.name.to_string(),
-            description: String::new(),
-            address: String::new(),
-            hardware_addrs: self.inventory.macs().map(|mac| mac.to_string()).collect(),
-            arch: if self.inventory.arch.is_empty() {
-                "amd64".to_owned()
-            } else {
-                self.inventory.arch.clone()
+            fields: self.fields.clone(),
+            envelope: Envelope {
+                description: self.description.clone(),
+                meta: self.meta.clone(),
+                validated: true,
+                available: self.errors.is_empty(),
+                errors: self.errors.clone(),
+                read_only: false,
+                bundle: WRITABLE_BUNDLE.to_owned(),
+                endpoint: String::new(),
+                partial: false,
+                created_at: Some(self.created_at.to_string()),
+                created_by: self.created_by.clone(),
+                last_modified_at: Some(modified_at.to_string()),
+                last_modified_by: self.modified_by.clone(),
             },
-            boot_env: "local".to_owned(),
-            params: BTreeMap::new(),
-            profiles: Vec::new(),
-            meta: BTreeMap::from([("feature-flags".to_owned(), "change-stage-v2".to_owned())]),
-            os: String::new(),
-            runnable: true,
-            locked: false,
-            validated: true,
-            available: self.errors.is_empty(),
-            errors: self.errors.clone(),
-            read_only: false,
-            online: presence.online,
-            last_seen_at: presence.last_seen.map(|at| at.to_string()),
-            created_at: self.created_at.to_string(),
-            provision_state: self.provision_state(),
-            roles: self.placement.roles.clone(),
-            mesh_network: self.placement.mesh_network.clone(),
-            origin: self.origin,
-            inventory: self.inventory.clone(),
-            ebpf: self.inventory.ebpf,
-            pending_changes: false,
+            own: rest::MachineExtras {
+                online: presence.online,
+                last_seen_at: presence.last_seen.map(|at| at.to_string()),
+                provision_state: self.provision_state(),
+                roles: self.placement.roles.clone(),
+                mesh_network: self.placement.mesh_network.clone(),
+                origin: self.origin,
+                inventory: self.inventory.clone(),
+                ebpf: self.inventory.ebpf,
+                pending_changes: false,
+            },
         }
     }
+}
+
+/// Why a machine is not runnable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pause {
+    /// Its boot environment changed: it has to boot first.
+    BootEnv,
+    /// Its agent said so, before a reboot for example.
+    Agent,
+    /// A job failed.
+    Failed,
+    /// A user said so.
+    User,
+}
+
+/// The labels of a new machine: how stages change (`spec/machine-model.md` 1.2).
+fn default_meta() -> Meta {
+    Meta::from([("feature-flags".to_owned(), "change-stage-v2".to_owned())])
 }
 
 /// When a machine was last heard of, and whether that counts as online. Computed, never stored.

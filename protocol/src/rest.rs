@@ -5,8 +5,8 @@ use crate::agent_api::Origin;
 use crate::code::Fingerprint;
 use crate::ids::{EnrollmentId, KeyThumbprint, MachineId};
 use crate::inventory::Inventory;
+use crate::model::{Envelope, MachineFields};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::fmt;
 
 mod token;
@@ -15,9 +15,8 @@ pub use token::{
     TOKEN_LIFETIMES, Token, TokenConstraints, TokenCreate, TokenKey, TokenRevoke, TokenRevoked, TokenState,
 };
 
-/// A machine as REST shows it: names and defaults of `spec/machine-model.md` 1.2 as far as
-/// this version knows them, and Muster's own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A machine as REST shows it: the page's fields (`spec/machine-model.md` 1.2), and Muster's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase")]
 pub struct Machine {
@@ -25,43 +24,26 @@ pub struct Machine {
     pub uuid: MachineId,
     /// Unique display name, by convention the FQDN.
     pub name: String,
-    /// Free text.
-    pub description: String,
-    /// Address third parties reach the machine at, or empty.
-    pub address: String,
-    /// Hardware addresses.
-    pub hardware_addrs: Vec<String>,
-    /// `amd64` or `arm64`.
-    pub arch: String,
-    /// Boot environment of the next network boot.
-    pub boot_env: String,
-    /// Parameters.
-    pub params: BTreeMap<String, serde_json::Value>,
-    /// Profiles in order of precedence.
-    pub profiles: Vec<String>,
-    /// Free labels.
-    pub meta: BTreeMap<String, String>,
-    /// Installed operating system, or empty.
-    #[serde(rename = "OS")]
-    pub os: String,
-    /// Whether the agent may run jobs.
-    pub runnable: bool,
-    /// Whether user changes are refused.
-    pub locked: bool,
-    /// Always true for a stored object.
-    pub validated: bool,
-    /// Whether nothing is wrong with it.
-    pub available: bool,
-    /// What is wrong with it.
-    pub errors: Vec<String>,
-    /// Whether it comes from read-only content.
-    pub read_only: bool,
+    /// The page's other fields.
+    #[serde(flatten)]
+    pub fields: MachineFields,
+    /// Common fields.
+    #[serde(flatten)]
+    pub envelope: Envelope,
+    /// What only Muster has.
+    #[serde(flatten)]
+    pub own: MachineExtras,
+}
+
+/// What Muster's machines have beside the page's fields. The server's: what a client sends is ignored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct MachineExtras {
     /// A heartbeat was seen within 60 seconds.
     pub online: bool,
     /// RFC 3339 of the last heartbeat, or null when none was ever seen.
     pub last_seen_at: Option<String>,
-    /// RFC 3339 of the registration.
-    pub created_at: String,
     /// The Provision column.
     pub provision_state: ProvisionState,
     /// Machine roles.
@@ -79,10 +61,11 @@ pub struct Machine {
 }
 
 /// The Provision column's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum ProvisionState {
     /// Newly registered, awaiting configuration.
+    #[default]
     #[serde(rename = "Discovery mode")]
     Discovery,
     /// A run was asked for.
