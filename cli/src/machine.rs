@@ -79,10 +79,10 @@ fn draw_list(machines: &[Machine]) -> String {
         vec![
             machine.name.clone(),
             liveness(machine),
-            machine.provision_state.to_string(),
-            machine.mesh_network.clone(),
-            machine.roles.join(","),
-            machine.address.clone(),
+            machine.own.provision_state.to_string(),
+            machine.own.mesh_network.clone(),
+            machine.own.roles.join(","),
+            machine.fields.address.clone(),
             machine.uuid.to_string(),
         ]
     });
@@ -95,7 +95,7 @@ fn draw_list(machines: &[Machine]) -> String {
 }
 
 fn liveness(machine: &Machine) -> String {
-    match (&machine.last_seen_at, machine.online) {
+    match (&machine.own.last_seen_at, machine.own.online) {
         (_, true) => "online".to_owned(),
         (Some(seen), false) => format!("offline {}", print::since(seen)),
         (None, false) => "offline".to_owned(),
@@ -110,21 +110,21 @@ async fn show(args: Show) -> Result<()> {
 
 /// One machine, for people.
 pub(crate) fn draw(machine: &Machine) -> String {
-    let inventory = &machine.inventory;
+    let inventory = &machine.own.inventory;
     let disks: Vec<String> = inventory
         .disks
         .iter()
         .map(|disk| format!("{} {} {}", disk.name, print::bytes(disk.size_bytes), disk.model))
         .collect();
-    let ebpf = if machine.ebpf { "eBPF" } else { "no eBPF" };
+    let ebpf = if machine.own.ebpf { "eBPF" } else { "no eBPF" };
     let fields = print::fields(&[
         ("Name", machine.name.clone()),
         ("UUID", machine.uuid.to_string()),
         ("Status", liveness(machine)),
-        ("Provision", machine.provision_state.to_string()),
-        ("Mesh network", machine.mesh_network.clone()),
-        ("Roles", machine.roles.join(", ")),
-        ("Address", machine.address.clone()),
+        ("Provision", machine.own.provision_state.to_string()),
+        ("Mesh network", machine.own.mesh_network.clone()),
+        ("Roles", machine.own.roles.join(", ")),
+        ("Address", machine.fields.address.clone()),
         ("Hardware", print::hardware(&inventory.vendor, &inventory.product, &inventory.serial)),
         ("Processors", format!("{} x {}", inventory.cpu.threads, inventory.cpu.model)),
         ("Memory", memory(inventory)),
@@ -132,8 +132,8 @@ pub(crate) fn draw(machine: &Machine) -> String {
         ("PCI", functions(inventory)),
         ("TPM", tpm(&inventory.tpm)),
         ("BMC", bmc(&inventory.bmc)),
-        ("Kernel", format!("{} {}, {ebpf}", inventory.kernel, machine.arch)),
-        ("Registered", machine.created_at.clone()),
+        ("Kernel", format!("{} {}, {ebpf}", inventory.kernel, machine.fields.arch)),
+        ("Registered", machine.envelope.created_at.clone().unwrap_or_default()),
     ]);
     let mut parts = vec![fields, links(&inventory.links)];
     if !inventory.memory_modules.is_empty() {
@@ -281,8 +281,8 @@ pub(crate) mod tests {
             "{row}"
         );
         let mut gone = machine();
-        gone.online = false;
-        gone.last_seen_at = Some("1970-01-01T00:00:00Z".into());
+        gone.own.online = false;
+        gone.own.last_seen_at = Some("1970-01-01T00:00:00Z".into());
         assert!(liveness(&gone).starts_with("offline ") && liveness(&gone).ends_with('d'));
     }
 
@@ -306,7 +306,7 @@ pub(crate) mod tests {
     #[test]
     fn what_a_machine_does_not_tell_is_not_made_up() {
         let mut machine = machine();
-        machine.inventory = Inventory {
+        machine.own.inventory = Inventory {
             abridged: true,
             bmc: Bmc { present: true, ..Bmc::default() },
             ..Inventory::default()

@@ -103,13 +103,13 @@ fn demo() -> Result<()> {
     );
     let machine = operator.machine(&approved.uuid.to_string())?;
     ensure!(
-        machine.provision_state == ProvisionState::Discovery,
+        machine.own.provision_state == ProvisionState::Discovery,
         "it is not in Discovery mode: {}",
-        machine.provision_state
+        machine.own.provision_state
     );
     tests::wait::until("the machine to be online", REGISTERED_WITHIN, || {
         let machine = operator.machine(&approved.uuid.to_string())?;
-        Ok(machine.online.then_some(()))
+        Ok(machine.own.online.then_some(()))
     })?;
     timeline.mark("online", "Discovery mode");
     let event = format!("\"{}\"", approved.uuid);

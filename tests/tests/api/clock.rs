@@ -147,7 +147,7 @@ fn a_machine_is_online_for_sixty_seconds_after_its_heartbeat() {
     let uuid = ahead.site.operator.approve(&code(&pending)).unwrap().uuid.to_string();
     machine.collect(pending.id).unwrap();
     machine.heartbeat().unwrap();
-    let online = |ahead: &Ahead| ahead.site.operator.machine(&uuid).unwrap().online;
+    let online = |ahead: &Ahead| ahead.site.operator.machine(&uuid).unwrap().own.online;
     ahead.advance(57);
     assert!(online(&ahead));
     ahead.advance(5);

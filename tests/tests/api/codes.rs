@@ -53,15 +53,15 @@ fn a_machine_is_approved_by_its_code_and_appears_in_discovery_mode() {
     let approved: protocol::rest::Machine =
         site.operator.try_approve(preview.id, &request).unwrap().expect(200).unwrap();
     assert_eq!(approved.name, "db-07.example");
-    assert!(!approved.online);
+    assert!(!approved.own.online);
 
     let welcome = machine.collect(pending.id).unwrap();
     assert_eq!(welcome.machine.uuid, approved.uuid);
     machine.heartbeat().unwrap();
     let shown = site.operator.machine(&approved.uuid.to_string()).unwrap();
-    assert!(shown.online && shown.last_seen_at.is_some());
-    assert_eq!(shown.provision_state, ProvisionState::Discovery);
-    assert_eq!(shown.hardware_addrs, [machine.inventory.links[0].mac.to_string()]);
+    assert!(shown.own.online && shown.own.last_seen_at.is_some());
+    assert_eq!(shown.own.provision_state, ProvisionState::Discovery);
+    assert_eq!(shown.fields.hardware_addrs, [machine.inventory.links[0].mac.to_string()]);
     assert_eq!(site.operator.machine("Name:db-07.example").unwrap().uuid, approved.uuid);
 
     let deleted = site.operator.delete(&format!("/api/v3/machines/{}", approved.uuid)).unwrap();

@@ -103,7 +103,7 @@ impl World {
         for (serial, uuid) in told.chain(journal.enrolled.iter().map(|(serial, (_, uuid))| (serial, *uuid))) {
             let with_serial: Vec<MachineId> = machines
                 .iter()
-                .filter(|machine| machine.inventory.serial == *serial)
+                .filter(|machine| machine.own.inventory.serial == *serial)
                 .map(|machine| machine.uuid)
                 .collect();
             if with_serial != [uuid] {

@@ -115,7 +115,7 @@ fn requests_of_version_1_are_accepted_and_answered_as_then() {
     let beat = send(&mut machine, HEARTBEAT_PATH, &bytes("heartbeat-request-with-inventory.json"));
     compare::<HeartbeatAnswer>("heartbeat-answer.json", 200, &beat);
     let shown = site.operator.machine(&approved.machine.uuid.to_string()).unwrap();
-    assert_eq!(shown.inventory.serial, "FIXTURE-1");
+    assert_eq!(shown.own.inventory.serial, "FIXTURE-1");
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_renewal_and_a_roll_under_load_lose_no_machine() {
     }
     let shown = operator.machines().unwrap();
     assert_eq!(shown.len(), usize::try_from(MACHINES).unwrap());
-    assert!(shown.iter().all(|machine| machine.online));
+    assert!(shown.iter().all(|machine| machine.own.online));
     assert!(beats > usize::try_from(MACHINES).unwrap() * PER_CONNECTION, "{beats} heartbeats are no load");
 }
 
@@ -168,7 +168,7 @@ fn what_was_made_before_a_roll_registers_after_it_and_after_a_kill() {
         assert_eq!(site.operator.info().unwrap().ca_hash, rolled.ca_hash);
     }
     assert_eq!(site.server.ca_pem().unwrap(), rolled.ca_pem.as_bytes());
-    assert!(site.operator.machine(&approved.machine.uuid.to_string()).unwrap().online);
+    assert!(site.operator.machine(&approved.machine.uuid.to_string()).unwrap().own.online);
     // What is made from now on names the new pair.
     let made = site.operator.create_token(600).unwrap();
     let now: Vec<String> =

@@ -31,7 +31,7 @@ fn a_token_registers_any_number_of_machines_without_a_person() {
         machine.acknowledge(&approved).unwrap();
         machine.heartbeat().unwrap();
         let shown = site.operator.machine(&approved.machine.uuid.to_string()).unwrap();
-        assert!(shown.online && shown.provision_state == ProvisionState::Discovery);
+        assert!(shown.own.online && shown.own.provision_state == ProvisionState::Discovery);
         // The same machine again, its answer lost: the same object.
         let again: Approved = machine.try_register(&token.token).unwrap().json().unwrap();
         assert_eq!(again.machine.uuid, approved.machine.uuid);
@@ -190,7 +190,7 @@ fn machines_begin_where_their_token_places_them() {
     let token = site.operator.issue(&placed).unwrap().token;
     let approved: Approved = site.machine().try_register(&token).unwrap().expect(201).unwrap();
     let shown = site.operator.machine(&approved.machine.uuid.to_string()).unwrap();
-    assert_eq!((shown.roles, shown.mesh_network.as_str()), (vec!["web".to_owned()], "home"));
+    assert_eq!((shown.own.roles, shown.own.mesh_network.as_str()), (vec!["web".to_owned()], "home"));
 }
 
 #[test]

@@ -48,13 +48,13 @@ fn bios_cd_is_approved_in_a_browser_turns_green_then_red_and_is_deleted() {
     assert!(approved.contains(&registered.uuid.to_string()), "{approved}");
     vm.save_screenshot("registered").unwrap();
     let machine = site.operator.machine(&registered.uuid.to_string()).unwrap();
-    assert!(machine.online && machine.provision_state == ProvisionState::Discovery);
-    assert!(!machine.inventory.secure_boot && machine.inventory.memory_bytes > 900 << 20);
+    assert!(machine.own.online && machine.own.provision_state == ProvisionState::Discovery);
+    assert!(!machine.own.inventory.secure_boot && machine.own.inventory.memory_bytes > 900 << 20);
 
     vm.cut_power().unwrap();
     let named = [("MUSTER_NAME", "first.light"), ("MUSTER_WAIT", RED_WITHIN)];
     browser::run(&site.server, "offline.mjs", &named, SCRIPT_WITHIN).unwrap();
-    assert!(!site.operator.machine("Name:first.light").unwrap().online);
+    assert!(!site.operator.machine("Name:first.light").unwrap().own.online);
     browser::run(&site.server, "delete.mjs", &named, SCRIPT_WITHIN).unwrap();
     assert!(site.operator.machines().unwrap().is_empty());
 }
@@ -111,7 +111,7 @@ fn uefi_cd_with_the_generic_kernel_obeys_its_power_button() {
     vm.wait_for_power_off(Duration::from_secs(30)).unwrap();
     // It said goodbye: nobody has to wait for 60 seconds.
     wait::until("the machine to be offline", Duration::from_secs(5), || {
-        Ok((!site.operator.machine(&approved.uuid.to_string())?.online).then_some(()))
+        Ok((!site.operator.machine(&approved.uuid.to_string())?.own.online).then_some(()))
     })
     .unwrap();
 }

@@ -44,7 +44,7 @@ fn a_static_address_is_used_as_given() {
     let mut vm = Vm::builder("condition-static").boot(kernel).capture_network().start().unwrap();
     let uuid = vm.wait_for_registration(CODE_WITHIN).unwrap().uuid;
     let machine = site.operator.machine(&uuid.to_string()).unwrap();
-    assert_eq!(machine.inventory.links[0].addresses, ["10.0.2.77/24"]);
+    assert_eq!(machine.own.inventory.links[0].addresses, ["10.0.2.77/24"]);
     let asked = vm.network().unwrap().datagrams.iter().any(|target| target.port() == 67);
     assert!(!asked, "it asked DHCP although it has an address");
 }

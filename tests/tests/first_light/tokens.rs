@@ -36,7 +36,7 @@ fn a_token_registers_without_a_person_and_stays_off_the_console() {
     let shown = site.operator.get(&format!("/api/v3/machines/{uuid}")).unwrap();
     assert!(!shown.text().contains(&token.token[..40]), "the machine's object shows the token");
     let machine: protocol::rest::Machine = shown.expect(200).unwrap();
-    assert_eq!((machine.name, machine.origin), (name, Origin::Pxe));
+    assert_eq!((machine.name, machine.own.origin), (name, Origin::Pxe));
     assert!(site.operator.enrollments().unwrap().is_empty());
     let secret = &token.token[..40];
     let lines = vm.lines().unwrap();

@@ -45,7 +45,7 @@ fn a_static_address_on_a_vlan_registers_and_the_switch_is_in_the_inventory() {
     let heard = wait::until("the switch in the inventory", HEARD_WITHIN, || {
         trunk.say(&lldp())?;
         let machine = site.operator.machine(&uuid.to_string())?;
-        Ok(machine.inventory.links.iter().find_map(|link| link.lldp.clone()))
+        Ok(machine.own.inventory.links.iter().find_map(|link| link.lldp.clone()))
     });
     let neighbour = heard.map_err(|error| vm.failed(&error)).unwrap();
     assert_eq!((neighbour.system_name.as_str(), neighbour.port_id.as_str()), (SWITCH, "Eth1/7"));
@@ -55,7 +55,7 @@ fn a_static_address_on_a_vlan_registers_and_the_switch_is_in_the_inventory() {
 /// The server hears of the machine anew, after what was on its way has arrived.
 fn is_heard(vm: &mut Vm, site: &Site, machine: &Registered) {
     wait::throughout(ON_THE_WAY, || Ok(())).unwrap();
-    let last_seen = || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.last_seen_at);
+    let last_seen = || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.own.last_seen_at);
     let before = last_seen().unwrap();
     let heard = wait::until("another heartbeat", HEARD_WITHIN, || Ok((last_seen()? != before).then_some(())));
     heard.map_err(|error| vm.failed(&error)).unwrap();
@@ -93,7 +93,7 @@ fn registers_over_ipv6(name: &str, services: &Services, mac: &str, length: &str)
     let code = shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
     let approved = site.operator.approve(&code.to_string()).unwrap();
     assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
-    let link = site.operator.machine(&approved.uuid.to_string()).unwrap().inventory.links.remove(0);
+    let link = site.operator.machine(&approved.uuid.to_string()).unwrap().own.inventory.links.remove(0);
     let global: Vec<&String> =
         link.addresses.iter().filter(|address| !address.starts_with("fe80:")).collect();
     let ours = |address: &str| address.starts_with("fd77:") && address.ends_with(length);
@@ -145,7 +145,7 @@ fn a_network_set_up_by_hand_at_the_console_registers() {
     let approved = site.operator.approve(&code.to_string()).unwrap();
     assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
     let machine = site.operator.machine(&approved.uuid.to_string()).unwrap();
-    assert!(machine.inventory.links[0].addresses.contains(&"10.77.0.60/24".to_owned()));
+    assert!(machine.own.inventory.links[0].addresses.contains(&"10.77.0.60/24".to_owned()));
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn kernel_and_initrd_need_no_arguments_beside_the_servers_overlay() {
     let code = shows_a_code(&mut vm, &site.operator, BOOT_WITHIN);
     let approved = site.operator.approve(&code.to_string()).unwrap();
     assert_eq!(vm.wait_for_registration(CHANGE_WITHIN).unwrap().uuid, approved.uuid);
-    assert_eq!(site.operator.machine(&approved.uuid.to_string()).unwrap().origin, Origin::Pxe);
+    assert_eq!(site.operator.machine(&approved.uuid.to_string()).unwrap().own.origin, Origin::Pxe);
 }
 
 #[test]
