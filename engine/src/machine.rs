@@ -186,6 +186,9 @@ pub struct Machine {
     /// The kernel's boot id as our agent last told it, or empty.
     #[serde(default)]
     pub boot_id: String,
+    /// The boot environment it had when it began that boot: another one now means a reboot.
+    #[serde(default)]
+    pub booted_env: String,
     /// The commit that last wrote it; kept beside the stored form.
     #[serde(skip)]
     pub revision: Revision,
@@ -222,6 +225,7 @@ impl Machine {
             modified_by: String::new(),
             paused: None,
             boot_id: String::new(),
+            booted_env: String::new(),
             revision: Revision::default(),
         }
     }
