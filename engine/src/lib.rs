@@ -20,6 +20,7 @@ pub mod admission;
 pub mod change;
 pub mod comeback;
 pub mod content;
+pub mod duty;
 pub mod enrollment;
 pub mod identity;
 pub mod job;

@@ -18,6 +18,8 @@ pub const TOKEN_PATH: &str = "/api/v3/agent/token";
 pub const KEY_PATH: &str = "/api/v3/agent/key";
 /// `POST`: heartbeat. Answers [`HeartbeatAnswer`].
 pub const HEARTBEAT_PATH: &str = "/api/v3/agent/heartbeat";
+/// `POST`: what a runner of the machine's jobs needs. Answers [`RunnerTicket`].
+pub const RUNNER_PATH: &str = "/api/v3/agent/runner";
 
 /// Path of one enrollment's poll: `POST`, `Prefer: wait=25`, empty JSON object as body.
 pub fn poll_path(id: EnrollmentId) -> String {
@@ -215,7 +217,30 @@ pub struct HeartbeatRequest {
     /// The inventory, when the server asked for it or it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Inventory>,
+    /// The kernel's id of this boot, of at most [`MAX_BOOT_ID`] characters; empty from agents that
+    /// run no jobs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_id: String,
+    /// A runner is at work: the answer may be held although there is work.
+    #[serde(default)]
+    pub working: bool,
 }
+
+impl HeartbeatRequest {
+    /// The last one before a reboot: nothing is asked for any more.
+    pub fn goodbye() -> Self {
+        Self {
+            state: AgentState::Stopping,
+            inventory_digest: String::new(),
+            observed: None,
+            boot_id: String::new(),
+            working: false,
+        }
+    }
+}
+
+/// Longest boot id that a server takes, in characters: a UUID's length.
+pub const MAX_BOOT_ID: usize = 36;
 
 /// What a running agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -240,11 +265,43 @@ pub struct HeartbeatAnswer {
     /// The machine's name, which an operator may have changed.
     #[serde(default)]
     pub name: String,
+    /// There are jobs to run, or a boot environment to reboot for: a runner is wanted.
+    #[serde(default)]
+    pub work: bool,
     /// As in [`AgentSettings`]: a machine on duty follows a change of the CA.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ca_hash: Vec<SpkiPin>,
     /// Nonce for the next proof.
     pub nonce: String,
+}
+
+/// Body of [`RUNNER_PATH`]: the proof says it all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunnerRequest {}
+
+/// What a runner of the machine's jobs needs. Debug hides the token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunnerTicket {
+    /// A machine token, sent as `Authorization: Bearer <token>`.
+    pub token: String,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// The boot environment that the machine booted: when it has another one, it reboots.
+    pub boot_env: String,
+    /// Nonce for the next proof.
+    pub nonce: String,
+}
+
+impl fmt::Debug for RunnerTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token: _, expires_in, boot_env, nonce: _ } = self;
+        f.debug_struct("RunnerTicket")
+            .field("expires_in", expires_in)
+            .field("boot_env", boot_env)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Every refusal under `/bootstrap` and `/agent`.

@@ -321,7 +321,7 @@ impl Machine {
         let body = HeartbeatRequest {
             state: AgentState::Discovery,
             inventory_digest: base64url(&sha256(&inventory)?),
-            observed: None,
+            ..HeartbeatRequest::goodbye()
         };
         self.call(HEARTBEAT_PATH, &body, Duration::ZERO)
     }

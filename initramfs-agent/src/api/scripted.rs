@@ -97,6 +97,7 @@ pub(crate) fn heartbeat(name: &str) -> Answer {
         interval: 20,
         send_inventory: false,
         name: name.to_owned(),
+        work: false,
         ca_hash: Vec::new(),
         nonce: "n".to_owned(),
     })

@@ -163,6 +163,7 @@ impl App {
             interval: AgentSettings::default().heartbeat_interval,
             send_inventory,
             name: machine.name.to_string(),
+            work: machine.wants_runner(),
             ca_hash: self.keys.pins(),
             nonce: self.keys.nonce(self.clock.now()),
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use protocol::agent_api::{AgentState, Approved, HEARTBEAT_PATH, HeartbeatRequest, RefusalKind};
+use protocol::agent_api::{Approved, HEARTBEAT_PATH, HeartbeatRequest, RefusalKind};
 use protocol::ids::MachineId;
 use protocol::rest::Token;
 use tests::machine::Machine;
@@ -95,8 +95,7 @@ fn a_machine_that_said_goodbye_comes_back_at_once() {
     let token = ahead.site.operator.create_token(YEAR).unwrap();
     let mut machine = boot(&ahead, 1);
     let first = on_duty(&mut machine, &token.token);
-    let goodbye =
-        HeartbeatRequest { state: AgentState::Stopping, inventory_digest: String::new(), observed: None };
+    let goodbye = HeartbeatRequest::goodbye();
     assert_eq!(machine.call(HEARTBEAT_PATH, &goodbye, Duration::ZERO).unwrap().status, 200);
     assert_eq!(on_duty(&mut boot(&ahead, 1), &token.token), first);
 }

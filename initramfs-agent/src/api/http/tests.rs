@@ -152,8 +152,11 @@ fn enroll() -> Call {
 }
 
 fn heartbeat() -> Call {
-    let request =
-        HeartbeatRequest { state: AgentState::Discovery, inventory_digest: "d".to_owned(), observed: None };
+    let request = HeartbeatRequest {
+        state: AgentState::Discovery,
+        inventory_digest: "d".to_owned(),
+        ..HeartbeatRequest::goodbye()
+    };
     Call::Heartbeat { request, wait: Duration::from_secs(20) }
 }
 

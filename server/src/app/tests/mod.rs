@@ -195,7 +195,7 @@ fn approval(pending: &Pending, preview: &EnrollmentPreview) -> ApproveRequest {
 }
 
 fn heartbeat(state: AgentState) -> HeartbeatRequest {
-    HeartbeatRequest { state, inventory_digest: String::new(), observed: None }
+    HeartbeatRequest { state, ..HeartbeatRequest::goodbye() }
 }
 
 /// The kind of a refusal.
