@@ -14,6 +14,7 @@
 //! - [`content`]: what machines refer to, as one snapshot
 //! - [`job`]: one run of one task
 //! - [`problem`]: why a request about an object is not granted
+//! - [`run`]: which job a machine gets next, and what its end means
 //! - [`time`]: points in time as a type
 
 pub mod admission;
@@ -27,4 +28,5 @@ pub mod job;
 pub mod machine;
 pub mod problem;
 pub mod revocation;
+pub mod run;
 pub mod time;

@@ -2,6 +2,7 @@
 
 use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
+use crate::run::Marks;
 use crate::time::Timestamp;
 use protocol::agent_api::{MachineName, Origin};
 use protocol::ids::{KeyThumbprint, MachineId};
@@ -189,6 +190,9 @@ pub struct Machine {
     /// The boot environment it had when it began that boot: another one now means a reboot.
     #[serde(default)]
     pub booted_env: String,
+    /// What the walk through its task list remembers from one call to the next.
+    #[serde(default)]
+    pub marks: Marks,
     /// The commit that last wrote it; kept beside the stored form.
     #[serde(skip)]
     pub revision: Revision,
@@ -226,6 +230,7 @@ impl Machine {
             paused: None,
             boot_id: String::new(),
             booted_env: String::new(),
+            marks: Marks::default(),
             revision: Revision::default(),
         }
     }
