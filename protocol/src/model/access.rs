@@ -110,6 +110,7 @@ pub struct PoolActions {
     /// Profiles to add.
     pub add_profiles: Vec<String>,
     /// Params to add.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub add_parameters: Params,
     /// Profiles to remove.
     pub remove_profiles: Vec<String>,

@@ -37,6 +37,7 @@ pub struct MachineFields {
     /// Where its tasks run; empty: on the machine itself.
     pub context: String,
     /// Its own params; they win over every other source.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: Params,
     /// Profiles in order; the first that has a param wins.
     pub profiles: Vec<String>,

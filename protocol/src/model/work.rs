@@ -23,6 +23,7 @@ pub struct Stage {
     /// Params that its tasks set.
     pub output_params: Vec<String>,
     /// Params of machines in the stage.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: Params,
     /// Profiles of machines in the stage.
     pub profiles: Vec<String>,
@@ -93,6 +94,7 @@ pub struct Profile {
     /// Long text for people.
     pub documentation: String,
     /// Its params.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub params: Params,
     /// Profiles that are looked at after its own params.
     pub profiles: Vec<String>,

@@ -179,6 +179,10 @@ impl From<StoreError> for AppError {
                 | Conflict::UsedUp
                 | Conflict::Revoked,
             ) => Self::new(AppErrorKind::Conflict, "it was changed meanwhile; look again").because(error),
+            StoreError::Conflict(Conflict::LogFull) => Self::new(
+                AppErrorKind::TooLarge,
+                "the job's log is as long as a log may be, 16 MiB; write less, or elsewhere",
+            ),
             StoreError::Full(_) => {
                 Self::new(AppErrorKind::StorageFull, "the server's disk is full; free some space")
                     .because(error)

@@ -19,8 +19,9 @@ impl App {
     pub(crate) async fn machines(&self, actor: &Actor) -> Result<Vec<rest::Machine>, AppError> {
         actor.require(Action::MachineRead)?;
         let in_a_list = |machine: &Machine| {
-            let view = self.view(machine);
-            rest::Machine { inventory: view.inventory.in_a_list(), ..view }
+            let mut view = self.view(machine);
+            view.own.inventory = view.own.inventory.in_a_list();
+            view
         };
         Ok(self.store.machines().await?.iter().map(in_a_list).collect())
     }

@@ -43,6 +43,9 @@ pub enum Conflict {
     /// The token was revoked.
     #[error("a bootstrap token was revoked")]
     Revoked,
+    /// The job's log is as long as a log may be.
+    #[error("a job's log is full")]
+    LogFull,
 }
 
 impl From<Conflict> for StoreError {
@@ -56,7 +59,9 @@ pub(super) struct Writing {
     pub(super) transaction: Transaction<'static, Any>,
     /// When it was decided.
     pub(super) at: Timestamp,
-    revision: i64,
+    pub(super) revision: i64,
+    /// Whether the content is another one after this commit.
+    pub(super) content_changed: bool,
     chain: Chain,
 }
 
@@ -70,10 +75,20 @@ impl Store {
         let mut transaction = self.writer.begin_with(self.begin).await?;
         let sql = "UPDATE head SET revision = revision + 1, \
                    latest = CASE WHEN latest < $1 THEN $1 ELSE latest END \
-                   RETURNING revision, audit_rows, audit_hash";
+                   RETURNING revision, content_revision, audit_rows, audit_hash";
         let head = sqlx::query(sql).bind(changes.at.as_millis()).fetch_one(&mut *transaction).await?;
         let chain = Chain { rows: head.try_get("audit_rows")?, hash: head.try_get("audit_hash")? };
-        let mut writing = Writing { transaction, at: changes.at, revision: head.try_get("revision")?, chain };
+        let content = Revision(head.try_get("content_revision")?);
+        if changes.on_content.is_some_and(|seen| seen != content) {
+            return Err(Conflict::Stale.into());
+        }
+        let mut writing = Writing {
+            transaction,
+            at: changes.at,
+            revision: head.try_get("revision")?,
+            content_changed: false,
+            chain,
+        };
         for change in &changes.list {
             writing.write(change).await?;
         }
@@ -83,9 +98,12 @@ impl Store {
 
 impl Writing {
     async fn finish(mut self) -> Result<Revision, StoreError> {
-        sqlx::query("UPDATE head SET audit_rows = $1, audit_hash = $2")
+        let sql = "UPDATE head SET audit_rows = $1, audit_hash = $2, \
+                   content_revision = CASE WHEN $3 = 1 THEN revision ELSE content_revision END";
+        sqlx::query(sql)
             .bind(self.chain.rows)
             .bind(self.chain.hash)
+            .bind(i64::from(self.content_changed))
             .execute(&mut *self.transaction)
             .await?;
         self.transaction.commit().await?;
@@ -105,6 +123,14 @@ impl Writing {
             Change::IssueToken(token) => self.issue_token(token).await,
             Change::UseToken { token, by } => self.use_token(token, *by).await,
             Change::Revoke(revocation) => self.revoke(revocation).await,
+            Change::InsertJob(job) => self.insert_job(job).await,
+            Change::UpdateJob(job) => self.update_job(job).await,
+            Change::DeleteJob { id, revision } => self.delete_job(*id, *revision).await,
+            Change::AppendLog { job, at, bytes } => self.append_log(*job, *at, bytes).await,
+            Change::PutObject(object) => self.put_object(object).await,
+            Change::DeleteObject { kind, key } => self.delete_object(*kind, key).await,
+            Change::SetPref { name, value } => self.set_pref(name, value).await,
+            Change::MachinesChecked(against) => self.machines_checked(*against).await,
             Change::PutRecord(record) => self.put_record(record).await,
             Change::DeleteRecord { kind, key } => self.delete_record(kind, key).await,
             Change::ForgetCodes(before) => {
@@ -403,6 +429,6 @@ fn state_word(enrollment: &Enrollment) -> String {
     word.to_owned()
 }
 
-fn one_row(rows: u64) -> Result<(), StoreError> {
+pub(super) fn one_row(rows: u64) -> Result<(), StoreError> {
     if rows == 1 { Ok(()) } else { Err(Conflict::Stale.into()) }
 }

@@ -486,11 +486,11 @@ async fn database_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     let store = Store::sqlite(&path).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (3)").execute(&store.writer).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (4)").execute(&store.writer).await.unwrap();
     store.close().await;
     assert_eq!(
         Store::sqlite(&path).await.unwrap_err().to_string(),
-        "the database has schema 3, this version reads up to 2; use the version that wrote it, or a later one"
+        "the database has schema 4, this version reads up to 3; use the version that wrote it, or a later one"
     );
 }
 

@@ -7,7 +7,13 @@ use sqlx::{AssertSqlSafe, Executor};
 use std::path::Path;
 
 /// Takes away, in this order.
-const SINCE: [&str; 9] = [
+const SINCE: [&str; 15] = [
+    "DROP TABLE job_log",
+    "DROP TABLE job",
+    "DROP TABLE pref",
+    "DROP TABLE object",
+    "ALTER TABLE head DROP COLUMN content_revision",
+    "ALTER TABLE head DROP COLUMN checked_revision",
     "DROP TABLE revocation",
     "DROP TABLE token_key",
     "DROP INDEX bootstrap_token_by_time",

@@ -9,6 +9,8 @@
 
 mod audit;
 mod commit;
+mod content;
+mod jobs;
 mod read;
 mod schema;
 mod tokens;

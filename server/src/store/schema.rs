@@ -5,8 +5,11 @@ use super::StoreError;
 use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
 
 /// The migrations; a schema's version is how many of them it has. Never changed once released.
-pub(super) const MIGRATIONS: [&str; 2] =
-    [include_str!("migrations/0001_first_light.sql"), include_str!("migrations/0002_tokens.sql")];
+pub(super) const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001_first_light.sql"),
+    include_str!("migrations/0002_tokens.sql"),
+    include_str!("migrations/0003_machine_model.sql"),
+];
 
 /// Brings the schema up to these migrations.
 pub(super) async fn migrate(pool: &AnyPool, migrations: &[&'static str]) -> Result<(), StoreError> {
