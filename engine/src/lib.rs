@@ -12,6 +12,7 @@
 //! - [`comeback`]: a machine that comes back with the token it came by
 //! - [`change`]: what decisions return
 //! - [`content`]: what machines refer to, as one snapshot
+//! - [`index`], [`filter`], [`patch`], [`fields`]: what requests about objects ask for
 //! - [`job`]: one run of one task
 //! - [`problem`]: why a request about an object is not granted
 //! - [`run`]: which job a machine gets next, and what its end means
@@ -23,9 +24,13 @@ pub mod comeback;
 pub mod content;
 pub mod duty;
 pub mod enrollment;
+pub mod fields;
+pub mod filter;
 pub mod identity;
+pub mod index;
 pub mod job;
 pub mod machine;
+pub mod patch;
 pub mod problem;
 pub mod revocation;
 pub mod run;
