@@ -13,9 +13,9 @@ async fn silent_machine_turns_red_after_sixty_seconds_and_green_at_once() {
     app.sweep().await.unwrap();
     let mut watcher = app.hub.subscribe();
     app.pass(59);
-    assert!(app.machine(&admin(), &key).await.unwrap().online);
+    assert!(app.machine(&admin(), &key).await.unwrap().own.online);
     app.pass(1);
-    assert!(!app.machine(&admin(), &key).await.unwrap().online);
+    assert!(!app.machine(&admin(), &key).await.unwrap().own.online);
     app.sweep().await.unwrap();
     app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
     app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
@@ -35,7 +35,7 @@ async fn machine_that_says_goodbye_is_red_at_once() {
     let registered = app.registered(&machine).await;
     app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Stopping), 20 * SECOND).await.unwrap();
     let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
-    assert_eq!((shown.online, shown.last_seen_at), (false, Some(START.to_string())));
+    assert_eq!((shown.own.online, shown.own.last_seen_at), (false, Some(START.to_string())));
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn what_registration_left_out_is_asked_for_with_a_heartbeat() {
     assert!(app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
     request.observed = Some(whole.clone());
     assert!(!app.heartbeat(&actor, request, NO_WAIT).await.unwrap().send_inventory);
-    assert_eq!(app.machine(&admin(), &registered.uuid.to_string()).await.unwrap().inventory, whole);
+    assert_eq!(app.machine(&admin(), &registered.uuid.to_string()).await.unwrap().own.inventory, whole);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn inventory_is_asked_for_once_and_kept_under_the_agents_digest() {
     request.observed = None;
     assert!(!app.heartbeat(&actor, request, NO_WAIT).await.unwrap().send_inventory);
     let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
-    assert_eq!(shown.inventory.memory_bytes, 1 << 36);
+    assert_eq!(shown.own.inventory.memory_bytes, 1 << 36);
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn machine_that_changes_all_the_time_is_stored_thrice_and_then_every_ten_s
         assert!(!app.heartbeat(&actor, request.clone(), NO_WAIT).await.unwrap().send_inventory);
     }
     let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
-    assert_eq!(shown.inventory.memory_bytes, 50);
+    assert_eq!(shown.own.inventory.memory_bytes, 50);
 }
 
 #[tokio::test]

@@ -10,12 +10,12 @@ async fn approved_machine_appears_in_discovery_mode() {
     let app = TestApp::start().await;
     let machine = Bare::number(1);
     let approved = app.registered(&machine).await;
-    assert_eq!(approved.provision_state, ProvisionState::Discovery);
+    assert_eq!(approved.own.provision_state, ProvisionState::Discovery);
     let listed = app.machines(&admin()).await.unwrap();
     let [one] = listed.as_slice() else { panic!("{listed:?}") };
-    assert!(one.online && one.available && one.validated);
+    assert!(one.own.online && one.envelope.available && one.envelope.validated);
     assert_eq!(one.name, "m-525400000001");
-    assert_eq!(one.hardware_addrs, ["52:54:00:00:00:01"]);
+    assert_eq!(one.fields.hardware_addrs, ["52:54:00:00:00:01"]);
     for key in ["Name:m-525400000001".to_owned(), format!("Uuid:{}", one.uuid), format!("Key:{}", one.uuid)] {
         assert_eq!(app.machine(&admin(), &key).await.unwrap().uuid, one.uuid);
     }
@@ -196,7 +196,7 @@ async fn known_hardware_under_a_new_key_warns_and_merge_keeps_its_uuid() {
     assert_eq!(refusal(unconfirmed), AppErrorKind::Invalid);
     request.fingerprint_confirmed = true;
     let merged = app.approve(&admin(), pending.id, request).await.unwrap();
-    assert_eq!((merged.uuid, &merged.name, &merged.created_at), (old.uuid, &old.name, &old.created_at));
+    assert_eq!((merged.uuid, &merged.name, &merged.envelope.created_at), (old.uuid, &old.name, &old.envelope.created_at));
     assert_eq!(app.machines(&admin()).await.unwrap().len(), 1);
     assert_eq!(app.count(AuditKind::MachineRekeyed).await, 1);
     app.access_token(&reset.caller()).await.unwrap();

@@ -205,11 +205,11 @@ async fn approval_nobody_collects_marks_the_machine_and_forgets_its_key() {
     let approved = app.approve(&admin(), pending.id, request).await.unwrap();
     app.pass(899);
     app.sweep().await.unwrap();
-    assert!(app.machine(&admin(), &approved.uuid.to_string()).await.unwrap().available);
+    assert!(app.machine(&admin(), &approved.uuid.to_string()).await.unwrap().envelope.available);
     app.pass(1);
     app.sweep().await.unwrap();
     let marked = app.machine(&admin(), &approved.uuid.to_string()).await.unwrap();
-    assert!(!marked.available && marked.errors.len() == 1);
+    assert!(!marked.envelope.available && marked.envelope.errors.len() == 1);
     let poll = app.poll(&machine.caller(), pending.id, NO_WAIT).await;
     assert_eq!(refusal(poll), refused_as(RefusalKind::ExpiredToken));
     assert_eq!(refusal(app.access_token(&machine.caller()).await), refused_as(RefusalKind::AccessDenied));

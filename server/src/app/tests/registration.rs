@@ -50,7 +50,7 @@ async fn token_registers_without_a_person_and_twice_is_the_same_machine() {
     assert_eq!(app.count(AuditKind::TokenUsed).await, 2);
     app.access_token(&machine.caller()).await.unwrap();
     let shown = app.machine(&admin(), &first.machine.uuid.to_string()).await.unwrap();
-    assert_eq!((shown.origin, shown.online), (Origin::Pxe, true));
+    assert_eq!((shown.own.origin, shown.own.online), (Origin::Pxe, true));
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn machine_begins_where_its_token_places_it() {
     let token = app.token_for(placed).await;
     let id = app.try_register(&Bare::number(1), &token).await.unwrap().machine.uuid.to_string();
     let shown = app.machine(&admin(), &id).await.unwrap();
-    assert_eq!((shown.roles, shown.mesh_network.as_str()), (vec!["web".to_owned(), "db".to_owned()], "home"));
+    assert_eq!((shown.own.roles, shown.own.mesh_network.as_str()), (vec!["web".to_owned(), "db".to_owned()], "home"));
 }
 
 #[tokio::test]

@@ -39,9 +39,9 @@ async fn online_is_still_right_after_a_restart() {
     app.pass(30);
     let app = app.killed_and_started().await;
     let key = registered.uuid.to_string();
-    assert!(app.machine(&admin(), &key).await.unwrap().online);
+    assert!(app.machine(&admin(), &key).await.unwrap().own.online);
     app.pass(30);
-    assert!(!app.machine(&admin(), &key).await.unwrap().online);
+    assert!(!app.machine(&admin(), &key).await.unwrap().own.online);
 }
 
 #[tokio::test]
@@ -71,7 +71,7 @@ async fn data_directory_of_the_first_release_is_taken_over() {
     let app = TestApp::start_in(directory, clock).await;
     assert_eq!(app.keys.pins(), pins);
     let shown = app.machine(&admin(), &id.to_string()).await.unwrap();
-    assert_eq!((shown.uuid, shown.roles), (id, Vec::<String>::new()));
+    assert_eq!((shown.uuid, shown.own.roles), (id, Vec::<String>::new()));
     // Its token goes on, for others and for itself, is listed and can be revoked.
     app.try_register(&Bare::number(2), &token.token).await.unwrap();
     app.pass(61);
