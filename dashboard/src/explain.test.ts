@@ -38,7 +38,7 @@ describe("refusals", () => {
     expect(told(422, "ValidationError", "approve", "name web_1 is not a host name: use letters, digits and dashes")).toBe(
       "Name web_1 is not a host name: use letters, digits and dashes.",
     );
-    expect(told(403, "forbidden", "approve")).toMatch(/bootstrap:approve/);
+    expect(told(403, "AUTH", "approve")).toMatch(/bootstrap:approve/);
     expect(asSentence(" is it? ")).toBe("Is it?");
   });
 

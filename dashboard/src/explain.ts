@@ -15,12 +15,13 @@ const BY_KIND: Partial<Record<string, string>> = {
   malformed_code: "This is not a bootstrap code. Codes have six characters such as K7P-3XB.",
   code_not_found:
     "No machine is waiting with this code. Compare it with the console: a code is replaced every ten minutes, and the console always shows the one that counts.",
-  not_found: "This is not there any more. Somebody may have deleted it.",
   fingerprint_mismatch:
     "The machine behind this code is not the one you looked at. Look the code up again, and compare the fingerprint before you approve.",
   machine_gone:
     "This machine has stopped asking. It was switched off, lost its network or shows another code by now. Look at its console, then enter the code it shows.",
 };
+
+const GONE = "This is not there any more. Somebody may have deleted it.";
 
 const BY_STATUS: Partial<Record<number, string>> = {
   0: "The server does not answer. Check the connection and try again.",
@@ -53,6 +54,7 @@ function sentence(error: ApiError, doing: Doing): string {
   }
   const known = BY_KIND[error.kind];
   if (known !== undefined) return known;
+  if (error.status === 404) return GONE;
   if (error.status === 403) return FORBIDDEN[doing] ?? (told || (BY_STATUS[403] ?? ""));
   // A rule about names, merges and the like: the server says it best.
   if (told !== "") return told;

@@ -4,7 +4,10 @@
 use crate::store::{Conflict, StoreError};
 use engine::admission::{Refused, TermsError};
 use engine::enrollment::DecisionError;
+use engine::fields::TwiceError;
 use engine::machine::NameError;
+use engine::patch::PatchError;
+use engine::problem::{Problem, ProblemKind};
 use protocol::agent_api::RefusalKind;
 use std::error::Error as StdError;
 use std::fmt;
@@ -24,6 +27,10 @@ pub enum AppErrorKind {
     NotFound,
     /// Not what the route expects.
     BadRequest,
+    /// A new object has no key.
+    EmptyKey,
+    /// A filter, an order or a page of a list that is no such thing.
+    BadList,
     /// Not a code at all; nothing was looked up.
     MalformedCode,
     /// The code selects nothing: unknown, retired and out of scope look alike.
@@ -36,8 +43,18 @@ pub enum AppErrorKind {
     MachineGone,
     /// Understood, and not acceptable as it is.
     Invalid,
-    /// Something else has this name, or changed meanwhile.
+    /// Something else has this name, or changed meanwhile; or it does not go now.
     Conflict,
+    /// A new object has the key of another one.
+    Exists,
+    /// Other objects need it.
+    InUse,
+    /// A patch does not fit the object.
+    PatchFailed,
+    /// The machine is locked.
+    Locked,
+    /// The object belongs to read-only content.
+    ReadOnly,
     /// Too many wrong codes from this account.
     TooManyAttempts,
     /// Too large.
@@ -51,27 +68,30 @@ pub enum AppErrorKind {
 }
 
 impl AppErrorKind {
-    /// The `Type` of an operator's error body.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Unauthenticated => "AUTH",
+    /// The `Type` of an operator's error body; none for the request's method
+    /// (`spec/machine-model.md` 5.6).
+    pub const fn word(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotFound | Self::BadList | Self::Locked | Self::ReadOnly => return None,
+            Self::Unauthenticated | Self::Forbidden => "AUTH",
             Self::StepUp => "step_up",
-            Self::Forbidden => "forbidden",
-            Self::NotFound => "not_found",
             Self::BadRequest => "invalid_request",
+            Self::EmptyKey | Self::Exists => "CREATE",
+            Self::InUse => "StillInUseError",
+            Self::PatchFailed => "PATCH",
             Self::MalformedCode => "malformed_code",
             Self::CodeNotFound => "code_not_found",
             Self::FingerprintMismatch => "fingerprint_mismatch",
             Self::AlreadyDecided => "already_decided",
             Self::MachineGone => "machine_gone",
             Self::Invalid => "ValidationError",
-            Self::Conflict => "conflict",
+            Self::Conflict => "Conflict",
             Self::TooManyAttempts => "too_many_attempts",
             Self::TooLarge => "too_large",
             Self::Unavailable => "temporarily_unavailable",
             Self::StorageFull => "storage_full",
             Self::Refused(_) | Self::Internal => "internal",
-        }
+        })
     }
 
     /// The word a machine is told, whatever the use case called it.
@@ -79,15 +99,22 @@ impl AppErrorKind {
         match self {
             Self::Refused(kind) => kind,
             Self::Unauthenticated | Self::StepUp => RefusalKind::InvalidProof,
-            Self::Forbidden => RefusalKind::AccessDenied,
+            Self::Forbidden | Self::Locked | Self::ReadOnly => RefusalKind::AccessDenied,
             Self::NotFound | Self::CodeNotFound => RefusalKind::UnknownRequest,
-            Self::BadRequest | Self::MalformedCode | Self::Invalid => RefusalKind::InvalidRequest,
+            Self::BadRequest
+            | Self::EmptyKey
+            | Self::BadList
+            | Self::MalformedCode
+            | Self::Invalid
+            | Self::PatchFailed => RefusalKind::InvalidRequest,
             Self::TooManyAttempts => RefusalKind::SlowDown,
             Self::TooLarge => RefusalKind::TooLarge,
             Self::FingerprintMismatch
             | Self::AlreadyDecided
             | Self::MachineGone
             | Self::Conflict
+            | Self::Exists
+            | Self::InUse
             | Self::Unavailable
             | Self::StorageFull
             | Self::Internal => RefusalKind::TemporarilyUnavailable,
@@ -102,6 +129,8 @@ pub struct AppError {
     pub kind: AppErrorKind,
     /// A sentence for the caller, without anything the caller may not know.
     pub message: String,
+    /// More such sentences, when several things are wrong.
+    pub further: Vec<String>,
     /// Seconds to wait before trying again.
     pub retry_after: Option<u64>,
     /// New seconds between polls, with `slow_down`.
@@ -115,7 +144,15 @@ pub struct AppError {
 impl AppError {
     /// A no with its sentence.
     pub fn new(kind: AppErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), retry_after: None, interval: None, object: None, cause: None }
+        Self {
+            kind,
+            message: message.into(),
+            further: Vec::new(),
+            retry_after: None,
+            interval: None,
+            object: None,
+            cause: None,
+        }
     }
 
     /// A machine's no.
@@ -125,9 +162,20 @@ impl AppError {
 
     /// No object of this collection has this key.
     pub fn not_found(collection: &'static str, key: &str) -> Self {
-        let mut error = Self::new(AppErrorKind::NotFound, format!("{collection}: nothing is called {key:?}"));
-        error.object = Some((collection, key.to_owned()));
-        error
+        Self::new(AppErrorKind::NotFound, format!("{collection}: nothing is called {key:?}"))
+            .about(collection, key)
+    }
+
+    /// The same about an object.
+    #[must_use]
+    pub fn about(mut self, collection: &'static str, key: impl Into<String>) -> Self {
+        self.object = Some((collection, key.into()));
+        self
+    }
+
+    /// All its sentences.
+    pub fn messages(&self) -> Vec<String> {
+        std::iter::once(&self.message).chain(&self.further).cloned().collect()
     }
 
     /// The same, to be tried again after this many seconds.
@@ -152,7 +200,7 @@ impl AppError {
 
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.messages().join("; "))
     }
 }
 
@@ -206,6 +254,39 @@ impl From<DecisionError> for AppError {
             DecisionError::MergeOnline(_) => AppErrorKind::Conflict,
         };
         Self::new(kind, error.to_string())
+    }
+}
+
+impl From<Problem> for AppError {
+    fn from(problem: Problem) -> Self {
+        let kind = match problem.kind {
+            ProblemKind::Invalid => AppErrorKind::Invalid,
+            ProblemKind::Exists => AppErrorKind::Exists,
+            ProblemKind::NotFound => AppErrorKind::NotFound,
+            ProblemKind::InUse => AppErrorKind::InUse,
+            ProblemKind::Locked => AppErrorKind::Locked,
+            ProblemKind::ReadOnly => AppErrorKind::ReadOnly,
+            ProblemKind::PatchFailed => AppErrorKind::PatchFailed,
+            ProblemKind::Conflict => AppErrorKind::Conflict,
+            ProblemKind::BadList => AppErrorKind::BadList,
+        };
+        let mut messages = problem.messages.into_iter();
+        let message = messages.next().unwrap_or_else(|| "this does not go".to_owned());
+        let mut error = Self::new(kind, message).about(problem.model, problem.key);
+        error.further = messages.collect();
+        error
+    }
+}
+
+impl From<PatchError> for AppError {
+    fn from(error: PatchError) -> Self {
+        Self::new(AppErrorKind::BadRequest, error.to_string())
+    }
+}
+
+impl From<TwiceError> for AppError {
+    fn from(error: TwiceError) -> Self {
+        Self::new(AppErrorKind::BadRequest, error.to_string())
     }
 }
 

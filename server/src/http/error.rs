@@ -56,13 +56,20 @@ impl HttpError {
 fn status(kind: AppErrorKind) -> StatusCode {
     match kind {
         AppErrorKind::Refused(refusal) => refusal_status(refusal),
-        AppErrorKind::BadRequest | AppErrorKind::MalformedCode => StatusCode::BAD_REQUEST,
-        AppErrorKind::Unauthenticated | AppErrorKind::StepUp => StatusCode::UNAUTHORIZED,
-        AppErrorKind::Forbidden => StatusCode::FORBIDDEN,
-        AppErrorKind::NotFound | AppErrorKind::CodeNotFound => StatusCode::NOT_FOUND,
-        AppErrorKind::FingerprintMismatch | AppErrorKind::AlreadyDecided | AppErrorKind::Conflict => {
-            StatusCode::CONFLICT
+        AppErrorKind::BadRequest | AppErrorKind::EmptyKey | AppErrorKind::MalformedCode => {
+            StatusCode::BAD_REQUEST
         }
+        AppErrorKind::Unauthenticated | AppErrorKind::StepUp => StatusCode::UNAUTHORIZED,
+        AppErrorKind::Forbidden | AppErrorKind::ReadOnly => StatusCode::FORBIDDEN,
+        AppErrorKind::NotFound | AppErrorKind::CodeNotFound => StatusCode::NOT_FOUND,
+        AppErrorKind::BadList => StatusCode::NOT_ACCEPTABLE,
+        AppErrorKind::FingerprintMismatch
+        | AppErrorKind::AlreadyDecided
+        | AppErrorKind::Conflict
+        | AppErrorKind::Exists
+        | AppErrorKind::InUse
+        | AppErrorKind::PatchFailed => StatusCode::CONFLICT,
+        AppErrorKind::Locked => StatusCode::LOCKED,
         AppErrorKind::MachineGone => StatusCode::GONE,
         AppErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         AppErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
@@ -116,13 +123,13 @@ pub(crate) async fn for_operators(request: Request, next: Next) -> Response {
 /// A refusal as `ErrorBody`.
 pub(crate) fn tell_operator(refused: &HttpError, method: String) -> Response {
     let status = refused.operator_status();
-    let kind = if refused.status.is_some() { method } else { refused.error.kind.word().to_owned() };
+    let word = if refused.status.is_some() { None } else { refused.error.kind.word() };
     let (model, key) = refused.error.object.clone().unwrap_or_default();
     let body = ErrorBody {
         model: model.to_owned(),
         key,
-        kind,
-        messages: vec![refused.error.message.clone()],
+        kind: word.map_or(method, str::to_owned),
+        messages: refused.error.messages(),
         code: status.as_u16(),
     };
     let mut response = (status, Json(body)).into_response();

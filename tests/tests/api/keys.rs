@@ -183,7 +183,7 @@ fn a_second_roll_names_the_first_and_locks_out_what_is_older_only_by_force() {
     let first: CaRolled = roll(&site.operator, false).expect(200).unwrap();
     assert_eq!(first.previous_roll, None);
     let again = roll(&site.operator, false);
-    assert_eq!((again.status, again.error_kind().unwrap().as_str()), (409, "conflict"));
+    assert_eq!((again.status, again.error_kind().unwrap().as_str()), (409, "Conflict"));
     assert!(again.text().contains("the CA was rolled on 20"), "{}", again.text());
     let second: CaRolled = roll(&site.operator, true).expect(200).unwrap();
     assert!(second.previous_roll.is_some());
