@@ -1,0 +1,5 @@
+//! The machine model driven from outside: a real client, real agents, kills and hostile requests.
+
+mod crash;
+mod drppy;
+mod hostile;
