@@ -42,6 +42,11 @@ impl Desk {
         self.form.is_some()
     }
 
+    /// The proxy that connections go through now.
+    pub(crate) fn proxy(&self) -> Option<ProxyUrl> {
+        self.levers.proxy.borrow().clone()
+    }
+
     /// Opens a form, where there is a network to set up.
     pub(crate) fn open(&mut self, status: &Status, console: &mut Console, now: Duration) {
         if self.levers.network.is_some() {

@@ -16,8 +16,7 @@ impl Uptime {
     /// Reads the kernel's clock once; from then on tokio's counts. Where the kernel has none,
     /// time begins now.
     pub(crate) fn begin() -> Self {
-        let base = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
-        Self { base, since: Instant::now() }
+        Self { base: since_boot(), since: Instant::now() }
     }
 
     /// Time since the kernel started.
@@ -29,6 +28,12 @@ impl Uptime {
     pub(crate) fn instant(&self, at: Duration) -> Instant {
         self.since + at.saturating_sub(self.base)
     }
+}
+
+/// Time since the kernel started, that of the machine's sleep and of this process's included. Zero
+/// where the kernel has no such clock.
+pub(crate) fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 /// A named part of the boot.

@@ -9,19 +9,23 @@ use crate::console::{Console, Key};
 use crate::deadline::Uptime;
 use crate::identity::{Identity, sha256};
 use crate::inventory::Hardware;
+use crate::jitter::random;
 use crate::kmsg;
 use crate::net::{NetEvent, Status};
 use crate::power::{Power, Requests};
 use crate::report::chain;
+use crate::runner::Ending;
+use crate::runner::child::{Child, Ended, Report};
+use crate::runner::settings::Reach;
 use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
-    AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest,
+    AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest, RunnerTicket,
 };
-use protocol::config::Settings;
+use protocol::config::{CaCertificate, Settings};
+use protocol::ids::MachineId;
 use protocol::inventory::{Inventory, MAX_INVENTORY};
 use protocol::token::{BootstrapToken, base64url};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -48,6 +52,8 @@ pub(crate) struct Luggage {
     pub(crate) image_id: Option<String>,
     /// How it was booted.
     pub(crate) origin: Origin,
+    /// The kernel's id of this boot, or empty.
+    pub(crate) boot_id: String,
     /// Its key.
     pub(crate) identity: Arc<Identity>,
     /// What the machine is made of.
@@ -77,6 +83,10 @@ enum Event {
     Kernel(kmsg::Line),
     KernelSilent,
     Power(Power),
+    /// The runner said a line.
+    Said(String),
+    /// The runner ended.
+    Ended(Ended),
     Tick,
     Wake,
 }
@@ -99,6 +109,7 @@ pub(crate) struct Driver {
     brief: Brief,
     news: News,
     desk: Desk,
+    runner: Child,
     ticks: Interval,
 }
 
@@ -107,7 +118,7 @@ impl Driver {
     pub(crate) fn new(
         mut luggage: Luggage,
         news: News,
-        desk: Desk,
+        (desk, runner): (Desk, Child),
         console: Console,
         uptime: Uptime,
     ) -> Self {
@@ -138,6 +149,7 @@ impl Driver {
             },
             news,
             desk,
+            runner,
             ticks: interval(TICK),
         }
     }
@@ -167,7 +179,8 @@ impl Driver {
 
     /// Waits for news while no errand is under way.
     async fn idle(&mut self) -> Result<Option<Action>, Power> {
-        let event = self.news.next(&mut self.ticks, self.uptime.instant(self.flow.wake())).await;
+        let wake = self.uptime.instant(self.flow.wake());
+        let event = self.news.next(&mut self.ticks, wake, &mut self.runner).await;
         self.handle(event)
     }
 
@@ -180,7 +193,7 @@ impl Driver {
             let wake = self.uptime.instant(self.flow.wake());
             tokio::select! {
                 observed = &mut work => return Ok(observed.and_then(|observed| self.observe(observed))),
-                event = self.news.next(&mut self.ticks, wake) => {
+                event = self.news.next(&mut self.ticks, wake, &mut self.runner) => {
                     if let Some(next) = self.handle(event)? {
                         return Ok(Some(next));
                     }
@@ -195,10 +208,17 @@ impl Driver {
             Event::Network => {
                 self.around.network = self.news.network.borrow_and_update().clone();
                 self.desk.look(&self.around.network);
+                self.publish_names();
                 return Ok(self.observe(Observation::Net(net_view(&self.around.network))));
             }
             Event::Wake => return Ok(self.observe(Observation::Tick)),
             Event::Tick => return Ok(self.attend()),
+            Event::Said(line) => {
+                self.console.say(self.uptime.now(), &line);
+                self.around.work = Some(line);
+                self.show();
+            }
+            Event::Ended(ended) => return self.see_end(ended),
             Event::Told(event) => self.console.say(self.uptime.now(), &told(&event)),
             // Its log holds our own lines too; they were said already.
             Event::Kernel(line) if line.text.starts_with("muster-agent:") => {}
@@ -246,6 +266,9 @@ impl Driver {
                 // Its memory is overwritten when it is dropped.
                 Action::ForgetToken => drop(self.brief.token().take()),
                 Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
+                Action::StartRunner { server, machine, ticket } => {
+                    self.start_runner(server, machine, &ticket)
+                }
                 Action::Connect { .. } | Action::Send(_) => errand = Some(action),
             }
         }
@@ -269,12 +292,56 @@ impl Driver {
             )))) if !pending.server_name.is_empty() => {
                 self.around.server_name = Some(pending.server_name.clone());
             }
+            Observation::Answered(Ok(Answer::Heartbeat(answer))) => self.runner.trust(&answer.ca_hash),
             Observation::Net(_)
             | Observation::Connected(_)
             | Observation::Answered(_)
+            | Observation::RunnerEnded { .. }
             | Observation::AskAgain
             | Observation::Tick => {}
         }
+    }
+
+    /// Starts a runner; why that is not possible is told, and tried again later.
+    fn start_runner(&mut self, server: usize, machine: MachineId, ticket: &RunnerTicket) {
+        self.publish_names();
+        let settings = &self.brief.luggage.settings;
+        let Some(server) = settings.servers.get(server) else { return };
+        let pem: String = settings.ca.iter().map(CaCertificate::pem).collect();
+        let ca = settings.server_id.as_deref().filter(|_| !settings.ca.is_empty());
+        let proxy = self.desk.proxy();
+        let reach = Reach {
+            machine: machine.0,
+            token: &ticket.token,
+            server,
+            pins: &self.runner.pins(&settings.ca_hash),
+            ca: ca.map(|id| (pem.as_str(), id)),
+            proxy: proxy.as_ref(),
+        };
+        self.runner.start(&reach, &ticket.boot_env);
+    }
+
+    /// Obeys what the runner's end says.
+    fn see_end(&mut self, ended: Ended) -> Result<Option<Action>, Power> {
+        self.around.work = None;
+        let now = self.uptime.now();
+        match ended {
+            Ended::Well { ending: Ending::Reboot, .. } => return Err(Power::Reboot),
+            Ended::Well { ending: Ending::PowerOff, .. } => return Err(Power::Off),
+            Ended::Well { ending: Ending::Stop, .. } => {
+                self.console.say(now, "stopped as its task asked; work goes on when the machine is runnable");
+            }
+            Ended::Well { ending: Ending::Idle | Ending::Refused, .. } => {}
+            Ended::Badly(ref why) => self.console.say(now, &format!("the runner of jobs ended: {why}")),
+        }
+        Ok(self.observe(Observation::RunnerEnded { useful: ended.was_useful() }))
+    }
+
+    /// Lets the programs of tasks look up names as the agent does.
+    fn publish_names(&mut self) {
+        let dns = self.around.network.dns();
+        let outcome = self.runner.publish_names(&dns);
+        self.remember(outcome);
     }
 
     fn remember<E: std::error::Error>(&mut self, outcome: Result<(), E>) {
@@ -307,12 +374,7 @@ impl Driver {
         match self.flow.stage() {
             Stage::Show(shown) => api.send(Call::Cancel(shown.id)).await,
             Stage::Run(_) => {
-                let request = HeartbeatRequest {
-                    state: AgentState::Stopping,
-                    // Nothing to ask for any more.
-                    inventory_digest: String::new(),
-                    observed: None,
-                };
+                let request = HeartbeatRequest::goodbye();
                 api.send(Call::Heartbeat { request, wait: Duration::ZERO }).await
             }
             Stage::Ask { .. } | Stage::Enrol { .. } | Stage::Denied { .. } => Ok(Answer::Cancelled),
@@ -322,8 +384,12 @@ impl Driver {
 
 impl News {
     /// The next piece of news. Cancel safe: every source is.
-    async fn next(&mut self, ticks: &mut Interval, wake: tokio::time::Instant) -> Event {
+    async fn next(&mut self, ticks: &mut Interval, wake: tokio::time::Instant, runner: &mut Child) -> Event {
         tokio::select! {
+            report = runner.next() => match report {
+                Report::Said(line) => Event::Said(line),
+                Report::Ended(ended) => Event::Ended(ended),
+            },
             power = optional(self.power.as_mut().map(Requests::next)) => Event::Power(power),
             Ok(()) = self.network.changed() => Event::Network,
             Some(event) = self.events.recv() => Event::Told(event),
@@ -357,10 +423,7 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
             Some(Observation::Connected(result))
         }
         Action::Send(ask) => {
-            let held = match &ask {
-                Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
-                Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
-            };
+            let held = ask.held();
             let late = || ConnectError::Unreachable("no answer in time".to_owned()).into();
             let call = async {
                 let call = brief.call(ask).await;
@@ -369,7 +432,7 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
             let result = timeout(held + ERRAND_LIMIT, call).await.unwrap_or_else(|_| Err(late()));
             Some(Observation::Answered(result))
         }
-        Action::SetClock(_) | Action::ForgetToken | Action::KeepKey => None,
+        Action::SetClock(_) | Action::ForgetToken | Action::KeepKey | Action::StartRunner { .. } => None,
     }
 }
 
@@ -384,9 +447,12 @@ impl Brief {
         // A copy only for the one call that carries it.
         let token = match &ask {
             Ask::Register => self.token().as_ref().map(|token| token.reveal().to_owned()),
-            Ask::Time | Ask::Enroll | Ask::Poll { .. } | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => {
-                None
-            }
+            Ask::Time
+            | Ask::Enroll
+            | Ask::Poll { .. }
+            | Ask::AccessToken { .. }
+            | Ask::Heartbeat { .. }
+            | Ask::Runner => None,
         };
         match (ask, token) {
             (Ask::Time, _) => Call::Time,
@@ -402,12 +468,15 @@ impl Brief {
             }),
             (Ask::Poll { id, wait }, _) => Call::Poll { id, wait },
             (Ask::AccessToken { nonce }, _) => Call::AccessToken { nonce },
-            (Ask::Heartbeat { wait, inventory }, _) => {
+            (Ask::Runner, _) => Call::Runner,
+            (Ask::Heartbeat { wait, inventory, working }, _) => {
                 let observed = self.inventory().await;
                 let request = HeartbeatRequest {
                     state: AgentState::Discovery,
                     inventory_digest: digest(&observed),
                     observed: inventory.then_some(observed),
+                    boot_id: self.luggage.boot_id.clone(),
+                    working,
                 };
                 Call::Heartbeat { request, wait }
             }
@@ -437,15 +506,6 @@ fn leaving(power: Power) -> &'static str {
         Power::Reboot => "restarting",
         Power::Off => "switching off",
         Power::Halt => "stopping",
-    }
-}
-
-/// Eight bytes of jitter. Without randomness the middle of every interval will do.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    match SystemRandom::new().fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes),
-        Err(_) => 500,
     }
 }
 

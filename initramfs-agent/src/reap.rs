@@ -3,7 +3,8 @@
 //! PID 1 inherits every orphan and must collect it, but a collector that takes any exited child
 //! also takes those somebody else waits for. So every child is started here: exits of ours go to
 //! whoever started them, exits of orphans are dropped. Do not use `tokio::process` beside this,
-//! and do not wait on a `std::process::Child`.
+//! and do not wait on a `std::process::Child`. In any other process there are no orphans, and only
+//! the exits of children that were started here are taken.
 
 use crate::sys;
 use std::collections::HashMap;
@@ -52,10 +53,16 @@ pub(crate) enum SpawnError {
 /// A process that was started here.
 #[derive(Debug)]
 pub(crate) struct Running {
+    pid: u32,
     exit: oneshot::Receiver<ExitStatus>,
 }
 
 impl Running {
+    /// Its process id, which nobody else gets before its exit was collected.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// Waits for the process to end; `None` when the reaper has stopped and will never know.
     /// Cancel safe.
     pub(crate) async fn wait(&mut self) -> Option<ExitStatus> {
@@ -71,6 +78,8 @@ pub(crate) struct Reaper {
     // Held while a process starts and while exits are collected: no exit is seen before its
     // waiter is known, and `std` can look at a child that failed to exec undisturbed.
     waiting: Arc<Mutex<Waiting>>,
+    /// Orphans are ours to collect, too.
+    is_init: bool,
 }
 
 impl Reaper {
@@ -79,7 +88,7 @@ impl Reaper {
     /// # Errors
     /// When the kernel gives no signal handler.
     pub(crate) fn start() -> io::Result<(Self, JoinHandle<()>)> {
-        let reaper = Self::default();
+        let reaper = Self { is_init: std::process::id() == 1, ..Self::default() };
         let mut exits = signal(SignalKind::child())?;
         let collector = reaper.clone();
         let task = tokio::spawn(async move {
@@ -104,7 +113,7 @@ impl Reaper {
         })?;
         let (tell, exit) = oneshot::channel();
         waiting.insert(child.id(), tell);
-        Ok(Running { exit })
+        Ok(Running { pid: child.id(), exit })
     }
 
     /// Starts a login shell that owns a terminal such as `/dev/tty1`.
@@ -138,11 +147,15 @@ impl Reaper {
     /// Takes every exit there is.
     fn collect(&self) {
         let mut waiting = self.lock();
-        // An error here is EINTR at most; the next SIGCHLD comes back to it.
-        while let Ok(Some((pid, status))) = sys::reap_one() {
-            if let Some(tell) = waiting.remove(&pid) {
-                // Whoever started it may have stopped caring; then nobody is told.
-                tell.send(status).unwrap_or(());
+        let wanted: Vec<Option<u32>> =
+            if self.is_init { vec![None] } else { waiting.keys().copied().map(Some).collect() };
+        for only in wanted {
+            // An error here is EINTR at most; the next SIGCHLD comes back to it.
+            while let Ok(Some((pid, status))) = sys::reap_one(only) {
+                if let Some(tell) = waiting.remove(&pid) {
+                    // Whoever started it may have stopped caring; then nobody is told.
+                    tell.send(status).unwrap_or(());
+                }
             }
         }
     }
@@ -173,9 +186,14 @@ fn unpack(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    /// A reaper for as long as the test's runtime.
+    pub(crate) fn reaper() -> Reaper {
+        Reaper::start().unwrap().0
+    }
 
     #[test]
     fn shell_is_unpacked_once_and_may_be_run() {
@@ -192,7 +210,6 @@ mod tests {
         assert_eq!(mode & 0o777, 0o755);
     }
 
-    // One test: the reaper takes every child of this process, so two at once would meet.
     #[tokio::test]
     async fn exits_reach_whoever_started_the_process_and_a_bad_shell_is_named() {
         let (reaper, task) = Reaper::start().unwrap();

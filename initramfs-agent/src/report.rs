@@ -13,3 +13,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     }
     text
 }
+
+/// Outside text for a terminal: what moves a cursor or changes the reading direction is left out,
+/// and so is what is longer than `most` characters.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    text.chars().filter(|c| !c.is_control() && *c < '\u{2000}').take(most).collect()
+}

@@ -24,6 +24,7 @@ use crate::net::{NetEvent, Network, Status};
 use crate::power::{self, Power, Requests};
 use crate::reap::{Reaper, unpack_shell};
 use crate::report::chain;
+use crate::runner::child::Child;
 use crate::state::TokenPlan;
 use crate::tools::{self, Source};
 use crate::uevents::Listener;
@@ -86,7 +87,7 @@ async fn run(mount_problems: Vec<String>) -> Power {
     let mut boot = Boot::begin(mount_problems);
     let (mut requests, reaper) = boot.console();
     let mut told = boot.settings();
-    boot.rescue(&told.settings.console, reaper);
+    boot.rescue(&told.settings.console, reaper.clone());
     let modules = boot.modules().await;
     let identity = boot.identity().await;
     let (learn, learnt) = watch::channel(Learnt::default());
@@ -123,13 +124,15 @@ async fn run(mount_problems: Vec<String>) -> Power {
         token: told.token,
         image_id: told.image_id,
         origin: told.origin,
+        boot_id: boot.note(boot_id()).unwrap_or_default(),
         identity,
         hardware,
         problems: boot.problems,
     };
     let news = News { network: status, events, power: requests, kernel };
     let desk = Desk::new(Levers { network, proxy });
-    Driver::new(luggage, news, desk, boot.console, boot.uptime).run(&mut client).await
+    let runner = Child::new(reaper);
+    Driver::new(luggage, news, (desk, runner), boot.console, boot.uptime).run(&mut client).await
 }
 
 /// What the command line and the medium say.
@@ -461,6 +464,11 @@ fn beside<E: std::error::Error>(work: impl Future<Output = Result<(), E>> + Send
             drop(kmsg::say(&chain(&error)));
         }
     });
+}
+
+/// The kernel's id of this boot.
+fn boot_id() -> io::Result<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned())
 }
 
 /// The kernel command line as text. A loader passes on whatever bytes it is given: those that are

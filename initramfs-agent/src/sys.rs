@@ -134,6 +134,21 @@ pub(crate) fn with_controlling_terminal(command: &mut Command) -> &mut Command {
     }
 }
 
+/// Gives the command a session of its own, and lets the kernel end it when we end: the thread that
+/// starts it must be one that stays.
+#[expect(unsafe_code, reason = "pre_exec runs between fork and exec")]
+pub(crate) fn in_own_session(command: &mut Command) -> &mut Command {
+    // SAFETY: the closure only makes two system calls that are safe after fork (no allocation, no
+    // locks).
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+            Ok(())
+        })
+    }
+}
+
 /// Watches a file that may have nothing to read yet. Needs a tokio runtime with I/O.
 ///
 /// # Errors
@@ -174,15 +189,17 @@ pub(crate) fn drain_kernel_log() -> io::Result<()> {
     Ok(())
 }
 
-/// Collects one exited child without waiting: its process id and how it ended.
+/// Collects one exited child without waiting: its process id and how it ended. Only this one, or any
+/// at all.
 ///
 /// # Errors
 /// Never for the lack of children, which is `None`.
 #[expect(unsafe_code, reason = "nix's waitpid turns the exit by a realtime signal into an error")]
-pub(crate) fn reap_one() -> io::Result<Option<(u32, ExitStatus)>> {
+pub(crate) fn reap_one(only: Option<u32>) -> io::Result<Option<(u32, ExitStatus)>> {
     let mut status: libc::c_int = 0;
+    let wanted = only.map_or(Ok(-1), libc::pid_t::try_from).map_err(io::Error::other)?;
     // SAFETY: `status` is a valid place for the one int that waitpid writes.
-    match Errno::result(unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) }) {
+    match Errno::result(unsafe { libc::waitpid(wanted, &raw mut status, libc::WNOHANG) }) {
         Ok(0) | Err(Errno::ECHILD) => Ok(None),
         Ok(pid) => {
             let pid = u32::try_from(pid).map_err(io::Error::other)?;

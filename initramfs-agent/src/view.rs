@@ -23,6 +23,8 @@ pub(crate) struct Surroundings {
     pub(crate) network: Status,
     /// Switches heard on the links.
     pub(crate) switches: Vec<String>,
+    /// What the runner of the machine's jobs said last, while it runs.
+    pub(crate) work: Option<String>,
     /// Settings that could not be used, and other sentences to keep in sight.
     pub(crate) problems: Vec<String>,
 }
@@ -95,6 +97,7 @@ fn facts(flow: &Flow, around: &Surroundings) -> Facts {
         macs: around.network.links.iter().map(|link| link.mac.to_string()).collect(),
         switches: around.switches.iter().map(|switch| clean_text(switch)).collect(),
         links: links(flow, around),
+        work: around.work.clone(),
     }
 }
 

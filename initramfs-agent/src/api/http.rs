@@ -18,7 +18,8 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
 use protocol::agent_api::{
-    self, Approved, EnrollmentAnswer, Refusal, RefusalKind, TokenAnswer, TokenRequest, cancel_path, poll_path,
+    self, Approved, EnrollmentAnswer, Refusal, RefusalKind, RunnerRequest, RunnerTicket, TokenAnswer,
+    TokenRequest, cancel_path, poll_path,
 };
 use protocol::config::{MAX_SERVERS, ProxyUrl, ServerUrl};
 use protocol::ids::SpkiPin;
@@ -313,6 +314,13 @@ impl Api for Client {
                 self.keep_nonce(&answer.nonce);
                 self.follow(&answer.ca_hash);
                 Ok(Answer::Heartbeat(answer))
+            }
+            Call::Runner => {
+                let question = question(agent_api::RUNNER_PATH, &RunnerRequest {})?;
+                let reply = self.ask(Question { authorised: true, ..question }).await?;
+                let ticket: RunnerTicket = read_body(&reply)?;
+                self.keep_nonce(&ticket.nonce);
+                Ok(Answer::Runner(ticket))
             }
             Call::Cancel(id) => {
                 self.ask(question(&cancel_path(id), &TokenRequest {})?).await?;

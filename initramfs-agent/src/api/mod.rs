@@ -14,13 +14,14 @@ pub(crate) mod download;
 pub(crate) mod http;
 pub(crate) mod proof;
 mod proxy;
+pub(crate) mod rest;
 #[cfg(test)]
 pub(crate) mod scripted;
 pub(crate) mod tls;
 
 use protocol::agent_api::{
     Approved, EnrollmentAnswer, EnrollmentRequest, HeartbeatAnswer, HeartbeatRequest, Refusal,
-    RegisterRequest,
+    RegisterRequest, RunnerTicket,
 };
 use protocol::config::ServerUrl;
 use protocol::ids::{EnrollmentId, SpkiPin};
@@ -109,6 +110,8 @@ pub(crate) enum Call {
         /// How long the server may hold the answer.
         wait: Duration,
     },
+    /// What a runner of the machine's jobs needs.
+    Runner,
     /// Take the enrollment back.
     Cancel(EnrollmentId),
 }
@@ -127,6 +130,8 @@ pub(crate) enum Answer {
     },
     /// To a heartbeat.
     Heartbeat(HeartbeatAnswer),
+    /// What a runner needs.
+    Runner(RunnerTicket),
     /// To a cancellation.
     Cancelled,
 }

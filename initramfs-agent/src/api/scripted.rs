@@ -4,6 +4,7 @@
 use super::{Answer, Api, Call, CallError, ClockTrust, ConnectError, Peer};
 use protocol::agent_api::{
     AgentSettings, Approved, EnrollmentAnswer, HeartbeatAnswer, MachineName, Pending, Refusal, RefusalKind,
+    RunnerTicket,
 };
 use protocol::config::ServerUrl;
 use std::collections::VecDeque;
@@ -93,11 +94,30 @@ pub(crate) fn access_token() -> Answer {
 
 /// A quiet heartbeat answer.
 pub(crate) fn heartbeat(name: &str) -> Answer {
+    beat(name, false)
+}
+
+/// A heartbeat answer that tells of work.
+pub(crate) fn work(name: &str) -> Answer {
+    beat(name, true)
+}
+
+/// What a runner needs.
+pub(crate) fn ticket() -> Answer {
+    Answer::Runner(RunnerTicket {
+        token: "mmt_secret".to_owned(),
+        expires_in: 28_800,
+        boot_env: "local".to_owned(),
+        nonce: "n".to_owned(),
+    })
+}
+
+fn beat(name: &str, work: bool) -> Answer {
     Answer::Heartbeat(HeartbeatAnswer {
         interval: 20,
         send_inventory: false,
         name: name.to_owned(),
-        work: false,
+        work,
         ca_hash: Vec::new(),
         nonce: "n".to_owned(),
     })

@@ -103,6 +103,8 @@ pub(crate) struct Facts {
     pub(crate) switches: Vec<String>,
     /// How each link stands, while there is no network.
     pub(crate) links: Vec<String>,
+    /// What the runner of the machine's jobs said last, while it runs.
+    pub(crate) work: Option<String>,
 }
 
 /// `07:41`, rounded up to whole seconds so that a countdown ends at zero.

@@ -25,6 +25,7 @@ fn facts() -> Facts {
         macs: vec!["52:54:00:12:34:56".to_owned(), "52:54:00:12:34:57".to_owned()],
         switches: vec!["sw-3 port Eth1/7 (eth0)".to_owned()],
         links: Vec::new(),
+        work: None,
     }
 }
 

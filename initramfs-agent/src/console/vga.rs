@@ -168,7 +168,12 @@ impl Sheet {
                 self.put(BANNER_ROW, 1, &format!("Registered as {name}"), Tint::Good);
                 self.put(BANNER_ROW + 1, 1, &id.to_string(), Tint::Plain);
                 if screen.trouble.is_none() {
-                    self.put(BANNER_ROW + 3, 1, "On duty: waiting for work from the server.", Tint::Plain);
+                    let work = screen.facts.work.as_deref();
+                    let work = work.map_or_else(
+                        || "On duty: waiting for work from the server.".to_owned(),
+                        |work| format!("At work: {work}"),
+                    );
+                    self.paragraph(BANNER_ROW + 3, &work, COLUMNS - 1, Tint::Plain);
                 }
             }
             Headline::Denied { message, opens_in } => {
@@ -259,6 +264,7 @@ fn facts(screen: &Screen) -> Vec<(&'static str, String)> {
         macs,
         switches,
         links: _,
+        work: _,
     } = &screen.facts;
     let mut facts = Vec::new();
     if let Headline::Code { code, check, replaced_in } = &screen.headline {

@@ -45,7 +45,8 @@ async fn played(line: &str, script: Vec<Line>, network: Status) -> (Vec<String>,
     let luggage = luggage(line);
     let (_keep, network) = watch::channel(network);
     let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
-    let driver = Driver::new(luggage, news, desk(None), Console::to_file(file.path()), Uptime::begin());
+    let helpers = (desk(None), Child::new(None));
+    let driver = Driver::new(luggage, news, helpers, Console::to_file(file.path()), Uptime::begin());
     let mut api = Scripted::new(script);
     let ended = timeout(Duration::from_secs(15), driver.run(&mut api)).await;
     assert!(ended.is_err(), "the driver works for ever");
@@ -60,6 +61,7 @@ fn luggage(line: &str) -> Luggage {
         settings,
         image_id: None,
         origin: Origin::Iso,
+        boot_id: "boot-1".to_owned(),
         identity: Arc::new(Identity::establish(None).unwrap().0),
         hardware: Hardware::unknown(watch::channel(Learnt::default()).1),
         problems: Vec::new(),
@@ -149,7 +151,8 @@ async fn n_opens_the_form_and_the_network_takes_the_plan() {
     let (_keep, status) = watch::channel(unplugged);
     let (network, mut plans) = Network::pretended(status.clone());
     let news = News { network: status, events: mpsc::channel(1).1, power: None, kernel: None };
-    let driver = Driver::new(luggage(TOLD), news, desk(Some(network)), console, Uptime::begin());
+    let helpers = (desk(Some(network)), Child::new(None));
+    let driver = Driver::new(luggage(TOLD), news, helpers, console, Uptime::begin());
     let mut terminal = std::fs::File::from(pty.master);
     // The first N opens the form; the second is its first answer: automatic on all ports.
     terminal.write_all(b"n").unwrap();

@@ -21,6 +21,7 @@ mod known;
 mod lease;
 mod link;
 mod planner;
+pub(crate) mod resolv_conf;
 pub(crate) mod resolve;
 mod runner;
 mod status;

@@ -47,6 +47,11 @@ impl NameServer {
         Self { address, from: Some(SocketAddrV6::new(own, 0, 0, link)) }
     }
 
+    /// Number of the link that a link-local address is good on.
+    pub(crate) fn link(&self) -> Option<u32> {
+        self.from.map(|own| own.scope_id())
+    }
+
     fn config(&self) -> NameServerConfig {
         let mut config = NameServerConfig::udp_and_tcp(self.address);
         for connection in &mut config.connections {
@@ -65,6 +70,8 @@ pub(crate) struct Dns {
     pub(crate) search: Vec<String>,
     /// What answers can be used.
     pub(crate) families: Families,
+    /// This system has names of its own, in `/etc/hosts`.
+    pub(crate) has_hosts: bool,
 }
 
 impl Dns {
@@ -125,7 +132,7 @@ pub(crate) async fn lookup(host: &str, dns: &Dns) -> Result<Vec<IpAddr>, Resolve
         source,
     };
     let servers = dns.servers.iter().map(NameServer::config).collect();
-    let found = resolver(servers, &dns.search).map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
+    let found = resolver(servers, dns).map_err(failed)?.lookup_ip(host).await.map_err(failed)?;
     let addresses = in_order(found.iter().take(MAX_ADDRESSES).collect(), dns.families);
     if addresses.is_empty() { Err(ResolveError::Empty(host.to_owned())) } else { Ok(addresses) }
 }
@@ -142,15 +149,15 @@ fn in_order(addresses: Vec<IpAddr>, families: Families) -> Vec<IpAddr> {
     ranked.into_iter().map(|(_, address)| address).collect()
 }
 
-fn resolver(servers: Vec<NameServerConfig>, search: &[String]) -> Result<TokioResolver, NetError> {
+fn resolver(servers: Vec<NameServerConfig>, dns: &Dns) -> Result<TokioResolver, NetError> {
     // A search domain that is no name finds nothing; the lease has dropped those already.
-    let search = search.iter().filter_map(|name| Name::from_utf8(name).ok()).collect();
+    let search = dns.search.iter().filter_map(|name| Name::from_utf8(name).ok()).collect();
     let mut options = ResolverOpts::default();
     options.timeout = TIMEOUT;
     options.attempts = 2;
     // The resolver's own choice of a port forgets the link of a link-local address.
     options.os_port_selection = true;
-    options.use_hosts_file = ResolveHosts::Never;
+    options.use_hosts_file = if dns.has_hosts { ResolveHosts::Always } else { ResolveHosts::Never };
     options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
     let config = ResolverConfig::from_parts(None, search, servers);
     TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()).with_options(options).build()
@@ -211,7 +218,8 @@ mod tests {
         for connection in &mut config.connections {
             connection.port = at.port();
         }
-        let found = resolver(vec![config], &[]).unwrap().lookup_ip("muster.example.").await.unwrap();
+        let found =
+            resolver(vec![config], &Dns::default()).unwrap().lookup_ip("muster.example.").await.unwrap();
         assert_eq!(found.iter().collect::<Vec<_>>(), [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7))]);
         server.abort();
     }

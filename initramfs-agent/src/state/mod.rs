@@ -17,18 +17,20 @@
 
 mod fault;
 mod observe;
-mod retry;
+pub(crate) mod retry;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub(crate) use fault::{Fault, Overlong};
+use work::Work;
 
 use crate::api::{ClockTrust, Peer};
-use protocol::agent_api::Approved;
+use protocol::agent_api::{Approved, RunnerTicket};
 use protocol::cmdline::token_cut_at;
 use protocol::code::BootstrapCode;
 use protocol::config::Settings;
-use protocol::ids::{EnrollmentId, SpkiPin};
+use protocol::ids::{EnrollmentId, MachineId, SpkiPin};
 use protocol::token::TokenShapeError;
 use std::time::Duration;
 
@@ -212,7 +214,23 @@ pub(crate) enum Ask {
         wait: Duration,
         /// Whether the inventory goes along.
         inventory: bool,
+        /// Whether a runner is at work.
+        working: bool,
     },
+    /// What a runner of the machine's jobs needs.
+    Runner,
+}
+
+impl Ask {
+    /// How long the server may hold the answer.
+    pub(crate) fn held(&self) -> Duration {
+        match self {
+            Self::Poll { wait, .. } | Self::Heartbeat { wait, .. } => *wait,
+            Self::Time | Self::Enroll | Self::Register | Self::AccessToken { .. } | Self::Runner => {
+                Duration::ZERO
+            }
+        }
+    }
 }
 
 /// What the driver is to do. At most one errand (connect or send) is ever under way.
@@ -233,6 +251,15 @@ pub(crate) enum Action {
     ForgetToken,
     /// Registered: keep the key where a reboot finds it.
     KeepKey,
+    /// Start a runner for the machine; report `RunnerEnded`.
+    StartRunner {
+        /// Which server it talks to.
+        server: usize,
+        /// The machine.
+        machine: MachineId,
+        /// What it needs.
+        ticket: RunnerTicket,
+    },
 }
 
 /// What happened. Built by the driver, consumed by [`Flow::step`].
@@ -244,6 +271,11 @@ pub(crate) enum Observation {
     Connected(Result<Peer, crate::api::ConnectError>),
     /// A call ended.
     Answered(Result<crate::api::Answer, crate::api::CallError>),
+    /// The runner ended, or could not be started.
+    RunnerEnded {
+        /// It did what it was started for.
+        useful: bool,
+    },
     /// `R` was pressed.
     AskAgain,
     /// [`Flow::wake`] has come.
@@ -261,6 +293,7 @@ pub(crate) struct Flow {
     quiet: bool,
     link: Link,
     stage: Stage,
+    work: Work,
     /// A call under way, since when and until when at most.
     calling: Option<(Ask, Duration, Duration)>,
     clock: ClockTrust,
@@ -299,6 +332,7 @@ impl Flow {
             quiet: false,
             link: Link::Down { next: 0, at: now },
             stage: Stage::Ask { at: now },
+            work: Work::Resting { wanted: false, not_before: now, short_lived: 0 },
             calling: None,
             clock: ClockTrust::Doubtful,
             attempt: 0,
@@ -320,6 +354,7 @@ impl Flow {
             Observation::Net(view) => self.see_network(now, view),
             Observation::Connected(result) => self.see_connection(now, random, result),
             Observation::Answered(result) => self.see_answer(now, random, result, &mut actions),
+            Observation::RunnerEnded { useful } => self.see_runner_end(now, random, useful),
             Observation::AskAgain => self.ask_again(now),
             Observation::Tick => self.give_up_overdue(now, random),
         }
@@ -443,10 +478,7 @@ impl Flow {
             Link::Up { peer, .. } => {
                 // Nothing that needs keeping goes over a certificate that is out of its time.
                 let ask = if peer.time_problem.is_some() { Ask::Time } else { self.due(now, random)? };
-                let held = match &ask {
-                    Ask::Poll { wait, .. } | Ask::Heartbeat { wait, .. } => *wait,
-                    Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } => Duration::ZERO,
-                };
+                let held = ask.held();
                 self.calling = Some((ask.clone(), now, now + held + ERRAND_LIMIT));
                 Some(Action::Send(ask))
             }
@@ -467,10 +499,13 @@ impl Flow {
             }
             Stage::Enrol { approved } => Some(Ask::AccessToken { nonce: Some(approved.enrol_nonce.clone()) }),
             Stage::Run(running) if now >= running.renew_at => Some(Ask::AccessToken { nonce: None }),
+            Stage::Run(_) if self.work.starts_at().is_some_and(|at| now >= at) => Some(Ask::Runner),
             Stage::Run(running) if now >= running.beat_at => {
                 let period = retry::spread(running.interval, random);
                 running.beat_at = now + period;
-                Some(Ask::Heartbeat { wait: period.min(HEARTBEAT_WAIT), inventory: running.send_inventory })
+                let working = matches!(self.work, Work::Running { .. });
+                let inventory = running.send_inventory;
+                Some(Ask::Heartbeat { wait: period.min(HEARTBEAT_WAIT), inventory, working })
             }
             Stage::Denied { message: _, open_at: _, asks_at } if now >= *asks_at => {
                 self.stage = Stage::Ask { at: now };
@@ -495,7 +530,10 @@ impl Flow {
                 (Link::Up { .. }, Stage::Ask { at }) => *at,
                 (Link::Up { .. }, Stage::Show(shown)) => shown.poll_at,
                 (Link::Up { .. }, Stage::Enrol { .. }) => now,
-                (Link::Up { .. }, Stage::Run(running)) => running.beat_at.min(running.renew_at),
+                (Link::Up { .. }, Stage::Run(running)) => {
+                    let at = running.beat_at.min(running.renew_at);
+                    self.work.starts_at().map_or(at, |start| start.min(at))
+                }
                 (Link::Up { .. }, Stage::Denied { asks_at, .. }) => *asks_at,
             }
         };

@@ -140,11 +140,13 @@ impl Flow {
             (Answer::Heartbeat(answer), Ask::Heartbeat { inventory, .. }) => {
                 self.see_heartbeat(now, *inventory, answer);
             }
+            (Answer::Runner(ticket), Ask::Runner) => actions.extend(self.see_ticket(now, ticket)),
             (
                 Answer::Time(_)
                 | Answer::Enrollment(_)
                 | Answer::AccessToken { .. }
                 | Answer::Heartbeat(_)
+                | Answer::Runner(_)
                 | Answer::Cancelled,
                 _,
             ) => {
@@ -174,7 +176,12 @@ impl Flow {
         // a poll that was held.
         let poll_at = match ask {
             Ask::Poll { .. } => (sent + retry::spread_late(interval, random)).max(now),
-            Ask::Time | Ask::Enroll | Ask::Register | Ask::AccessToken { .. } | Ask::Heartbeat { .. } => now,
+            Ask::Time
+            | Ask::Enroll
+            | Ask::Register
+            | Ask::AccessToken { .. }
+            | Ask::Heartbeat { .. }
+            | Ask::Runner => now,
         };
         let expires_at = now + Duration::from_secs(pending.code_expires_in.min(86_400));
         self.stage = Stage::Show(Shown { id: pending.id, code, expires_at, interval, poll_at });
@@ -219,6 +226,7 @@ impl Flow {
                 running.approved.machine.name = answer.name;
             }
         }
+        self.see_work(answer.work);
     }
 
     /// What a refusal means depends on the question; every branch leads on.
@@ -240,6 +248,7 @@ impl Flow {
             RefusalKind::TemporarilyUnavailable => {
                 self.leave_server(now, random, Fault::Busy { message }, retry_after);
             }
+            RefusalKind::SlowDown if *ask == Ask::Runner => self.see_no_ticket(now, random),
             RefusalKind::SlowDown => self.slow_down(now, random, message, interval, retry_after),
             RefusalKind::AccessDenied => self.see_denial(now, random, ask, message, retry_after),
             RefusalKind::ApprovalRequired if *ask == Ask::Register => {
@@ -251,7 +260,7 @@ impl Flow {
             RefusalKind::UnknownRequest | RefusalKind::ExpiredToken if matches!(ask, Ask::Poll { .. }) => {
                 self.start_over(now, random, message);
             }
-            RefusalKind::InvalidAccessToken if matches!(ask, Ask::Heartbeat { .. }) => {
+            RefusalKind::InvalidAccessToken if matches!(ask, Ask::Heartbeat { .. } | Ask::Runner) => {
                 self.renew_token(now, random, message);
             }
             RefusalKind::InvalidRequest
@@ -271,6 +280,7 @@ impl Flow {
                 // The server no longer knows this key, or the approval's nonce is too old:
                 // asking anew answers both.
                 Ask::AccessToken { .. } => self.start_over(now, random, message),
+                Ask::Runner => self.see_no_ticket(now, random),
                 Ask::Time | Ask::Enroll | Ask::Poll { .. } | Ask::Heartbeat { .. } => {
                     self.leave_server(now, random, Fault::NotUnderstood { message }, retry_after);
                 }
@@ -330,7 +340,9 @@ impl Flow {
     ) {
         match ask {
             // A machine that was removed while it ran, or between approval and duty.
-            Ask::Heartbeat { .. } | Ask::AccessToken { .. } => self.start_over(now, random, message),
+            Ask::Heartbeat { .. } | Ask::AccessToken { .. } | Ask::Runner => {
+                self.start_over(now, random, message);
+            }
             Ask::Time | Ask::Enroll | Ask::Register | Ask::Poll { .. } => {
                 self.token_is_spent(ask);
                 let wait = retry::asked_pause(0, random, Some(retry_after.unwrap_or(DENIED_WAIT)));
@@ -372,6 +384,7 @@ impl Flow {
             running.renew_at = now + pause;
             running.beat_at = running.renew_at;
         }
+        self.put_off_runner(now + pause);
     }
 
     /// From the first answer of a trusted server on, the clock is right and certificates' times

@@ -1,7 +1,7 @@
 //! The flow against every server it may meet: chosen courses by name, and random ones.
 
 use super::*;
-use crate::api::scripted::{access_token, approved, heartbeat, peer, pending, refused};
+use crate::api::scripted::{access_token, approved, heartbeat, peer, pending, refused, ticket, work};
 use crate::api::{Answer, CallError, ConnectError};
 use proptest::prelude::*;
 use protocol::agent_api::RefusalKind;
@@ -525,7 +525,7 @@ fn outcome(choice: u8) -> Result<Answer, CallError> {
         RefusalKind::TemporarilyUnavailable,
         RefusalKind::Other,
     ];
-    match usize::from(choice) % 26 {
+    match usize::from(choice) % 28 {
         index @ 0..17 => Err(refused(kinds[index], (choice > 128).then_some(u64::from(choice)))),
         17 => Err(CallError::Malformed("x".to_owned())),
         18 => Err(CallError::Connection(ConnectError::Unreachable("x".to_owned()))),
@@ -535,6 +535,8 @@ fn outcome(choice: u8) -> Result<Answer, CallError> {
         22 => Ok(access_token()),
         23 => Ok(heartbeat("a")),
         24 => Ok(Answer::Time(1_800_000_000)),
+        25 => Ok(work("a")),
+        26 => Ok(ticket()),
         _ => Ok(Answer::Cancelled),
     }
 }
@@ -564,11 +566,17 @@ struct World {
     now: Duration,
     errand: Errand,
     last: Option<Ask>,
+    has_runner: bool,
 }
 
 impl World {
     fn observe(&mut self, random: u64, observed: Observation) {
         if matches!(observed, Observation::Connected(_) | Observation::Answered(_)) {
+            self.errand = Errand::None;
+        }
+        let is_beat = self.errand == Errand::Calling && matches!(self.last, Some(Ask::Heartbeat { .. }));
+        if matches!(observed, Observation::RunnerEnded { .. }) && is_beat {
+            // Given up for a new one.
             self.errand = Errand::None;
         }
         for action in self.flow.step(self.now, random, observed) {
@@ -581,6 +589,10 @@ impl World {
                     assert_eq!(self.errand, Errand::None, "two errands at once");
                     self.errand = Errand::Calling;
                     self.last = Some(ask);
+                }
+                Action::StartRunner { .. } => {
+                    assert!(!self.has_runner, "two runners at once");
+                    self.has_runner = true;
                 }
                 Action::SetClock(_) | Action::ForgetToken | Action::KeepKey => {}
             }
@@ -608,6 +620,10 @@ impl World {
                 self.observe(random, Observation::Net(view));
             }
             1 => self.observe(random, Observation::AskAgain),
+            2 if self.has_runner => {
+                self.has_runner = false;
+                self.observe(random, Observation::RunnerEnded { useful: choice > 128 });
+            }
             _ => match self.errand {
                 Errand::Connecting => self.observe(random, Observation::Connected(connection(choice))),
                 Errand::Calling => self.observe(random, Observation::Answered(outcome(choice))),
@@ -624,6 +640,7 @@ impl World {
         match self.last {
             Some(Ask::AccessToken { .. }) => access_token(),
             Some(Ask::Heartbeat { .. }) => heartbeat("a"),
+            Some(Ask::Runner) => ticket(),
             Some(Ask::Register) => approved("a"),
             Some(Ask::Time) => Answer::Time(1_800_000_000),
             Some(Ask::Enroll | Ask::Poll { .. }) | None => pending(Some("K7P3XB")),
@@ -648,8 +665,8 @@ proptest! {
             Just(TokenPlan::Ready),
         ],
     ) {
-        let mut world =
-            World { flow: Flow::new(plan(token), START), now: START, errand: Errand::None, last: None };
+        let flow = Flow::new(plan(token), START);
+        let mut world = World { flow, now: START, errand: Errand::None, last: None, has_runner: false };
         for event in events {
             world.meet(event);
         }
