@@ -11,6 +11,7 @@
 //! - [`revocation`]: what ends bootstrap tokens before their time
 //! - [`comeback`]: a machine that comes back with the token it came by
 //! - [`change`]: what decisions return
+//! - [`claims`]: who may do what
 //! - [`content`]: what machines refer to, as one snapshot
 //! - [`index`], [`filter`], [`patch`], [`fields`]: what requests about objects ask for
 //! - [`job`]: one run of one task
@@ -20,6 +21,7 @@
 
 pub mod admission;
 pub mod change;
+pub mod claims;
 pub mod comeback;
 pub mod content;
 pub mod duty;

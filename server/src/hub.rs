@@ -1,48 +1,154 @@
 //! Who is told what changed: events for everybody who watches, and wake-ups for the one
 //! request that waits for one object.
 //!
-//! Events go through one bounded channel; a subscriber that cannot keep up loses events and is
-//! told to read everything again, so that no slow reader holds memory or anybody else. A held
-//! poll waits for its own object only: ten thousand of them do not wake for each event.
+//! Events lie in one ring, bounded in number and in bytes, that every subscriber reads at its own
+//! pace; who falls behind the ring's tail is told to read everything again, so that no slow reader
+//! holds memory or anybody else. Publishing is a push under a lock: events are published where
+//! commits are put in order. A held poll waits for its own object only: ten thousand of them do
+//! not wake for each event.
 
-use protocol::event::Event;
-use std::collections::HashMap;
+use protocol::event::{Event, Topic};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use uuid::Uuid;
 
-/// Events a subscriber may lag behind before it has to read everything again.
-const BACKLOG: usize = 1_024;
+/// What held requests for objects of the content wait for: any change of it.
+pub(crate) const CONTENT: Uuid = Uuid::nil();
+/// Most events a subscriber may lag behind before it has to read everything again.
+const BACKLOG: usize = 4_096;
+/// Most bytes of them, but for the newest.
+const BACKLOG_BYTES: usize = 32 * 1_024 * 1_024;
+
+/// An event as it is told: written once, whoever listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    kind: String,
+    action: String,
+    key: String,
+    job_of: Option<String>,
+    /// The event's JSON.
+    pub(crate) text: String,
+}
+
+impl Told {
+    /// Writes an event; with its machine, when its object is a job.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub(crate) fn write(event: Event, job_of: Option<String>) -> Result<Self, serde_json::Error> {
+        let text = serde_json::to_string(&event)?;
+        Ok(Self { kind: event.kind, action: event.action, key: event.key, job_of, text })
+    }
+
+    /// What it is about.
+    pub(crate) fn topic(&self) -> Topic<'_> {
+        Topic { kind: &self.kind, action: &self.action, key: &self.key, job_of: self.job_of.as_deref() }
+    }
+}
 
 /// Events and wake-ups of one server process.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    events: broadcast::Sender<Arc<Event>>,
+    ring: Mutex<Ring>,
+    /// Number of the next event.
+    published: watch::Sender<u64>,
     waiting: Mutex<HashMap<Uuid, watch::Sender<()>>>,
     stopping: watch::Sender<bool>,
+}
+
+/// The newest events, while anybody reads them.
+#[derive(Debug, Default)]
+struct Ring {
+    events: VecDeque<Arc<Told>>,
+    bytes: usize,
+    /// Number of the oldest event in it.
+    first: u64,
+    readers: usize,
+}
+
+impl Ring {
+    /// Number of the next event.
+    fn end(&self) -> u64 {
+        self.first.saturating_add(self.events.len() as u64)
+    }
+
+    fn push(&mut self, told: Told) {
+        self.bytes = self.bytes.saturating_add(told.text.len());
+        self.events.push_back(Arc::new(told));
+        while self.events.len() > BACKLOG || (self.bytes > BACKLOG_BYTES && self.events.len() > 1) {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(oldest) = self.events.pop_front() {
+            self.bytes = self.bytes.saturating_sub(oldest.text.len());
+            self.first = self.first.saturating_add(1);
+        }
+    }
+
+    /// The event of this number; `None` when it is gone.
+    fn get(&self, number: u64) -> Option<Arc<Told>> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.events.get(index).cloned()
+    }
 }
 
 /// What a subscriber receives.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Received {
     /// Something changed.
-    Event(Arc<Event>),
+    Event(Arc<Told>),
     /// Events were lost: read everything again.
     Resync,
 }
 
 /// One reader of events.
 #[derive(Debug)]
-pub(crate) struct Subscription(broadcast::Receiver<Arc<Event>>);
+pub(crate) struct Subscription {
+    hub: Arc<Hub>,
+    next: u64,
+    published: watch::Receiver<u64>,
+}
 
 impl Subscription {
-    /// The next event; `None` when the server stops.
-    pub(crate) async fn next(&mut self) -> Option<Received> {
-        match self.0.recv().await {
-            Ok(event) => Some(Received::Event(event)),
-            Err(broadcast::error::RecvError::Lagged(_)) => Some(Received::Resync),
-            Err(broadcast::error::RecvError::Closed) => None,
+    /// The next event. Cancelling the wait loses none.
+    pub(crate) async fn next(&mut self) -> Received {
+        loop {
+            if let Some(received) = self.take() {
+                return received;
+            }
+            // The sender is the hub's, which we hold.
+            let _changed = self.published.changed().await;
+        }
+    }
+
+    fn take(&mut self) -> Option<Received> {
+        self.published.borrow_and_update();
+        let ring = self.hub.ring();
+        if self.next >= ring.end() {
+            return None;
+        }
+        if let Some(event) = ring.get(self.next) {
+            self.next += 1;
+            return Some(Received::Event(event));
+        }
+        // What is left in the ring is older than what will be read again.
+        self.next = ring.end();
+        Some(Received::Resync)
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut ring = self.hub.ring();
+        ring.readers = ring.readers.saturating_sub(1);
+        if ring.readers == 0 {
+            while !ring.events.is_empty() {
+                ring.drop_oldest();
+            }
         }
     }
 }
@@ -60,28 +166,34 @@ impl Hub {
     /// A hub without subscribers.
     pub(crate) fn new() -> Self {
         Self {
-            events: broadcast::Sender::new(BACKLOG),
+            ring: Mutex::default(),
+            published: watch::Sender::new(0),
             waiting: Mutex::default(),
             stopping: watch::Sender::new(false),
         }
     }
 
     /// Tells all subscribers. Nobody listening is fine.
-    pub(crate) fn publish(&self, event: Event) {
-        if self.events.receiver_count() > 0 {
-            // The last subscriber may leave in between, which is just as fine.
-            drop(self.events.send(Arc::new(event)));
+    pub(crate) fn publish(&self, told: Told) {
+        let mut ring = self.ring();
+        if ring.readers > 0 {
+            ring.push(told);
+            self.published.send_replace(ring.end());
         }
     }
 
     /// Receives every event from now on.
-    pub(crate) fn subscribe(&self) -> Subscription {
-        Subscription(self.events.subscribe())
+    pub(crate) fn subscribe(self: &Arc<Self>) -> Subscription {
+        let mut ring = self.ring();
+        ring.readers += 1;
+        let next = ring.end();
+        drop(ring);
+        Subscription { hub: Arc::clone(self), next, published: self.published.subscribe() }
     }
 
     /// Subscribers at the moment.
     pub(crate) fn subscribers(&self) -> usize {
-        self.events.receiver_count()
+        self.ring().readers
     }
 
     /// Registers a wait for an object. Register first, then look at the object, then
@@ -101,6 +213,10 @@ impl Hub {
     /// Ends every wait, and every later one at once: the server stops.
     pub(crate) fn let_go(&self) {
         self.stopping.send_replace(true);
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, watch::Sender<()>>> {
@@ -135,14 +251,20 @@ impl Drop for Waiter<'_> {
 mod tests {
     use super::*;
 
-    fn event(key: usize) -> Event {
-        Event {
-            time: String::new(),
+    fn told(key: usize, bytes: usize) -> Told {
+        Told {
             kind: "machines".into(),
             action: "update".into(),
             key: key.to_string(),
-            principal: "system".into(),
-            object: serde_json::Value::Null,
+            job_of: None,
+            text: "x".repeat(bytes),
+        }
+    }
+
+    fn key(received: Received) -> Option<usize> {
+        match received {
+            Received::Event(told) => told.key.parse().ok(),
+            Received::Resync => None,
         }
     }
 
@@ -181,13 +303,45 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn events_come_in_order_and_from_the_subscription_on() {
+        let hub = Arc::new(Hub::new());
+        hub.publish(told(0, 1));
+        let mut first = hub.subscribe();
+        hub.publish(told(1, 1));
+        let mut second = hub.subscribe();
+        hub.publish(told(2, 1));
+        assert_eq!((key(first.next().await), key(first.next().await)), (Some(1), Some(2)));
+        assert_eq!(key(second.next().await), Some(2));
+        let waiting = tokio::spawn(async move { key(first.next().await) });
+        tokio::task::yield_now().await;
+        hub.publish(told(3, 1));
+        assert_eq!(waiting.await.unwrap(), Some(3));
+    }
+
+    #[tokio::test]
     async fn slow_subscriber_is_told_to_read_everything_again() {
-        let hub = Hub::new();
-        let mut slow = hub.subscribe();
-        for key in 0..=BACKLOG {
-            hub.publish(event(key));
+        for (events, bytes) in [(BACKLOG + 1, 1), (33, 1_024 * 1_024)] {
+            let hub = Arc::new(Hub::new());
+            let (mut slow, mut quick) = (hub.subscribe(), hub.subscribe());
+            for number in 0..events {
+                hub.publish(told(number, bytes));
+                assert_eq!(key(quick.next().await), Some(number));
+            }
+            assert_eq!(slow.next().await, Received::Resync);
+            hub.publish(told(events, bytes));
+            assert_eq!(key(slow.next().await), Some(events), "what comes after is told");
+            assert!(hub.ring().bytes <= BACKLOG_BYTES);
         }
-        assert_eq!(slow.next().await, Some(Received::Resync));
-        assert!(matches!(slow.next().await, Some(Received::Event(event)) if event.key == "1"));
+    }
+
+    #[test]
+    fn nothing_is_kept_for_nobody() {
+        let hub = Arc::new(Hub::new());
+        let reader = hub.subscribe();
+        hub.publish(told(1, 100));
+        drop(reader);
+        hub.publish(told(2, 100));
+        let ring = hub.ring();
+        assert_eq!((ring.events.len(), ring.bytes, ring.first), (0, 0, 1));
     }
 }

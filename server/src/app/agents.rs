@@ -5,6 +5,7 @@ use super::App;
 use super::actor::{Action, Actor, MachineActor};
 use super::enroll::check_inventory;
 use super::error::{AppError, AppErrorKind};
+use super::events::Did;
 use crate::keys::Call;
 use engine::machine::Machine;
 use protocol::agent_api::{
@@ -76,7 +77,7 @@ impl App {
             None => (machine, None),
         };
         if turned || matches!(observed, Some(Observed::Stored)) {
-            self.publish_machine("update", &machine, &actor.principal());
+            self.publish_machine(Did::Update, &machine, &actor.principal());
         }
         Ok((machine, observed))
     }
@@ -146,7 +147,7 @@ impl App {
         let (machine, changes) = machine.succeeded(successor.key, &actor.cause(self.clock.now()));
         self.store.commit(&changes).await?;
         self.hub.wake(machine.id.0);
-        self.publish_machine("update", &machine, &actor.principal());
+        self.publish_machine(Did::Update, &machine, &actor.principal());
         Ok(self.welcome(&machine))
     }
 

@@ -9,6 +9,7 @@ use super::App;
 use super::actor::{Action, Actor};
 use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
+use super::events::Did;
 use crate::limits::Miss;
 use crate::store::{Conflict, StoreError};
 use engine::change::{AuditKind, AuditRow, Changes};
@@ -300,7 +301,7 @@ impl App {
         if !existed {
             self.liveness.recall(machine.id, None, self.clock.now());
         }
-        self.publish_machine(if existed { "update" } else { "create" }, machine, principal);
+        self.publish_machine(if existed { Did::Update } else { Did::Create }, machine, principal);
     }
 }
 

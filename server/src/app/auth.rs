@@ -4,9 +4,10 @@
 //! nobody out and a stolen database logs nobody in.
 
 use super::password::USER;
-use super::{Action, Actor, App, AppError, AppErrorKind, Rights, UserActor};
+use super::{Actor, App, AppError, AppErrorKind, UserActor};
 use crate::keys;
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Record, Revision};
+use engine::claims::Claims;
 use engine::time::Timestamp;
 use protocol::rest::{ApiToken, LoginRequest, Session};
 use protocol::token::base64url;
@@ -151,7 +152,7 @@ impl App {
         ttl: Option<u64>,
         origin: LoginOrigin<'_>,
     ) -> Result<ApiToken, AppError> {
-        caller.actor.require(Action::ApiTokenCreate)?;
+        caller.actor.may("users", "token", name)?;
         if caller.actor.principal() != format!("user:{name}") {
             return Err(AppError::new(AppErrorKind::Forbidden, "API tokens are made for oneself only"));
         }
@@ -216,15 +217,15 @@ impl App {
 pub(super) fn user_actor(name: &str, origin: LoginOrigin<'_>) -> Actor {
     Actor::User(UserActor {
         name: name.to_owned(),
-        rights: rights_of_users(),
+        claims: claims_of_users(),
         source: origin.source,
         request_id: origin.request_id.to_owned(),
     })
 }
 
 /// What a user may do. There are no access roles yet: who has an account may do everything.
-pub(super) fn rights_of_users() -> Rights {
-    Rights::All
+pub(super) fn claims_of_users() -> Claims {
+    Claims::all()
 }
 
 pub(super) fn unauthenticated(message: &str) -> AppError {

@@ -10,6 +10,7 @@
 use super::App;
 use super::actor::cause_of;
 use super::error::{AppError, AppErrorKind};
+use super::events::Did;
 use crate::keys::{Keys, MachineCaller, random};
 use crate::limits::Limited;
 use crate::liveness::{POLL_INTERVAL, Room};
@@ -322,7 +323,7 @@ impl App {
         }
         let now = self.clock.now();
         if self.liveness.heard(machine.id, false, now) {
-            self.publish_machine("update", &machine, &cause.principal);
+            self.publish_machine(Did::Update, &machine, &cause.principal);
         }
         Ok(TokenAnswer {
             access_token: self.keys.access_token(machine.id, &caller.key, now),

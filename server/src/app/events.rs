@@ -1,138 +1,300 @@
-//! Watching events: what a websocket client asks for and is told
-//! (`spec/machine-model.md` 6.1).
+//! The one way from a decision to its effects: commit, then tell. Events leave in the order of the
+//! commits and after them, so that whoever looks because of an event sees what it tells of.
 
-use super::{Action, Actor, App, AppError};
-use crate::hub::{Received, Subscription};
-use protocol::event::{Event, EventPattern, MAX_PATTERN, MAX_PATTERNS};
-use serde_json::{Value, json};
+use super::App;
+use crate::hub::{CONTENT, Hub, Told};
+use crate::store::StoreError;
+use engine::change::{Change, Changes, Revision};
+use engine::machine::Machine;
+use engine::time::Timestamp;
+use protocol::event::Event;
+use protocol::model::{self, Kind};
+use protocol::rest;
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::Arc;
+use uuid::Uuid;
 
-/// `Type` of events about the connection itself.
-const WEBSOCKET: &str = "websocket";
+/// What happened to an object (`spec/machine-model.md` 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Did {
+    /// It is new.
+    Create,
+    /// A caller changed it.
+    Update,
+    /// The server changed it by itself.
+    Save,
+    /// It is gone; the event shows what it was.
+    Delete,
+}
 
-/// One client's view of the events. Until it registers a pattern it is told nothing.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    subscription: Subscription,
-    patterns: Vec<(String, EventPattern)>,
+impl Did {
+    /// The word of the wire.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Save => "save",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+/// An object as events show it: as lists do, without secrets. Written as JSON only when somebody
+/// listens.
+#[derive(Debug, Clone)]
+enum Shown {
+    Machine(Box<rest::Machine>),
+    Job(Box<model::Job>),
+    Json(Value),
+}
+
+impl Shown {
+    fn machine(mut view: rest::Machine) -> Self {
+        view.fields.secret.clear();
+        view.own.inventory = view.own.inventory.in_a_list();
+        Self::Machine(Box::new(view))
+    }
+
+    fn content(kind: Kind, mut object: Value) -> Self {
+        if kind == Kind::Users
+            && let Some(fields) = object.as_object_mut()
+        {
+            for secret in ["Secret", "PasswordHash"] {
+                fields.insert(secret.to_owned(), Value::from(""));
+            }
+        }
+        Self::Json(object)
+    }
+
+    fn json(self) -> Result<Value, serde_json::Error> {
+        match self {
+            Self::Machine(view) => serde_json::to_value(view),
+            Self::Job(job) => serde_json::to_value(job),
+            Self::Json(value) => Ok(value),
+        }
+    }
+}
+
+/// One event to be, which a commit brings about.
+#[derive(Debug, Clone)]
+pub(crate) struct Happening {
+    kind: String,
+    action: String,
+    key: String,
     principal: String,
+    job_of: Option<Uuid>,
+    object: Shown,
+    original: Option<Shown>,
+}
+
+impl Happening {
+    /// Something happened to a job.
+    pub(crate) fn job(did: Did, principal: &str, job: &model::Job, before: Option<&model::Job>) -> Self {
+        let shown = |job: &model::Job| Shown::Job(Box::new(job.clone()));
+        let mut happening = Self::new(Kind::Jobs.prefix(), did.word(), job.uuid.to_string(), principal);
+        happening.job_of = Some(job.machine);
+        happening.object = shown(job);
+        happening.original = before.map(shown);
+        happening
+    }
+
+    /// Something happened to an object of the content, given as REST shows it.
+    pub(crate) fn content(
+        did: Did,
+        principal: &str,
+        kind: Kind,
+        key: &str,
+        object: Value,
+        before: Option<Value>,
+    ) -> Self {
+        let mut happening = Self::new(kind.prefix(), did.word(), key.to_owned(), principal);
+        happening.object = Shown::content(kind, object);
+        happening.original = before.map(|before| Shown::content(kind, before));
+        happening
+    }
+
+    /// Something else happened, such as to an enrollment.
+    pub(crate) fn other(kind: &str, action: &str, key: String, principal: &str, object: Value) -> Self {
+        Self { object: Shown::Json(object), ..Self::new(kind, action, key, principal) }
+    }
+
+    fn new(kind: &str, action: &str, key: String, principal: &str) -> Self {
+        Self {
+            kind: kind.to_owned(),
+            action: action.to_owned(),
+            key,
+            principal: principal.to_owned(),
+            job_of: None,
+            object: Shown::Json(Value::Null),
+            original: None,
+        }
+    }
+
+    fn write(self, at: Timestamp) -> Result<Told, serde_json::Error> {
+        let event = Event {
+            time: at.to_string(),
+            kind: self.kind,
+            action: self.action,
+            key: self.key,
+            principal: self.principal,
+            object: self.object.json()?,
+            original: self.original.map_or(Ok(Value::Null), Shown::json)?,
+        };
+        Told::write(event, self.job_of.map(|machine| machine.to_string()))
+    }
+}
+
+/// An event that is written, or will be should somebody begin to listen before it is told.
+enum Pending {
+    Written(Told),
+    Unwritten(Box<Happening>, Timestamp),
+}
+
+impl Pending {
+    fn tell(self, hub: &Hub) {
+        let written = match self {
+            Self::Written(told) => Ok(told),
+            Self::Unwritten(..) if hub.subscribers() == 0 => return,
+            Self::Unwritten(happening, at) => happening.write(at),
+        };
+        match written {
+            Ok(told) => hub.publish(told),
+            Err(error) => tracing::error!(%error, "an event cannot be written as JSON"),
+        }
+    }
 }
 
 impl App {
-    /// Begins to watch.
+    /// Commits a decision, then wakes who waits for its objects and tells of it.
     ///
     /// # Errors
-    /// `Forbidden` without the right to.
-    pub(crate) fn watch(&self, actor: &Actor) -> Result<Watch, AppError> {
-        actor.require(Action::EventsWatch)?;
-        Ok(Watch { subscription: self.hub.subscribe(), patterns: Vec::new(), principal: actor.principal() })
+    /// As the store; nobody was told anything then.
+    pub(crate) async fn commit(
+        &self,
+        changes: Changes,
+        happenings: Vec<Happening>,
+    ) -> Result<Revision, StoreError> {
+        self.commit_first(changes, |_| {}, happenings).await
     }
 
-    /// An event about the connection itself.
-    pub(crate) fn websocket_event(&self, watch: &Watch, action: &str, key: &str, object: Value) -> Event {
-        Event {
-            time: self.clock.now().to_string(),
-            kind: WEBSOCKET.to_owned(),
-            action: action.to_owned(),
-            key: key.chars().take(MAX_PATTERN).collect(),
-            principal: watch.principal.clone(),
-            object,
-        }
-    }
-
-    /// Obeys `register T.A.K` or `deregister T.A.K`. Every command is answered by one event of
-    /// type `websocket`: clients wait for it.
-    pub(crate) fn command(&self, watch: &mut Watch, command: &str) -> Event {
-        let (verb, pattern) = command.trim().split_once(' ').unwrap_or((command, ""));
-        match watch.obey(verb, pattern.trim()) {
-            Ok(()) => self.websocket_event(watch, verb, pattern, Value::Null),
-            Err(message) => self.websocket_event(watch, "error", pattern, json!({ "Message": message })),
-        }
-    }
-
-    /// The next thing to tell: an event that a pattern admits, or that events were lost and
-    /// everything should be read again. `None` when the server stops.
-    pub(crate) async fn next_event(&self, watch: &mut Watch) -> Option<Arc<Event>> {
-        loop {
-            match watch.subscription.next().await? {
-                Received::Event(event) if watch.admits(&event) => return Some(event),
-                Received::Event(_) => {}
-                Received::Resync => {
-                    let message = json!({ "Message": "events were lost; read everything again" });
-                    return Some(Arc::new(self.websocket_event(watch, "resync", "", message)));
-                }
+    /// The same; `first` runs after the commit, in the order of commits, before anybody is told.
+    ///
+    /// # Errors
+    /// As [`App::commit`].
+    pub(crate) async fn commit_first(
+        &self,
+        changes: Changes,
+        first: impl FnOnce(Revision) + Send + 'static,
+        happenings: Vec<Happening>,
+    ) -> Result<Revision, StoreError> {
+        let concerned = concerned(&changes);
+        let (at, listened) = (self.clock.now(), self.hub.subscribers() > 0);
+        let pending: Vec<Pending> =
+            happenings.into_iter().filter_map(|happening| Self::pending(happening, at, listened)).collect();
+        let hub = Arc::clone(&self.hub);
+        let then = move |revision| {
+            first(revision);
+            for id in concerned {
+                hub.wake(id);
             }
+            for event in pending {
+                event.tell(&hub);
+            }
+        };
+        let revision = self.store.commit(&changes).await?;
+        then(revision);
+        Ok(revision)
+    }
+
+    fn pending(happening: Happening, at: Timestamp, listened: bool) -> Option<Pending> {
+        if !listened {
+            return Some(Pending::Unwritten(Box::new(happening), at));
+        }
+        let unwritable = |error: &_| tracing::error!(%error, "an event cannot be written as JSON");
+        happening.write(at).inspect_err(unwritable).ok().map(Pending::Written)
+    }
+
+    /// Tells of what no commit brought about, such as a machine that is heard no more.
+    pub(crate) fn tell(&self, happening: Happening) {
+        Pending::Unwritten(Box::new(happening), self.clock.now()).tell(&self.hub);
+    }
+
+    /// Something happened to a machine.
+    pub(crate) fn machine_happening(
+        &self,
+        did: Did,
+        principal: &str,
+        machine: &Machine,
+        before: Option<&Machine>,
+    ) -> Happening {
+        let shown = |machine: &Machine| Shown::machine(self.view(machine));
+        let key = machine.id.to_string();
+        let mut happening = Happening::new(Kind::Machines.prefix(), did.word(), key, principal);
+        happening.object = shown(machine);
+        happening.original = before.map(shown);
+        happening
+    }
+
+    /// Tells everybody who watches about a machine, after its commit, and its held heartbeat.
+    pub(crate) fn publish_machine(&self, did: Did, machine: &Machine, principal: &str) {
+        self.hub.wake(machine.id.0);
+        if self.hub.subscribers() > 0 {
+            self.tell(self.machine_happening(did, principal, machine, None));
+        }
+    }
+
+    /// Tells everybody who watches about an object, after its commit.
+    pub(crate) fn publish<T: Serialize>(
+        &self,
+        kind: &str,
+        action: &str,
+        key: String,
+        principal: &str,
+        object: &T,
+    ) {
+        match serde_json::to_value(object) {
+            Ok(object) => {
+                self.tell(Happening::other(kind, action, key, principal, object));
+            }
+            Err(error) => tracing::error!(kind, key, %error, "an event's object cannot be written as JSON"),
         }
     }
 }
 
-impl Watch {
-    fn admits(&self, event: &Event) -> bool {
-        self.patterns.iter().any(|(_, pattern)| pattern.admits(event))
-    }
-
-    fn obey(&mut self, verb: &str, text: &str) -> Result<(), String> {
-        match verb {
-            "register" => {
-                let pattern: EventPattern =
-                    text.parse().map_err(|error: protocol::event::PatternError| error.to_string())?;
-                if self.patterns.iter().any(|(known, _)| known == text) {
-                    return Ok(());
-                }
-                if self.patterns.len() >= MAX_PATTERNS {
-                    return Err(format!("a connection registers at most {MAX_PATTERNS} patterns"));
-                }
-                self.patterns.push((text.to_owned(), pattern));
-                Ok(())
+/// Whom a commit wakes: held requests for its machines and jobs, for the machines of its jobs, and
+/// for the content.
+fn concerned(changes: &Changes) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    for change in &changes.list {
+        match change {
+            Change::InsertMachine(machine) | Change::UpdateMachine(machine) => ids.push(machine.id.0),
+            Change::DeleteMachine { id, .. } => ids.push(id.0),
+            Change::InsertJob(job) | Change::UpdateJob(job) => {
+                ids.extend([job.fields.uuid, job.fields.machine]);
             }
-            "deregister" => {
-                self.patterns.retain(|(known, _)| known != text);
-                Ok(())
-            }
-            _ => Err("a command is `register T.A.K` or `deregister T.A.K`".to_owned()),
+            Change::DeleteJob { id: job, .. } | Change::AppendLog { job, .. } => ids.push(*job),
+            Change::PutObject(_) | Change::DeleteObject { .. } | Change::SetPref { .. } => ids.push(CONTENT),
+            Change::InsertEnrollment(_)
+            | Change::UpdateEnrollment(_)
+            | Change::TakeCode { .. }
+            | Change::RetireCode { .. }
+            | Change::Seen(_)
+            | Change::IssueToken(_)
+            | Change::UseToken { .. }
+            | Change::Revoke(_)
+            | Change::MachinesChecked(_)
+            | Change::PutRecord(_)
+            | Change::DeleteRecord { .. }
+            | Change::ForgetCodes(_)
+            | Change::ForgetEnrollments(_)
+            | Change::ForgetUnanswered(_)
+            | Change::ForgetTokens(_)
+            | Change::ForgetRevocations(_)
+            | Change::Audit(_) => {}
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hub::Hub;
-
-    fn watch(hub: &Hub) -> Watch {
-        Watch { subscription: hub.subscribe(), patterns: Vec::new(), principal: "user:admin".into() }
-    }
-
-    fn event(kind: &str) -> Event {
-        Event {
-            time: String::new(),
-            kind: kind.into(),
-            action: "update".into(),
-            key: "k".into(),
-            principal: "system".into(),
-            object: Value::Null,
-        }
-    }
-
-    #[test]
-    fn nothing_is_admitted_before_it_is_registered_nor_after_it_is_deregistered() {
-        let mut watch = watch(&Hub::new());
-        assert!(!watch.admits(&event("machines")));
-        watch.obey("register", "machines.*.*").unwrap();
-        assert!(watch.admits(&event("machines")) && !watch.admits(&event("enrollments")));
-        watch.obey("deregister", "machines.*.*").unwrap();
-        assert!(!watch.admits(&event("machines")));
-    }
-
-    #[test]
-    fn patterns_are_bounded_and_mistakes_are_told() {
-        let mut watch = watch(&Hub::new());
-        for number in 0..MAX_PATTERNS {
-            watch.obey("register", &format!("machines.*.{number}")).unwrap();
-        }
-        assert_eq!(watch.obey("register", "machines.*.0"), Ok(()), "known already");
-        assert!(watch.obey("register", "machines.*.x").unwrap_err().contains("at most 64 patterns"));
-        assert!(watch.obey("register", "machines").unwrap_err().contains("TYPE.ACTION.KEY"));
-        assert!(watch.obey("subscribe", "a.b.c").unwrap_err().contains("register T.A.K"));
-    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

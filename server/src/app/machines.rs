@@ -4,6 +4,7 @@ use super::App;
 use super::actor::{Action, Actor};
 use super::enroll::busy;
 use super::error::AppError;
+use super::events::Did;
 use engine::machine::Machine;
 use protocol::rest;
 
@@ -47,7 +48,7 @@ impl App {
             match self.store.commit(&machine.delete(&cause)).await {
                 Ok(_) => {
                     let last_view = self.view(&machine);
-                    self.publish_machine("delete", &machine, &cause.principal);
+                    self.publish_machine(Did::Delete, &machine, &cause.principal);
                     self.liveness.forget(machine.id);
                     return Ok(last_view);
                 }

@@ -12,9 +12,7 @@ use engine::machine::{Machine, Presence};
 use engine::time::Timestamp;
 use protocol::agent_api::{AgentSettings, Approved};
 use protocol::config::ServerUrl;
-use protocol::event::Event;
 use protocol::rest;
-use serde::Serialize;
 use std::sync::Arc;
 
 mod actor;
@@ -37,20 +35,22 @@ mod revoke;
 mod sweep;
 mod token_keys;
 mod tokens;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
-pub(crate) use actor::{Action, Actor, MachineActor, Rights, UserActor};
+pub(crate) use actor::{Action, Actor, MachineActor, MachineTokenActor, UserActor};
 pub(crate) use auth::{LoggedIn, LoginOrigin};
 pub(crate) use clock::Clock;
 pub(crate) use enroll::accepted;
 pub use error::AppError;
 pub(crate) use error::AppErrorKind;
-pub(crate) use events::Watch;
+pub(crate) use events::{Did, Happening};
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
+pub(crate) use watch::{News, Watch};
 
 /// What an operator chose when the server was started.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub(crate) struct Settings {
 pub(crate) struct App {
     pub(crate) store: Store,
     pub(crate) keys: Keys,
-    pub(crate) hub: Hub,
+    pub(crate) hub: Arc<Hub>,
     pub(crate) limits: Limits,
     pub(crate) liveness: Liveness,
     pub(crate) comebacks: Comebacks,
@@ -93,7 +93,7 @@ impl App {
         let app = Self {
             store,
             keys,
-            hub: Hub::new(),
+            hub: Arc::new(Hub::new()),
             limits: Limits::new(),
             liveness: Liveness::new(),
             comebacks: Comebacks::default(),
@@ -128,36 +128,6 @@ impl App {
     /// A machine as REST shows it now.
     pub(crate) fn view(&self, machine: &Machine) -> rest::Machine {
         machine.view(self.presence(machine, self.clock.now()))
-    }
-
-    /// Tells everybody who watches about a machine, after its commit, and its held heartbeat.
-    pub(crate) fn publish_machine(&self, action: &str, machine: &Machine, principal: &str) {
-        self.hub.wake(machine.id.0);
-        if self.hub.subscribers() > 0 {
-            self.publish("machines", action, machine.id.to_string(), principal, &self.view(machine));
-        }
-    }
-
-    /// Tells everybody who watches about an object, after its commit.
-    pub(crate) fn publish<T: Serialize>(
-        &self,
-        kind: &str,
-        action: &str,
-        key: String,
-        principal: &str,
-        object: &T,
-    ) {
-        match serde_json::to_value(object) {
-            Ok(object) => self.hub.publish(Event {
-                time: self.clock.now().to_string(),
-                kind: kind.to_owned(),
-                action: action.to_owned(),
-                key,
-                principal: principal.to_owned(),
-                object,
-            }),
-            Err(error) => tracing::error!(kind, key, %error, "an event's object cannot be written as JSON"),
-        }
     }
 
     /// What a registered machine is told.

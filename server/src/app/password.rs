@@ -4,13 +4,14 @@
 //! of account and source and to the source, never to the account alone, so that nobody can lock
 //! anybody else out; an unknown account costs as much time as a known one.
 
-use super::auth::{LoggedIn, LoginOrigin, cause, record, rights_of_users, unauthenticated, user_actor};
-use super::{Action, App, AppError, AppErrorKind, Rights};
+use super::auth::{LoggedIn, LoginOrigin, cause, claims_of_users, record, unauthenticated, user_actor};
+use super::{App, AppError, AppErrorKind};
 use crate::keys;
 use crate::limits::{Buckets, Host};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use engine::change::{AuditKind, AuditRow, Change, Changes, Revision};
+use engine::claims::Claims;
 use engine::time::Timestamp;
 use protocol::token::base64url;
 use ring::hmac;
@@ -73,7 +74,7 @@ struct StoredUser {
 /// How a user stands now.
 #[derive(Debug, Clone)]
 pub(super) struct Standing {
-    rights: Rights,
+    claims: Claims,
     /// Bootstrap tokens that the user issued before this are dead.
     pub(super) tokens_from: Option<Timestamp>,
 }
@@ -81,7 +82,7 @@ pub(super) struct Standing {
 impl Standing {
     /// Whether the user may still make bootstrap tokens.
     pub(super) fn may_issue(&self) -> bool {
-        self.rights.allow(Action::BootstrapTokenCreate)
+        self.claims.allow("bootstrap", "token", "")
     }
 }
 
@@ -128,7 +129,7 @@ impl App {
     pub(super) async fn user_standing(&self, name: &str) -> Result<Option<Standing>, AppError> {
         let Some(record) = self.store.record(USER, name).await? else { return Ok(None) };
         let user: StoredUser = serde_json::from_str(&record.body).map_err(AppError::internal)?;
-        Ok(Some(Standing { rights: rights_of_users(), tokens_from: user.tokens_from }))
+        Ok(Some(Standing { claims: claims_of_users(), tokens_from: user.tokens_from }))
     }
 
     /// Who a name and password speak for, by HTTP Basic. A right pair is remembered for a

@@ -3,6 +3,7 @@
 
 use super::App;
 use super::error::AppError;
+use super::events::Did;
 use crate::liveness::Checkpoint;
 use engine::change::{Cause, Change, Changes};
 use engine::enrollment::{CODE_REST, Enrollment, MAX_AGE, UNPOLLED_FOR};
@@ -88,7 +89,7 @@ impl App {
         }
         for id in turned {
             if let Some(machine) = self.store.machine(id).await? {
-                self.publish_machine("update", &machine, "system");
+                self.publish_machine(Did::Update, &machine, "system");
             }
         }
         Ok(())
@@ -136,7 +137,7 @@ impl App {
         if let Some(machine) = machine
             && let Some(marked) = self.store.machine(machine.id).await?
         {
-            self.publish_machine("update", &marked, &cause.principal);
+            self.publish_machine(Did::Update, &marked, &cause.principal);
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use super::Http;
 use super::body::{LOGIN_BODY, bad_request};
 use super::error::HttpError;
 use super::extract::{Caller, Json, Key, NoForeignPage, Operator, SESSION_COOKIE};
-use crate::app::Actor;
 use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
@@ -28,10 +27,7 @@ pub(crate) async fn show(
     operator: Operator,
 ) -> Result<axum::Json<Session>, HttpError> {
     let csrf_token = operator.session.as_deref().map(|secret| http.app.csrf_token(secret));
-    let username = match operator.actor() {
-        Actor::User(user) => user.name.clone(),
-        Actor::Machine(_) => String::new(),
-    };
+    let username = operator.actor().name().to_owned();
     let expires_at = operator.login.expires_at.map(|end| end.to_string()).unwrap_or_default();
     Ok(axum::Json(Session { username, csrf_token: csrf_token.unwrap_or_default(), expires_at }))
 }

@@ -5,7 +5,7 @@ use super::Http;
 use super::body::bad_request;
 use super::error::HttpError;
 use super::extract::{Caller, Operator, OwnPage};
-use crate::app::{App, Watch};
+use crate::app::{App, News, Watch};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -65,9 +65,9 @@ impl Connection {
         loop {
             let sent = tokio::select! {
                 () = self.http.stopping.cancelled() => return End(close_code::AWAY, "the server stops"),
-                event = app.next_event(&mut watch) => match event {
-                    Some(event) => self.tell(&event).await,
-                    None => return End(close_code::AWAY, "the server stops"),
+                news = app.next_event(&mut watch) => match news {
+                    News::Told(told) => self.send(Message::text(told.text.as_str())).await,
+                    News::Own(event) => self.tell(&event).await,
                 },
                 received = self.socket.recv() => {
                     heard = Instant::now();

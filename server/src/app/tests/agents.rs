@@ -19,12 +19,9 @@ async fn silent_machine_turns_red_after_sixty_seconds_and_green_at_once() {
     app.sweep().await.unwrap();
     app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
     app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await.unwrap();
-    let mut dots = Vec::new();
-    while let Ok(Some(crate::hub::Received::Event(event))) =
-        tokio::time::timeout(Duration::ZERO, watcher.next()).await
-    {
-        dots.push((event.key.clone(), event.object.get("Online").cloned()));
-    }
+    let told = told(&mut watcher).await;
+    let dots: Vec<_> =
+        told.into_iter().map(|event| (event.key, event.object.get("Online").cloned())).collect();
     assert_eq!(dots, [(key.clone(), Some(false.into())), (key, Some(true.into()))]);
 }
 

@@ -30,7 +30,7 @@ async fn of_two_operators_one_wins_and_the_other_learns_who() {
     let pending = app.wait_with_code(&Bare::number(1)).await;
     let mut request = approval(&pending, &app.look_up(&pending).await);
     request.name = Some("db-07".into());
-    let (eve, adam) = (user("eve", Rights::All), user("adam", Rights::All));
+    let (eve, adam) = (user("eve", Claims::all()), user("adam", Claims::all()));
     let (first, second) = tokio::join!(
         app.approve(&eve, pending.id, request.clone()),
         app.approve(&adam, pending.id, request.clone())
@@ -97,8 +97,7 @@ async fn list_approval_needs_the_right_to_list() {
     let pending = app.wait_with_code(&Bare::number(1)).await;
     let mut request = approval(&pending, &app.look_up(&pending).await);
     request.code = None;
-    let narrow =
-        user("eve", Rights::Only(BTreeSet::from([Action::BootstrapLookup, Action::BootstrapApprove])));
+    let narrow = user("eve", only(&[Action::BootstrapLookup, Action::BootstrapApprove]));
     assert_eq!(refusal(app.enrollments(&narrow).await), AppErrorKind::Forbidden);
     assert_eq!(refusal(app.approve(&narrow, pending.id, request.clone()).await), AppErrorKind::Forbidden);
     assert_eq!(app.enrollments(&admin()).await.unwrap().len(), 1);
@@ -120,7 +119,7 @@ async fn every_use_case_asks_for_its_right() {
         fingerprint_confirmed: false,
     };
     let lifetime = protocol::rest::TokenCreate { lifetime: 600, ..Default::default() };
-    for nobody in [user("eve", Rights::Only(BTreeSet::new())), machine.actor(&registered)] {
+    for nobody in [user("eve", only(&[])), machine.actor(&registered)] {
         let refused = [
             refusal(app.lookup(&nobody, "K7P-3XB").await),
             refusal(app.enrollments(&nobody).await),
@@ -196,7 +195,10 @@ async fn known_hardware_under_a_new_key_warns_and_merge_keeps_its_uuid() {
     assert_eq!(refusal(unconfirmed), AppErrorKind::Invalid);
     request.fingerprint_confirmed = true;
     let merged = app.approve(&admin(), pending.id, request).await.unwrap();
-    assert_eq!((merged.uuid, &merged.name, &merged.envelope.created_at), (old.uuid, &old.name, &old.envelope.created_at));
+    assert_eq!(
+        (merged.uuid, &merged.name, &merged.envelope.created_at),
+        (old.uuid, &old.name, &old.envelope.created_at)
+    );
     assert_eq!(app.machines(&admin()).await.unwrap().len(), 1);
     assert_eq!(app.count(AuditKind::MachineRekeyed).await, 1);
     app.access_token(&reset.caller()).await.unwrap();

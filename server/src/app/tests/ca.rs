@@ -3,7 +3,6 @@
 use super::*;
 use crate::app::Action;
 use protocol::rest::CaRoll;
-use std::collections::BTreeSet;
 
 const ONCE: CaRoll = CaRoll { force: false };
 const FORCED: CaRoll = CaRoll { force: true };
@@ -59,6 +58,6 @@ async fn roll_that_fails_says_so_in_the_audit_log_and_changes_nothing() {
 #[tokio::test]
 async fn only_who_may_roll_keys_does() {
     let app = TestApp::start().await;
-    let reader = user("eve", Rights::Only(BTreeSet::from([Action::MachineRead])));
+    let reader = user("eve", only(&[Action::MachineRead]));
     assert_eq!(refusal(app.roll_ca(&reader, ONCE).await), AppErrorKind::Forbidden);
 }

@@ -243,12 +243,10 @@ async fn watchers_learn_of_enrollments_and_machines_and_never_a_code() {
     app.approve(&admin(), pending.id, request).await.unwrap();
     app.access_token(&machine.caller()).await.unwrap();
     let mut seen = Vec::new();
-    while let Ok(Some(crate::hub::Received::Event(event))) =
-        tokio::time::timeout(Duration::ZERO, watcher.next()).await
-    {
-        let text = serde_json::to_string(&*event).unwrap();
+    for event in told(&mut watcher).await {
+        let text = serde_json::to_string(&event).unwrap();
         assert!(!text.contains(code.as_str()) && !text.contains(&code.to_string()), "{text}");
-        seen.push((event.kind.clone(), event.action.clone(), event.principal.clone()));
+        seen.push((event.kind, event.action, event.principal));
     }
     let key = format!("key:{}", machine.key);
     let event = |kind: &str, action: &str, by: &str| (kind.to_owned(), action.to_owned(), by.to_owned());

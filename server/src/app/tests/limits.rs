@@ -15,7 +15,7 @@ async fn eleventh_wrong_code_of_an_account_waits_and_other_accounts_do_not() {
     let app = TestApp::start().await;
     let pending = app.wait_with_code(&Bare::number(1)).await;
     let right = pending.code.unwrap().to_string();
-    let eve = user("eve", Rights::All);
+    let eve = user("eve", Claims::all());
     for code in wrong_codes().take(10) {
         assert_eq!(refusal(app.lookup(&eve, &code).await), AppErrorKind::CodeNotFound);
     }
@@ -54,7 +54,7 @@ async fn sixty_misses_ask_everybody_who_missed_for_the_password() {
     let app = TestApp::start().await;
     let mut codes = wrong_codes();
     for account in 0..6 {
-        let guesser = user(&format!("u{account}"), Rights::All);
+        let guesser = user(&format!("u{account}"), Claims::all());
         for code in codes.by_ref().take(10) {
             assert_eq!(refusal(app.lookup(&guesser, &code).await), AppErrorKind::CodeNotFound);
         }
@@ -66,7 +66,7 @@ async fn sixty_misses_ask_everybody_who_missed_for_the_password() {
     app.poll(&Bare::number(1).caller(), pending.id, NO_WAIT).await.unwrap();
     let right = app.enrollments(&admin()).await.unwrap();
     assert_eq!(right.len(), 1);
-    let guesser = user("u1", Rights::All);
+    let guesser = user("u1", Claims::all());
     let code = codes.next().unwrap();
     assert_eq!(refusal(app.lookup(&guesser, &code).await), AppErrorKind::StepUp);
     app.password_entered("u1");

@@ -9,17 +9,19 @@ mod registration;
 mod restart;
 mod tokens;
 
-use super::{
-    Actor, App, AppError, AppErrorKind, Clock, MachineActor, ReverseDns, Rights, Settings, UserActor,
-};
+use super::actor::only;
+use super::{Actor, App, AppError, AppErrorKind, Clock, MachineActor, ReverseDns, Settings, UserActor};
+use crate::hub::{Received, Subscription};
 use crate::keys::{Keys, MachineCaller};
 use crate::store::Store;
 use engine::change::{AuditKind, Change, Changes, Record, Revision};
+use engine::claims::Claims;
 use engine::time::Timestamp;
 use protocol::agent_api::{
     AgentState, Approved, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, Pending,
     RefusalKind, RegisterRequest,
 };
+use protocol::event::Event;
 use protocol::ids::{KeyThumbprint, MacAddr};
 use protocol::inventory::{Inventory, Link, MAX_INVENTORY, PciDevice};
 use protocol::rest::{ApproveRequest, EnrollmentPreview};
@@ -170,17 +172,26 @@ impl Bare {
     }
 }
 
-fn user(name: &str, rights: Rights) -> Actor {
+/// The events that were told since.
+async fn told(watcher: &mut Subscription) -> Vec<Event> {
+    let mut events = Vec::new();
+    while let Ok(Received::Event(told)) = tokio::time::timeout(Duration::ZERO, watcher.next()).await {
+        events.push(serde_json::from_str(&told.text).unwrap());
+    }
+    events
+}
+
+fn user(name: &str, claims: Claims) -> Actor {
     Actor::User(UserActor {
         name: name.into(),
-        rights,
+        claims,
         source: IpAddr::from([127, 0, 0, 1]),
         request_id: "r".into(),
     })
 }
 
 fn admin() -> Actor {
-    user("admin", Rights::All)
+    user("admin", Claims::all())
 }
 
 /// What the dialog sends after its preview.

@@ -147,7 +147,7 @@ async fn revoked_token_of_a_registered_machine_leaves_the_machine_alone() {
 async fn token_dies_with_its_issuer_and_with_a_change_of_password() {
     let app = TestApp::start().await;
     app.ensure_user("eve").await;
-    let eve = user("eve", Rights::All);
+    let eve = user("eve", Claims::all());
     let token = app.create_token(&eve, of(YEAR)).await.unwrap();
     assert!(!app.is_revoked(1, &token.token).await);
     let stored = app.store.record("user", "eve").await.unwrap().unwrap();
@@ -199,7 +199,7 @@ async fn revocation_that_makes_no_sense_is_told_with_the_remedy() {
     }
     assert_eq!(told(TokenRevoke::Kid("k9".into())).await.0, AppErrorKind::NotFound);
     assert_eq!(told(TokenRevoke::User("a\u{7}".into())).await.0, AppErrorKind::Invalid);
-    let narrow = user("eve", Rights::Only([super::super::Action::MachineRead].into()));
+    let narrow = user("eve", only(&[super::super::Action::MachineRead]));
     let everything = [
         refusal(app.revoke_token(&narrow, "AAAAAAAAAAAAAAAA").await),
         refusal(app.revoke_tokens(&narrow, TokenRevoke::Before("now".into())).await),
