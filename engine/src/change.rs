@@ -314,6 +314,13 @@ pub enum Change {
         /// The revision that was decided on.
         revision: Revision,
     },
+    /// Nothing is written: refused as stale when the job has another revision, or is gone.
+    JobIs {
+        /// Which.
+        id: Uuid,
+        /// The revision that was decided on.
+        revision: Revision,
+    },
     /// Bytes at the end of a job's log.
     AppendLog {
         /// Whose.

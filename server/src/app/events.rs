@@ -202,9 +202,7 @@ impl App {
                 event.tell(&hub);
             }
         };
-        let revision = self.store.commit(&changes).await?;
-        then(revision);
-        Ok(revision)
+        self.store.commit_then(changes, then).await
     }
 
     fn pending(happening: Happening, at: Timestamp, listened: bool) -> Option<Pending> {
@@ -291,6 +289,7 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
             | Change::ForgetUnanswered(_)
             | Change::ForgetTokens(_)
             | Change::ForgetRevocations(_)
+            | Change::JobIs { .. }
             | Change::Audit(_) => {}
         }
     }

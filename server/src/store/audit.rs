@@ -5,7 +5,7 @@ use super::{Store, StoreError};
 use engine::change::AuditRow;
 use protocol::token::base64url;
 use ring::digest::{Context, SHA256};
-use sqlx::{Any, Row, Transaction};
+use sqlx::{AnyConnection, Row};
 
 /// One stored row.
 #[cfg(test)]
@@ -29,6 +29,7 @@ pub(crate) enum AuditBreak {
 }
 
 /// The end of the chain, while a commit appends.
+#[derive(Debug, Clone)]
 pub(super) struct Chain {
     pub(super) rows: i64,
     pub(super) hash: String,
@@ -38,7 +39,7 @@ impl Chain {
     /// Appends one row.
     pub(super) async fn append(
         &mut self,
-        transaction: &mut Transaction<'static, Any>,
+        transaction: &mut AnyConnection,
         row: &AuditRow,
     ) -> Result<(), StoreError> {
         let body = super::read::to_json("audit", row)?;
@@ -48,7 +49,7 @@ impl Chain {
             .bind(self.rows)
             .bind(body)
             .bind(self.hash.clone())
-            .execute(&mut **transaction)
+            .execute(transaction)
             .await?;
         Ok(())
     }

@@ -1,23 +1,17 @@
 //! The one way to write: a decision's changes, all or none.
 
 use super::audit::Chain;
+use super::marks::{drop_hints, put_enrollment_hints};
 use super::read::{placeholders, to_json};
 use super::{Store, StoreError};
 use engine::change::{Change, Changes, Record, Revision};
 use engine::enrollment::{CODE_REST, Enrollment};
-use engine::identity::{Hint, hints};
-use engine::machine::Machine;
+use engine::identity::hints;
 use engine::time::Timestamp;
 use protocol::code::BootstrapCode;
-use protocol::ids::{EnrollmentId, MachineId};
-use protocol::inventory::Inventory;
+use protocol::ids::EnrollmentId;
 use protocol::rest::EnrollmentState;
-use sqlx::{Any, AssertSqlSafe, Row, Transaction};
-
-/// Whose an enrollment's hints are.
-const ENROLLMENT: &str = "enrollment";
-/// Whose a machine's hints are.
-const MACHINE: &str = "machine";
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 /// How a commit does not fit what is stored. Nothing of it was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,15 +48,89 @@ impl From<Conflict> for StoreError {
     }
 }
 
-/// One commit under way.
-pub(super) struct Writing {
-    pub(super) transaction: Transaction<'static, Any>,
+/// The one row that all commits agree on. Whoever advances it writes alone.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    revision: i64,
+    latest: i64,
+    content: i64,
+    checked: i64,
+    chain: Chain,
+}
+
+impl Head {
+    /// Reads it and keeps every other writer waiting until the transaction ends.
+    pub(super) async fn lock(connection: &mut AnyConnection) -> Result<Self, StoreError> {
+        let sql = "UPDATE head SET revision = revision \
+                   RETURNING revision, latest, content_revision, checked_revision, audit_rows, audit_hash";
+        let row = sqlx::query(sql).fetch_one(connection).await?;
+        Ok(Self {
+            revision: row.try_get("revision")?,
+            latest: row.try_get("latest")?,
+            content: row.try_get("content_revision")?,
+            checked: row.try_get("checked_revision")?,
+            chain: Chain { rows: row.try_get("audit_rows")?, hash: row.try_get("audit_hash")? },
+        })
+    }
+
+    /// Writes one set of changes. Answers the head after it; an error leaves what was written so far
+    /// to be taken back.
+    pub(super) async fn write(
+        mut self,
+        transaction: &mut AnyConnection,
+        changes: &Changes,
+    ) -> Result<Self, StoreError> {
+        if changes.on_content.is_some_and(|seen| seen.0 != self.content) {
+            return Err(Conflict::Stale.into());
+        }
+        self.revision += 1;
+        self.latest = self.latest.max(changes.at.as_millis());
+        let mut writing = Writing { transaction, at: changes.at, head: self };
+        for change in &changes.list {
+            writing.write(change).await?;
+        }
+        Ok(writing.head)
+    }
+
+    /// The revision of the latest set.
+    pub(super) const fn revision(&self) -> Revision {
+        Revision(self.revision)
+    }
+
+    /// The content is another one from this set on.
+    pub(super) const fn content_changes(&mut self) {
+        self.content = self.revision;
+    }
+
+    /// All machines were checked against this content. Never goes back: of two checks, the one of the
+    /// older content may end last.
+    pub(super) fn machines_checked(&mut self, against: Revision) {
+        self.checked = self.checked.max(against.0);
+    }
+
+    /// Puts it back.
+    pub(super) async fn store(self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        let sql = "UPDATE head SET revision = $1, latest = $2, content_revision = $3, checked_revision = $4, \
+                   audit_rows = $5, audit_hash = $6";
+        sqlx::query(sql)
+            .bind(self.revision)
+            .bind(self.latest)
+            .bind(self.content)
+            .bind(self.checked)
+            .bind(self.chain.rows)
+            .bind(self.chain.hash)
+            .execute(connection)
+            .await?;
+        Ok(())
+    }
+}
+
+/// One set of changes being written.
+pub(super) struct Writing<'a> {
+    pub(super) transaction: &'a mut AnyConnection,
     /// When it was decided.
     pub(super) at: Timestamp,
-    pub(super) revision: i64,
-    /// Whether the content is another one after this commit.
-    pub(super) content_changed: bool,
-    chain: Chain,
+    pub(super) head: Head,
 }
 
 impl Store {
@@ -72,44 +140,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] when they do not fit what is stored.
     pub(crate) async fn commit(&self, changes: &Changes) -> Result<Revision, StoreError> {
-        let mut transaction = self.writer.begin_with(self.begin).await?;
-        let sql = "UPDATE head SET revision = revision + 1, \
-                   latest = CASE WHEN latest < $1 THEN $1 ELSE latest END \
-                   RETURNING revision, content_revision, audit_rows, audit_hash";
-        let head = sqlx::query(sql).bind(changes.at.as_millis()).fetch_one(&mut *transaction).await?;
-        let chain = Chain { rows: head.try_get("audit_rows")?, hash: head.try_get("audit_hash")? };
-        let content = Revision(head.try_get("content_revision")?);
-        if changes.on_content.is_some_and(|seen| seen != content) {
-            return Err(Conflict::Stale.into());
-        }
-        let mut writing = Writing {
-            transaction,
-            at: changes.at,
-            revision: head.try_get("revision")?,
-            content_changed: false,
-            chain,
-        };
-        for change in &changes.list {
-            writing.write(change).await?;
-        }
-        writing.finish().await
+        self.commit_then(changes.clone(), |_| {}).await
+    }
+
+    /// The same; `then` is called once they are on disk, in the order of the commits' revisions, even
+    /// when the caller goes away.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; `then` is not called.
+    pub(crate) async fn commit_then(
+        &self,
+        changes: Changes,
+        then: impl FnOnce(Revision) + Send + 'static,
+    ) -> Result<Revision, StoreError> {
+        self.writing.commit(changes, Box::new(then)).await
     }
 }
 
-impl Writing {
-    async fn finish(mut self) -> Result<Revision, StoreError> {
-        let sql = "UPDATE head SET audit_rows = $1, audit_hash = $2, \
-                   content_revision = CASE WHEN $3 = 1 THEN revision ELSE content_revision END";
-        sqlx::query(sql)
-            .bind(self.chain.rows)
-            .bind(self.chain.hash)
-            .bind(i64::from(self.content_changed))
-            .execute(&mut *self.transaction)
-            .await?;
-        self.transaction.commit().await?;
-        Ok(Revision(self.revision))
-    }
-
+impl Writing<'_> {
     async fn write(&mut self, change: &Change) -> Result<(), StoreError> {
         match change {
             Change::InsertEnrollment(enrollment) => self.insert_enrollment(enrollment).await,
@@ -126,11 +174,15 @@ impl Writing {
             Change::InsertJob(job) => self.insert_job(job).await,
             Change::UpdateJob(job) => self.update_job(job).await,
             Change::DeleteJob { id, revision } => self.delete_job(*id, *revision).await,
+            Change::JobIs { id, revision } => self.job_is(*id, *revision).await,
             Change::AppendLog { job, at, bytes } => self.append_log(*job, *at, bytes).await,
             Change::PutObject(object) => self.put_object(object).await,
             Change::DeleteObject { kind, key } => self.delete_object(*kind, key).await,
             Change::SetPref { name, value } => self.set_pref(name, value).await,
-            Change::MachinesChecked(against) => self.machines_checked(*against).await,
+            Change::MachinesChecked(against) => {
+                self.head.machines_checked(*against);
+                Ok(())
+            }
             Change::PutRecord(record) => self.put_record(record).await,
             Change::DeleteRecord { kind, key } => self.delete_record(kind, key).await,
             Change::ForgetCodes(before) => {
@@ -147,7 +199,7 @@ impl Writing {
             Change::ForgetRevocations(before) => {
                 self.forget("DELETE FROM revocation WHERE kept_until < $1", *before).await
             }
-            Change::Audit(row) => self.chain.append(&mut self.transaction, row).await,
+            Change::Audit(row) => self.head.chain.append(self.transaction, row).await,
         }
     }
 
@@ -172,10 +224,10 @@ impl Writing {
             .bind(enrollment.created_at.as_millis())
             .bind(enrollment.fingerprint.to_string())
             .bind(to_json("enrollment", enrollment)?)
-            .bind(self.revision)
+            .bind(self.head.revision().0)
             .execute(&mut *self.transaction)
             .await?;
-        self.put_hints(ENROLLMENT, &id, &enrollment.inventory).await
+        put_enrollment_hints(self.transaction, &id, &enrollment.inventory).await
     }
 
     async fn update_enrollment(&mut self, enrollment: &Enrollment) -> Result<(), StoreError> {
@@ -187,14 +239,14 @@ impl Writing {
             .bind(enrollment.ended_at().map(Timestamp::as_millis))
             .bind(enrollment.decided_by().map(str::to_owned))
             .bind(to_json("enrollment", enrollment)?)
-            .bind(self.revision)
+            .bind(self.head.revision().0)
             .bind(id.clone())
             .bind(enrollment.revision.0)
             .execute(&mut *self.transaction)
             .await?;
         one_row(done.rows_affected())?;
         // The inventory never changes, except that a request without an answer loses it.
-        if hints(&enrollment.inventory).is_empty() { self.drop_hints(&id).await } else { Ok(()) }
+        if hints(&enrollment.inventory).is_empty() { drop_hints(self.transaction, &id).await } else { Ok(()) }
     }
 
     async fn take_code(
@@ -242,87 +294,6 @@ impl Writing {
         one_row(done.rows_affected())
     }
 
-    async fn insert_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
-        let id = machine.id.to_string();
-        let exists = sqlx::query("SELECT id FROM machine WHERE id = $1")
-            .bind(id.clone())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        if exists.is_some() {
-            return Err(Conflict::Exists.into());
-        }
-        self.check_machine_is_unique(machine).await?;
-        let sql = "INSERT INTO machine (id, name, machine_key, body, revision) VALUES ($1, $2, $3, $4, $5)";
-        sqlx::query(sql)
-            .bind(id.clone())
-            .bind(machine.name.as_str().to_owned())
-            .bind(machine.key.map(|key| key.to_string()))
-            .bind(to_json("machine", machine)?)
-            .bind(self.revision)
-            .execute(&mut *self.transaction)
-            .await?;
-        self.put_hints(MACHINE, &id, &machine.inventory).await
-    }
-
-    async fn update_machine(&mut self, machine: &Machine) -> Result<(), StoreError> {
-        self.check_machine_is_unique(machine).await?;
-        let sql = "UPDATE machine SET name = $1, machine_key = $2, body = $3, revision = $4 \
-                   WHERE id = $5 AND revision = $6";
-        let id = machine.id.to_string();
-        let done = sqlx::query(sql)
-            .bind(machine.name.as_str().to_owned())
-            .bind(machine.key.map(|key| key.to_string()))
-            .bind(to_json("machine", machine)?)
-            .bind(self.revision)
-            .bind(id.clone())
-            .bind(machine.revision.0)
-            .execute(&mut *self.transaction)
-            .await?;
-        one_row(done.rows_affected())?;
-        self.put_hints(MACHINE, &id, &machine.inventory).await
-    }
-
-    async fn check_machine_is_unique(&mut self, machine: &Machine) -> Result<(), StoreError> {
-        let id = machine.id.to_string();
-        let named = sqlx::query("SELECT id FROM machine WHERE name = $1 AND id <> $2")
-            .bind(machine.name.as_str().to_owned())
-            .bind(id.clone())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        if named.is_some() {
-            return Err(Conflict::NameTaken.into());
-        }
-        let Some(key) = machine.key else { return Ok(()) };
-        let keyed = sqlx::query("SELECT id FROM machine WHERE machine_key = $1 AND id <> $2")
-            .bind(key.to_string())
-            .bind(id)
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        if keyed.is_some() { Err(Conflict::KeyTaken.into()) } else { Ok(()) }
-    }
-
-    async fn delete_machine(&mut self, id: MachineId, revision: Revision) -> Result<(), StoreError> {
-        let done = sqlx::query("DELETE FROM machine WHERE id = $1 AND revision = $2")
-            .bind(id.to_string())
-            .bind(revision.0)
-            .execute(&mut *self.transaction)
-            .await?;
-        one_row(done.rows_affected())?;
-        self.drop_hints(&id.to_string()).await
-    }
-
-    async fn seen(&mut self, seen: &[(MachineId, Timestamp)]) -> Result<(), StoreError> {
-        for (id, at) in seen {
-            // A machine that was deleted meanwhile is no conflict.
-            sqlx::query("UPDATE machine SET last_seen = $1 WHERE id = $2")
-                .bind(at.as_millis())
-                .bind(id.to_string())
-                .execute(&mut *self.transaction)
-                .await?;
-        }
-        Ok(())
-    }
-
     async fn put_record(&mut self, record: &Record) -> Result<(), StoreError> {
         if record.revision == Revision::default() {
             return self.insert_record(record).await;
@@ -331,7 +302,7 @@ impl Writing {
             "UPDATE record SET body = $1, revision = $2 WHERE kind = $3 AND name = $4 AND revision = $5";
         let done = sqlx::query(sql)
             .bind(record.body.clone())
-            .bind(self.revision)
+            .bind(self.head.revision().0)
             .bind(record.kind.clone())
             .bind(record.key.clone())
             .bind(record.revision.0)
@@ -353,7 +324,7 @@ impl Writing {
             .bind(record.kind.clone())
             .bind(record.key.clone())
             .bind(record.body.clone())
-            .bind(self.revision)
+            .bind(self.head.revision().0)
             .execute(&mut *self.transaction)
             .await?;
         Ok(())
@@ -381,37 +352,6 @@ impl Writing {
         )
         .await?;
         self.forget("DELETE FROM enrollment WHERE ended_at < $1", before).await
-    }
-
-    async fn put_hints(
-        &mut self,
-        kind: &'static str,
-        owner: &str,
-        inventory: &Inventory,
-    ) -> Result<(), StoreError> {
-        self.drop_hints(owner).await?;
-        for hint in hints(inventory) {
-            self.put_hint(&hint, kind, owner).await?;
-        }
-        Ok(())
-    }
-
-    async fn put_hint(&mut self, hint: &Hint, kind: &'static str, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO hint (value, kind, owner) VALUES ($1, $2, $3)")
-            .bind(hint.to_string())
-            .bind(kind)
-            .bind(owner.to_owned())
-            .execute(&mut *self.transaction)
-            .await?;
-        Ok(())
-    }
-
-    async fn drop_hints(&mut self, owner: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM hint WHERE owner = $1")
-            .bind(owner.to_owned())
-            .execute(&mut *self.transaction)
-            .await?;
-        Ok(())
     }
 }
 

@@ -7,7 +7,9 @@ use sqlx::{AssertSqlSafe, Executor};
 use std::path::Path;
 
 /// Takes away, in this order.
-const SINCE: [&str; 15] = [
+const SINCE: [&str; 17] = [
+    "DROP TABLE machine_index",
+    "DROP TABLE machine_mark",
     "DROP TABLE job_log",
     "DROP TABLE job",
     "DROP TABLE pref",

@@ -1,12 +1,16 @@
 //! Jobs and what they wrote.
 
-use super::StoreError;
 use super::commit::{Conflict, Writing, one_row};
-use super::read::to_json;
+use super::marks::indexed;
+use super::read::{from_json, to_json};
+use super::{Store, StoreError};
 use engine::change::Revision;
 use engine::job::Job;
 use engine::time::Timestamp;
-use sqlx::Row;
+use protocol::ids::MachineId;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, Row};
 use uuid::Uuid;
 
 /// Longest piece of a log in one row, in bytes.
@@ -14,57 +18,26 @@ const PIECE: usize = 64 << 10;
 /// Longest log of one job, in bytes.
 pub(crate) const LOG_LIMIT: u64 = 16 << 20;
 
-impl Writing {
+impl Writing<'_> {
     pub(super) async fn insert_job(&mut self, job: &Job) -> Result<(), StoreError> {
-        let fields = &job.fields;
-        let sql = "INSERT INTO job (id, machine, number, is_current, state, exit_state, task, stage, workflow, \
-                   bootenv, context, previous, archived, start_time, end_time, log_bytes, body, revision) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0, $16, $3) \
-                   ON CONFLICT DO NOTHING";
-        let done = sqlx::query(sql)
-            .bind(fields.uuid.to_string())
-            .bind(fields.machine.to_string())
-            .bind(self.revision)
-            .bind(i64::from(fields.current))
-            .bind(fields.state.word())
-            .bind(fields.exit_state.word())
-            .bind(fields.task.clone())
-            .bind(fields.stage.clone())
-            .bind(fields.workflow.clone())
-            .bind(fields.boot_env.clone())
-            .bind(fields.context.clone())
-            .bind(fields.previous.to_string())
-            .bind(i64::from(fields.archived))
-            .bind(millis(&fields.start_time))
-            .bind(millis(&fields.end_time))
-            .bind(to_json("job", job)?)
-            .execute(&mut *self.transaction)
-            .await?;
+        let sql = "INSERT INTO job (machine, is_current, state, exit_state, task, stage, workflow, bootenv, \
+                   context, previous, archived, available, current_index, next_index, start_time, end_time, \
+                   created_at, created_by, modified_at, modified_by, body, revision, id, number, log_bytes) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+                   $19, $20, $21, $22, $23, $22, 0) ON CONFLICT DO NOTHING";
+        let query = bind(sqlx::query(sql), job, to_json("job", job)?, self.head.revision());
+        let done = query.execute(&mut *self.transaction).await?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(Conflict::Exists.into()) }
     }
 
     pub(super) async fn update_job(&mut self, job: &Job) -> Result<(), StoreError> {
-        let fields = &job.fields;
-        let sql = "UPDATE job SET is_current = $1, state = $2, exit_state = $3, stage = $4, workflow = $5, \
-                   bootenv = $6, context = $7, archived = $8, start_time = $9, end_time = $10, body = $11, \
-                   revision = $12 WHERE id = $13 AND revision = $14";
-        let done = sqlx::query(sql)
-            .bind(i64::from(fields.current))
-            .bind(fields.state.word())
-            .bind(fields.exit_state.word())
-            .bind(fields.stage.clone())
-            .bind(fields.workflow.clone())
-            .bind(fields.boot_env.clone())
-            .bind(fields.context.clone())
-            .bind(i64::from(fields.archived))
-            .bind(millis(&fields.start_time))
-            .bind(millis(&fields.end_time))
-            .bind(to_json("job", job)?)
-            .bind(self.revision)
-            .bind(fields.uuid.to_string())
-            .bind(job.revision.0)
-            .execute(&mut *self.transaction)
-            .await?;
+        let sql = "UPDATE job SET machine = $1, is_current = $2, state = $3, exit_state = $4, task = $5, \
+                   stage = $6, workflow = $7, bootenv = $8, context = $9, previous = $10, archived = $11, \
+                   available = $12, current_index = $13, next_index = $14, start_time = $15, end_time = $16, \
+                   created_at = $17, created_by = $18, modified_at = $19, modified_by = $20, body = $21, \
+                   revision = $22 WHERE id = $23 AND revision = $24";
+        let query = bind(sqlx::query(sql), job, to_json("job", job)?, self.head.revision());
+        let done = query.bind(job.revision.0).execute(&mut *self.transaction).await?;
         one_row(done.rows_affected())
     }
 
@@ -75,11 +48,16 @@ impl Writing {
             .execute(&mut *self.transaction)
             .await?;
         one_row(done.rows_affected())?;
-        sqlx::query("DELETE FROM job_log WHERE job = $1")
-            .bind(id.to_string())
-            .execute(&mut *self.transaction)
-            .await?;
+        let sql = "DELETE FROM job_log WHERE job = $1";
+        sqlx::query(sql).bind(id.to_string()).execute(&mut *self.transaction).await?;
         Ok(())
+    }
+
+    pub(super) async fn job_is(&mut self, id: Uuid, revision: Revision) -> Result<(), StoreError> {
+        let sql = "SELECT revision FROM job WHERE id = $1 AND revision = $2";
+        let query = sqlx::query(sql).bind(id.to_string()).bind(revision.0);
+        let found = query.fetch_optional(&mut *self.transaction).await?;
+        if found.is_some() { Ok(()) } else { Err(Conflict::Stale.into()) }
     }
 
     pub(super) async fn append_log(
@@ -88,38 +66,150 @@ impl Writing {
         at: Option<u64>,
         bytes: &[u8],
     ) -> Result<(), StoreError> {
-        let row = sqlx::query("SELECT log_bytes FROM job WHERE id = $1")
+        let more = i64::try_from(bytes.len()).map_err(|_| Conflict::LogFull)?;
+        // -1 is no length: the log goes on wherever it ends.
+        let at = at.map_or(-1, |at| i64::try_from(at).unwrap_or(i64::MAX));
+        let sql = "UPDATE job SET log_bytes = log_bytes + $1 \
+                   WHERE id = $2 AND ($3 = -1 OR log_bytes = $3) RETURNING log_bytes";
+        let row = sqlx::query(sql)
+            .bind(more)
             .bind(job.to_string())
+            .bind(at)
             .fetch_optional(&mut *self.transaction)
             .await?;
-        let Some(row) = row else { return Err(Conflict::Stale.into()) };
-        let length: i64 = row.try_get("log_bytes")?;
-        if at.is_some_and(|at| i64::try_from(at) != Ok(length)) {
-            return Err(Conflict::Stale.into());
+        let end: i64 = row.ok_or(Conflict::Stale)?.try_get("log_bytes")?;
+        if length(end) > LOG_LIMIT {
+            return Err(Conflict::LogFull.into());
         }
-        let mut end = length;
+        let mut start = end - more;
         for piece in bytes.chunks(PIECE) {
             sqlx::query("INSERT INTO job_log (job, start, bytes) VALUES ($1, $2, $3)")
                 .bind(job.to_string())
-                .bind(end)
+                .bind(start)
                 .bind(piece.to_vec())
                 .execute(&mut *self.transaction)
                 .await?;
-            end = end.saturating_add(i64::try_from(piece.len()).unwrap_or(i64::MAX));
+            start = start.saturating_add(i64::try_from(piece.len()).unwrap_or(i64::MAX));
         }
-        if u64::try_from(end).unwrap_or(0) > LOG_LIMIT {
-            return Err(Conflict::LogFull.into());
-        }
-        sqlx::query("UPDATE job SET log_bytes = $1 WHERE id = $2")
-            .bind(end)
-            .bind(job.to_string())
-            .execute(&mut *self.transaction)
-            .await?;
         Ok(())
     }
 }
 
-/// A time of a job as its column holds it: 0 for what has not happened.
+fn bind<'q>(
+    query: Query<'q, Any, AnyArguments>,
+    job: &Job,
+    body: String,
+    revision: Revision,
+) -> Query<'q, Any, AnyArguments> {
+    let fields = &job.fields;
+    let envelope = &fields.envelope;
+    query
+        .bind(fields.machine.to_string())
+        .bind(i64::from(fields.current))
+        .bind(fields.state.word())
+        .bind(fields.exit_state.word())
+        .bind(indexed(&fields.task))
+        .bind(indexed(&fields.stage))
+        .bind(indexed(&fields.workflow))
+        .bind(indexed(&fields.boot_env))
+        .bind(indexed(&fields.context))
+        .bind(fields.previous.to_string())
+        .bind(i64::from(fields.archived))
+        .bind(i64::from(envelope.available))
+        .bind(fields.current_index)
+        .bind(fields.next_index)
+        .bind(millis(&fields.start_time))
+        .bind(millis(&fields.end_time))
+        .bind(millis(envelope.created_at.as_deref().unwrap_or_default()))
+        .bind(indexed(&envelope.created_by))
+        .bind(millis(envelope.last_modified_at.as_deref().unwrap_or_default()))
+        .bind(indexed(&envelope.last_modified_by))
+        .bind(body)
+        .bind(revision.0)
+        .bind(fields.uuid.to_string())
+}
+
+/// A time as its column holds it: 0 for what has not happened.
 fn millis(time: &str) -> i64 {
     time.parse().map_or(0, Timestamp::as_millis)
+}
+
+/// A log's length of its column, which is never negative.
+fn length(column: i64) -> u64 {
+    u64::try_from(column).unwrap_or(0)
+}
+
+/// A job of its row.
+pub(super) fn job(row: &AnyRow) -> Result<Job, StoreError> {
+    let mut job: Job = from_json("job", &row.try_get::<String, _>("body")?)?;
+    job.revision = Revision(row.try_get("revision")?);
+    Ok(job)
+}
+
+impl Store {
+    /// One job.
+    ///
+    /// # Errors
+    /// When the store cannot be read, as for all that follow.
+    pub(crate) async fn job(&self, id: Uuid) -> Result<Option<Job>, StoreError> {
+        let sql = "SELECT body, revision FROM job WHERE id = $1";
+        let row = sqlx::query(sql).bind(id.to_string()).fetch_optional(&self.readers).await?;
+        row.as_ref().map(job).transpose()
+    }
+
+    /// A machine's jobs, newest first, at most `most`, leaving out the `skip` newest.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn jobs_of_machine(
+        &self,
+        machine: MachineId,
+        skip: u32,
+        most: u32,
+    ) -> Result<Vec<Job>, StoreError> {
+        let sql = "SELECT body, revision FROM job WHERE machine = $1 ORDER BY number DESC LIMIT $2 OFFSET $3";
+        let query = sqlx::query(sql).bind(machine.to_string()).bind(i64::from(most)).bind(i64::from(skip));
+        query.fetch_all(&self.readers).await?.iter().map(job).collect()
+    }
+
+    /// A machine's newest job.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn current_job(&self, machine: MachineId) -> Result<Option<Job>, StoreError> {
+        Ok(self.jobs_of_machine(machine, 0, 1).await?.pop())
+    }
+
+    /// How many bytes a job wrote; none for no such job.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn log_length(&self, job: Uuid) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT log_bytes FROM job WHERE id = $1";
+        let row = sqlx::query(sql).bind(job.to_string()).fetch_optional(&self.readers).await?;
+        Ok(row.map(|row| row.try_get("log_bytes")).transpose()?.map(length))
+    }
+
+    /// What a job wrote from a byte on, at most `most` bytes of it. Empty at the end, and for no such
+    /// job.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn log(&self, job: Uuid, from: u64, most: usize) -> Result<Vec<u8>, StoreError> {
+        let start = i64::try_from(from).unwrap_or(i64::MAX);
+        let end = start.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
+        // A piece that holds the first byte begins within a piece's length before it.
+        let first = start.saturating_sub(i64::try_from(PIECE).unwrap_or(i64::MAX));
+        let sql =
+            "SELECT start, bytes FROM job_log WHERE job = $1 AND start > $2 AND start < $3 ORDER BY start";
+        let query = sqlx::query(sql).bind(job.to_string()).bind(first).bind(end);
+        let mut log = Vec::new();
+        for row in query.fetch_all(&self.readers).await? {
+            let piece: Vec<u8> = row.try_get("bytes")?;
+            let skip = usize::try_from(start.saturating_sub(row.try_get("start")?)).unwrap_or(0);
+            log.extend_from_slice(piece.get(skip..).unwrap_or_default());
+        }
+        log.truncate(most);
+        Ok(log)
+    }
 }

@@ -11,9 +11,13 @@ mod audit;
 mod commit;
 mod content;
 mod jobs;
+mod list;
+mod machines;
+mod marks;
 mod read;
 mod schema;
 mod tokens;
+mod writer;
 
 #[cfg(test)]
 mod contract;
@@ -23,11 +27,17 @@ pub(crate) mod first_release;
 mod postgres;
 
 pub(crate) use commit::Conflict;
+pub(crate) use content::StoredContent;
+pub(crate) use jobs::LOG_LIMIT;
+pub(crate) use list::{About, Listed, Page, Plan};
 
+use schema::Engine;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyPool, Connection, Executor};
+use sqlx::{Any, AnyPool, Connection, Executor, Transaction};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use writer::Writer;
 
 /// Connections that read, and on PostgreSQL also write.
 const CONNECTIONS: u32 = 8;
@@ -38,17 +48,17 @@ const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FU
                               PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
 
 /// Why the store does not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The commit does not fit what is stored; nothing was written.
     #[error("the commit does not fit what is stored: {0}")]
     Conflict(Conflict),
     /// The database does not answer.
     #[error("the database does not answer")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Arc<sqlx::Error>),
     /// The database has no space left.
     #[error("the database has no space left")]
-    Full(#[source] sqlx::Error),
+    Full(#[source] Arc<sqlx::Error>),
     /// A row has other contents than this program writes.
     #[error("table {table} holds a row that cannot be read: {reason}")]
     Damaged {
@@ -74,6 +84,7 @@ impl From<sqlx::Error> for StoreError {
         // SQLITE_FULL and PostgreSQL's disk_full.
         let full =
             matches!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("13" | "53100"));
+        let error = Arc::new(error);
         if full { Self::Full(error) } else { Self::Unavailable(error) }
     }
 }
@@ -91,7 +102,9 @@ impl StoreError {
 pub(crate) struct Store {
     readers: AnyPool,
     writer: AnyPool,
-    begin: &'static str,
+    writing: Writer,
+    /// Begins a transaction that reads as of one moment.
+    moment: &'static str,
 }
 
 impl Store {
@@ -110,9 +123,10 @@ impl Store {
         };
         // The writer comes first: it makes the file and turns its log on.
         let writer = pool(1).connect(&url).await?;
-        schema::migrate(&writer, &schema::MIGRATIONS).await?;
+        schema::migrate(&writer, Engine::Sqlite, &schema::MIGRATIONS).await?;
         let readers = pool(CONNECTIONS).connect(&url).await?;
-        Ok(Self { readers, writer, begin: "BEGIN IMMEDIATE" })
+        let writing = Writer::start(writer.clone(), "BEGIN IMMEDIATE");
+        Ok(Self { readers, writer, writing, moment: "BEGIN" })
     }
 
     /// Opens a PostgreSQL database by its URL and brings its schema up to date.
@@ -122,14 +136,23 @@ impl Store {
     pub(crate) async fn postgres(url: &str) -> Result<Self, StoreError> {
         install_default_drivers();
         let pool = pool_of(CONNECTIONS).connect(url).await?;
-        schema::migrate(&pool, &schema::MIGRATIONS).await?;
-        Ok(Self { readers: pool.clone(), writer: pool, begin: "BEGIN" })
+        schema::migrate(&pool, Engine::Postgres, &schema::MIGRATIONS).await?;
+        // What the head's row makes wait is seen afterwards, whatever the database's default is.
+        let writing = Writer::start(pool.clone(), "BEGIN ISOLATION LEVEL READ COMMITTED");
+        let moment = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        Ok(Self { readers: pool.clone(), writer: pool, writing, moment })
     }
 
     /// Finishes what is under way and closes every connection.
     pub(crate) async fn close(&self) {
+        self.writing.close().await;
         self.writer.close().await;
         self.readers.close().await;
+    }
+
+    /// A transaction that reads everything as of one moment.
+    async fn moment(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        Ok(self.readers.begin_with(self.moment).await?)
     }
 }
 
@@ -149,9 +172,10 @@ fn pool_of(connections: u32) -> AnyPoolOptions {
 
 fn sqlite_url(path: &Path) -> Result<String, StoreError> {
     let text = path.to_str().filter(|text| !text.contains(['?', '#', '%'])).ok_or_else(|| {
-        StoreError::Unavailable(sqlx::Error::Configuration(
-            "the data directory's path must be UTF-8 without ?, # and %".into(),
-        ))
+        StoreError::Unavailable(
+            sqlx::Error::Configuration("the data directory's path must be UTF-8 without ?, # and %".into())
+                .into(),
+        )
     })?;
     Ok(format!("sqlite://{text}?mode=rwc"))
 }

@@ -55,13 +55,13 @@ fn relative(row: &AnyRow) -> Result<Relative, StoreError> {
     })
 }
 
-fn machine(row: &AnyRow) -> Result<Machine, StoreError> {
+pub(super) fn machine(row: &AnyRow) -> Result<Machine, StoreError> {
     let mut machine: Machine = from_json("machine", &row.try_get::<String, _>("body")?)?;
     machine.revision = Revision(row.try_get("revision")?);
     Ok(machine)
 }
 
-fn record(row: &AnyRow) -> Result<Record, StoreError> {
+pub(super) fn record(row: &AnyRow) -> Result<Record, StoreError> {
     Ok(Record {
         kind: row.try_get("kind")?,
         key: row.try_get("name")?,

@@ -1,18 +1,45 @@
 //! Numbered migrations, applied in order, each in its own transaction. A database that a later
 //! version wrote is refused.
 
-use super::StoreError;
-use sqlx::{AnyPool, AssertSqlSafe, Executor, Row};
+use super::{StoreError, machines};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row};
+
+/// One step of the schema.
+pub(super) struct Migration {
+    /// Statements. A line that begins with `-- sqlite: ` or `-- postgres: ` is a statement of that
+    /// engine alone.
+    sql: &'static str,
+    /// What is derived from rows that were there before.
+    fill: Fill,
+}
+
+/// What a migration derives besides what its statements say.
+enum Fill {
+    Nothing,
+    /// The small rows by which machines are listed.
+    Machines,
+}
 
 /// The migrations; a schema's version is how many of them it has. Never changed once released.
-pub(super) const MIGRATIONS: [&str; 3] = [
-    include_str!("migrations/0001_first_light.sql"),
-    include_str!("migrations/0002_tokens.sql"),
-    include_str!("migrations/0003_machine_model.sql"),
+pub(super) const MIGRATIONS: [Migration; 3] = [
+    Migration { sql: include_str!("migrations/0001_first_light.sql"), fill: Fill::Nothing },
+    Migration { sql: include_str!("migrations/0002_tokens.sql"), fill: Fill::Nothing },
+    Migration { sql: include_str!("migrations/0003_machine_model.sql"), fill: Fill::Machines },
 ];
 
+/// Which database this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Engine {
+    Sqlite,
+    Postgres,
+}
+
 /// Brings the schema up to these migrations.
-pub(super) async fn migrate(pool: &AnyPool, migrations: &[&'static str]) -> Result<(), StoreError> {
+pub(super) async fn migrate(
+    pool: &AnyPool,
+    engine: Engine,
+    migrations: &[Migration],
+) -> Result<(), StoreError> {
     pool.execute("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)").await?;
     let found: i64 = pool
         .fetch_one("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
@@ -24,9 +51,7 @@ pub(super) async fn migrate(pool: &AnyPool, migrations: &[&'static str]) -> Resu
     }
     for (version, migration) in (1_i64..).zip(migrations).filter(|(version, _)| *version > found) {
         let mut transaction = pool.begin().await?;
-        for statement in statements(migration) {
-            transaction.execute(AssertSqlSafe(statement)).await?;
-        }
+        migration.apply(&mut transaction, engine).await?;
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
             .bind(version)
             .execute(&mut *transaction)
@@ -37,13 +62,29 @@ pub(super) async fn migrate(pool: &AnyPool, migrations: &[&'static str]) -> Resu
     Ok(())
 }
 
+impl Migration {
+    async fn apply(&self, connection: &mut AnyConnection, engine: Engine) -> Result<(), StoreError> {
+        for statement in statements(self.sql, engine) {
+            connection.execute(AssertSqlSafe(statement)).await?;
+        }
+        match self.fill {
+            Fill::Nothing => Ok(()),
+            Fill::Machines => machines::index_all(connection).await,
+        }
+    }
+}
+
 /// The statements of a migration: comments are lines of their own, no text contains a semicolon.
-fn statements(migration: &str) -> impl Iterator<Item = String> {
-    let code: Vec<&str> = migration.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+fn statements(sql: &str, engine: Engine) -> Vec<String> {
+    let own = match engine {
+        Engine::Sqlite => "-- sqlite: ",
+        Engine::Postgres => "-- postgres: ",
+    };
+    let code: Vec<&str> = sql
+        .lines()
+        .map(|line| line.strip_prefix(own).unwrap_or(line))
+        .filter(|line| !line.trim_start().starts_with("--"))
+        .collect();
     let all = code.join("\n");
-    all.split(';')
-        .map(|statement| statement.trim().to_owned())
-        .filter(|statement| !statement.is_empty())
-        .collect::<Vec<_>>()
-        .into_iter()
+    all.split(';').map(str::trim).filter(|statement| !statement.is_empty()).map(str::to_owned).collect()
 }

@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-impl Writing {
+impl Writing<'_> {
     pub(super) async fn issue_token(&mut self, token: &IssuedToken) -> Result<(), StoreError> {
         let sql = "INSERT INTO bootstrap_token (jti, issued_by, kid, issued_at, expires_at, terms, uses) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7)";

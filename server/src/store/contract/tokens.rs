@@ -2,7 +2,7 @@
 
 use super::{START, after, conflict};
 use crate::store::postgres::Postgres;
-use crate::store::schema::{MIGRATIONS, migrate};
+use crate::store::schema::{Engine, MIGRATIONS, migrate};
 use crate::store::{Conflict, Store, pool_of, sqlite_url};
 use engine::admission::{Constraints, Placement, Terms};
 use engine::change::{Change, Changes, IssuedToken, KeyUse, TokenUse};
@@ -177,7 +177,7 @@ async fn tokens_of_the_first_release_survive_the_migration() {
 
 async fn fill_as_the_first_release(url: &str) {
     let old = pool_of(1).connect(url).await.unwrap();
-    migrate(&old, &MIGRATIONS[..1]).await.unwrap();
+    migrate(&old, Engine::Sqlite, &MIGRATIONS[..1]).await.unwrap();
     for (jti, end) in [("a", 600), ("b", 86_400)] {
         sqlx::query("INSERT INTO bootstrap_token (jti, issued_by, issued_at, expires_at, uses) VALUES ($1, 'user:admin', $2, $3, 4)")
             .bind(jti)

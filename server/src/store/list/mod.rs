@@ -1,0 +1,303 @@
+//! Lists of machines and jobs: filtered, ordered and cut by SQL, so that no list reads more rows
+//! than it needs.
+//!
+//! Every index has the id behind it, so that what one value selects comes out in the default order
+//! without sorting. The most selective condition drives; the others are hidden from the planner, which
+//! knows nothing of how many rows a value has and would pick any. Where rows do not come out in the
+//! order that was asked for, the count decides: many are found by walking along the order, few are
+//! gathered and sorted.
+
+mod columns;
+mod condition;
+mod sql;
+
+pub(super) use columns::address_key;
+
+use super::marks::Mark;
+use super::{Store, StoreError, jobs, read};
+use columns::{Column, JOB, MACHINE};
+use condition::{Compare, Condition, Has, Shown};
+use engine::filter::{Filter, Query};
+use engine::job::Job;
+use engine::machine::Machine;
+use protocol::ids::MachineId;
+use protocol::model::WRITABLE_BUNDLE;
+use sql::{Select, Statement};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row};
+use std::marker::PhantomData;
+use uuid::Uuid;
+
+/// A kind of object that is listed here.
+pub(crate) trait Listed: Sized {
+    /// Table of its rows.
+    const TABLE: &'static str;
+    /// Table of its small rows, which may be the same.
+    const INDEX: &'static str;
+
+    /// What its lists show.
+    fn shown() -> Shown;
+
+    /// An object of its row.
+    ///
+    /// # Errors
+    /// When the row is damaged.
+    fn read(row: &AnyRow) -> Result<Self, StoreError>;
+}
+
+impl Listed for Machine {
+    const TABLE: &'static str = "machine";
+    const INDEX: &'static str = "machine_index";
+
+    fn shown() -> Shown {
+        let constant = serde_json::json!({
+            "Bundle": WRITABLE_BUNDLE, "Endpoint": "", "ReadOnly": false, "Validated": true,
+            "WorkOrderMode": false,
+        });
+        Shown { columns: MACHINE, constant, has_marks: true }
+    }
+
+    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+        read::machine(row)
+    }
+}
+
+impl Listed for Job {
+    const TABLE: &'static str = "job";
+    const INDEX: &'static str = "job";
+
+    fn shown() -> Shown {
+        Shown { columns: JOB, constant: serde_json::json!({}), has_marks: false }
+    }
+
+    fn read(row: &AnyRow) -> Result<Self, StoreError> {
+        jobs::job(row)
+    }
+}
+
+/// What of a list's query SQL does, and what is left to do.
+#[derive(Debug)]
+pub(crate) struct Plan<L> {
+    conditions: Vec<Condition>,
+    left: Vec<Filter>,
+    /// None when it is no column's order.
+    order: Option<Vec<&'static Column>>,
+    reverse: bool,
+    of: PhantomData<fn() -> L>,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Page<L> {
+    /// The objects in it.
+    pub items: Vec<L>,
+    /// How many there are that fulfil the conditions.
+    pub filtered: u64,
+    /// How many there are.
+    pub total: u64,
+}
+
+impl<L: Listed> Plan<L> {
+    /// Of a query about such objects.
+    pub(crate) fn of(query: &Query) -> Self {
+        let shown = L::shown();
+        let (conditions, left) = shown.split(query);
+        let order = query.sort.iter().filter(|index| !shown.is_constant(index));
+        Self {
+            conditions,
+            left,
+            order: order.map(|index| shown.column(index.name)).collect(),
+            reverse: query.reverse,
+            of: PhantomData,
+        }
+    }
+
+    /// Whether SQL does all of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.left.is_empty() && self.order.is_some()
+    }
+
+    /// The filters that SQL does not do.
+    pub(crate) fn left(&self) -> &[Filter] {
+        &self.left
+    }
+
+    /// The condition whose index finds the fewest rows.
+    fn driver(&self) -> Option<usize> {
+        let ranks = self.conditions.iter().enumerate();
+        let ranks = ranks.filter_map(|(at, condition)| Some((rank(condition)?, at)));
+        ranks.min().map(|(_, at)| at)
+    }
+
+    /// Whether the rows that this condition's index finds come in the order that was asked for.
+    fn streams(&self, driver: usize) -> bool {
+        let order = self.order.as_deref().unwrap_or_default();
+        match (self.conditions.get(driver), order) {
+            (Some(Condition::Is(_, Compare::To("=", _)) | Condition::Marked(..)), []) => true,
+            (Some(Condition::Is(column, Compare::To(..) | Compare::Between { .. })), [first]) => {
+                first == column
+            }
+            _ => false,
+        }
+    }
+
+    /// How to find this part of a list, of which `filtered` of `total` rows fulfil the conditions.
+    fn way(&self, offset: u64, limit: u64, filtered: u64, total: u64) -> Option<usize> {
+        let driver = self.driver()?;
+        if self.streams(driver) {
+            return Some(driver);
+        }
+        let walked = u128::from(offset.saturating_add(limit)) * u128::from(total);
+        (walked > u128::from(filtered) * u128::from(filtered)).then_some(driver)
+    }
+
+    fn select(&self, driver: Option<usize>) -> Select<'_> {
+        Select {
+            table: L::TABLE,
+            index: L::INDEX,
+            conditions: &self.conditions,
+            driver,
+            streams: driver.is_some_and(|driver| self.streams(driver)),
+            order: self.order.as_deref().unwrap_or_default(),
+            reverse: self.reverse,
+        }
+    }
+
+    fn never(&self) -> bool {
+        self.conditions.contains(&Condition::Never)
+    }
+}
+
+/// How few rows a condition finds by its index, as a rank; none when it has no index to find them.
+fn rank(condition: &Condition) -> Option<u8> {
+    const RANGE: u8 = 50;
+    match condition {
+        Condition::Never => None,
+        Condition::Is(column, compare) => match compare {
+            Compare::To("=", _) => column.selects,
+            Compare::To("<>", _) => None,
+            Compare::To(..) | Compare::Between { within: true, .. } => {
+                column.selects.map(|rank| rank.saturating_add(RANGE))
+            }
+            Compare::Among { within: true, .. } => column.selects.map(|rank| rank.saturating_add(1)),
+            Compare::Between { within: false, .. } | Compare::Among { within: false, .. } => None,
+        },
+        Condition::Marked(has, marks) => match (has, marks.as_slice()) {
+            (Has::Any, [mark]) => Some(mark.selects()),
+            (Has::Any | Has::NotAll | Has::None, _) => None,
+        },
+    }
+}
+
+impl Store {
+    /// A part of a list that SQL does alone, see [`Plan::is_whole`]; all of it without a limit.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn page<L: Listed>(
+        &self,
+        plan: &Plan<L>,
+        offset: u64,
+        limit: Option<u64>,
+    ) -> Result<Page<L>, StoreError> {
+        let mut moment = self.moment().await?;
+        let total = count(&mut moment, Statement::total(L::INDEX)).await?;
+        let filtered = match plan.driver() {
+            _ if plan.never() => 0,
+            _ if plan.conditions.is_empty() => total,
+            driver => count(&mut moment, plan.select(driver).count()).await?,
+        };
+        let mut items = Vec::new();
+        if offset < filtered {
+            let limit = limit.unwrap_or(filtered).min(filtered);
+            let way = plan.way(offset, limit, filtered, total);
+            let rows = plan.select(way).page(offset, limit).query().fetch_all(&mut *moment).await?;
+            items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
+        }
+        moment.rollback().await?;
+        Ok(Page { items, filtered, total })
+    }
+
+    /// The next objects of a list in order of their ids, at most `most`: those that fulfil what SQL
+    /// decides of the query, see [`Plan::left`]. The last one's id leads to the next part.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn after<L: Listed>(
+        &self,
+        plan: &Plan<L>,
+        after: Option<Uuid>,
+        most: u32,
+    ) -> Result<Vec<L>, StoreError> {
+        if plan.never() {
+            return Ok(Vec::new());
+        }
+        let plan = Plan::<L> {
+            conditions: plan.conditions.clone(),
+            left: Vec::new(),
+            order: Some(Vec::new()),
+            reverse: false,
+            of: PhantomData,
+        };
+        let driver = plan.driver().filter(|driver| plan.streams(*driver));
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = plan.select(driver).after(&after, most).query().fetch_all(&self.readers).await?;
+        rows.iter().map(L::read).collect()
+    }
+
+    /// The next machines that something is about, in order of their ids, at most `most`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn machines_about(
+        &self,
+        about: About<'_>,
+        after: Option<MachineId>,
+        most: u32,
+    ) -> Result<Vec<Machine>, StoreError> {
+        let plan = Plan::<Machine> {
+            conditions: about.conditions(),
+            left: Vec::new(),
+            order: Some(Vec::new()),
+            reverse: false,
+            of: PhantomData,
+        };
+        self.after(&plan, after.map(|id| id.0), most).await
+    }
+}
+
+async fn count(connection: &mut AnyConnection, statement: Statement) -> Result<u64, StoreError> {
+    let row = statement.query().fetch_one(connection).await?;
+    Ok(u64::try_from(row.try_get::<i64, _>("many")?).unwrap_or(0))
+}
+
+/// What machines have to do with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About<'a> {
+    /// Anything: all machines.
+    All,
+    /// They boot this boot environment next.
+    BootEnv(&'a str),
+    /// They are in this stage.
+    Stage(&'a str),
+    /// They go through this workflow.
+    Workflow(&'a str),
+    /// They have this profile.
+    Profile(&'a str),
+}
+
+impl About<'_> {
+    fn conditions(self) -> Vec<Condition> {
+        let is = |index: &str, name: &str| {
+            let column = MACHINE.iter().find(|column| column.index == index);
+            column.map(|column| Condition::Is(column, Compare::To("=", name.into()))).into_iter().collect()
+        };
+        match self {
+            Self::All => Vec::new(),
+            Self::BootEnv(name) => is("BootEnv", name),
+            Self::Stage(name) => is("Stage", name),
+            Self::Workflow(name) => is("Workflow", name),
+            Self::Profile(name) => vec![Condition::Marked(Has::Any, vec![Mark::Profile(name.to_owned())])],
+        }
+    }
+}
