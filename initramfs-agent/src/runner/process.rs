@@ -153,8 +153,14 @@ fn marked(mark: &OsStr) -> Vec<Pid> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// Whether no process of the task in this folder is left.
+    pub(crate) fn is_quiet(folder: &Path) -> bool {
+        marked(&mark(folder)).is_empty()
+    }
+
     use crate::reap::tests::reaper;
 
     fn environment(folder: &Path) -> Vec<(OsString, OsString)> {
