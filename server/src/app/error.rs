@@ -135,6 +135,8 @@ pub struct AppError {
     pub retry_after: Option<u64>,
     /// New seconds between polls, with `slow_down`.
     pub interval: Option<u64>,
+    /// How long a job's log is, when bytes for it would leave a gap.
+    pub log_length: Option<u64>,
     /// Collection and key of the object concerned.
     pub object: Option<(&'static str, String)>,
     /// The cause, for the log only.
@@ -150,6 +152,7 @@ impl AppError {
             further: Vec::new(),
             retry_after: None,
             interval: None,
+            log_length: None,
             object: None,
             cause: None,
         }

@@ -10,13 +10,16 @@ use crate::app::{AppError, AppErrorKind};
 use crate::report::chain;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use protocol::agent_api::{Refusal, RefusalKind};
 use protocol::proof::NONCE_HEADER;
 use protocol::rest::ErrorBody;
 use std::sync::Arc;
+
+/// How long a job's log is, in bytes.
+pub(crate) const LOG_LENGTH_HEADER: HeaderName = HeaderName::from_static("x-muster-log-length");
 
 /// A refusal on its way out.
 #[derive(Debug, Clone)]
@@ -139,6 +142,9 @@ pub(crate) fn tell_operator(refused: &HttpError, method: String) -> Response {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     retry_after(&mut response, refused.error.retry_after);
+    if let Some(length) = refused.error.log_length {
+        response.headers_mut().insert(LOG_LENGTH_HEADER, length.into());
+    }
     response
 }
 
