@@ -38,6 +38,11 @@ impl Cause {
     pub fn system(at: Timestamp) -> Self {
         Self { principal: "system".to_owned(), source: None, request_id: String::new(), at }
     }
+
+    /// The user who did it, when one did.
+    pub fn user(&self) -> Option<&str> {
+        self.principal.strip_prefix("user:")
+    }
 }
 
 /// What an audit row is about (`spec/security.md` 2.7).
@@ -100,9 +105,18 @@ pub enum AuditKind {
     /// A machine keeps its identity under a new key.
     #[serde(rename = "machine.rekeyed")]
     MachineRekeyed,
+    /// Somebody made a machine by hand.
+    #[serde(rename = "machine.created")]
+    MachineCreated,
+    /// A locked machine was unlocked.
+    #[serde(rename = "machine.unlocked")]
+    MachineUnlocked,
     /// A machine was deleted and its key forgotten.
     #[serde(rename = "machine.deleted")]
     MachineDeleted,
+    /// A user or an access role was written or deleted.
+    #[serde(rename = "access.changed")]
+    AccessChanged,
     /// Somebody logged in.
     #[serde(rename = "session.opened")]
     SessionOpened,

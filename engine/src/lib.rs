@@ -5,9 +5,12 @@
 //! the server in one transaction. That makes every rule testable by moving `now`.
 //!
 //! - [`enrollment`]: a machine's request to be registered, from its code to its credential
-//! - [`identity`]: which registered machine a request resembles
+//! - [`identity`], [`whoami`]: which registered machine a request or a caller resembles
 //! - [`admission`]: what a bootstrap token allows
-//! - [`machine`]: the registered machine, its name and how it is shown
+//! - [`machine`]: a machine, how it is made, changed, shown and deleted
+//! - [`names`]: what objects and architectures are called
+//! - [`workflow`], [`prerequisites`]: task lists, and where in them a machine may stand
+//! - [`params`]: from where the value of a param comes
 //! - [`revocation`]: what ends bootstrap tokens before their time
 //! - [`comeback`]: a machine that comes back with the token it came by
 //! - [`change`]: what decisions return
@@ -15,11 +18,13 @@
 //! - [`content`]: what machines refer to, as one snapshot
 //! - [`index`], [`filter`], [`patch`], [`fields`]: what requests about objects ask for
 //! - [`job`]: one run of one task
+//! - [`lifetime`]: how long something lasts, as people write it
 //! - [`problem`]: why a request about an object is not granted
 //! - [`run`]: which job a machine gets next, and what its end means
 //! - [`time`]: points in time as a type
 
 pub mod admission;
+pub mod bootenv;
 pub mod change;
 pub mod claims;
 pub mod comeback;
@@ -31,9 +36,16 @@ pub mod filter;
 pub mod identity;
 pub mod index;
 pub mod job;
+pub mod lifetime;
 pub mod machine;
+pub mod names;
+pub mod params;
 pub mod patch;
+pub mod prerequisites;
 pub mod problem;
+pub mod render;
 pub mod revocation;
 pub mod run;
 pub mod time;
+pub mod whoami;
+pub mod workflow;

@@ -3,12 +3,36 @@
 //!
 //! Decisions take `&Content` and say on which revision of it they were taken; a change makes the
 //! next snapshot. Whether an object is available follows from the snapshot and is never stored.
+//!
+//! - `shelf`: objects of one kind by key
+//! - `load`: the snapshot from what is stored; `builtin`: what is always there
+//! - `put`: the next snapshot, with an object written or removed; `rules`: what each kind demands
+//! - `show`: objects as REST shows them; `errors`: what they refer to and is not there
+//! - `prefs`: preferences and their defaults
 
+mod builtin;
+mod errors;
+mod json;
+mod load;
+mod prefs;
+mod put;
+mod rules;
 mod shelf;
+mod show;
+#[cfg(test)]
+mod tests;
 
+pub(crate) use builtin::NO_STAGE;
+pub(crate) use json::{parse, without_nulls};
+pub use load::LoadError;
+pub use prefs::{PREFS, PREFS_MODEL, PrefEdit};
+pub use put::{Edit, Write};
+pub(crate) use rules::add_feature;
 pub use shelf::{Object, Shelf};
 
 use crate::change::Revision;
+use crate::params::Schemas;
+use crate::render::Parsed;
 use protocol::model::{BootEnv, Context, Param, Pool, Profile, Role, Stage, Task, Template, User, Workflow};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,8 +63,12 @@ pub struct Content {
     pub users: Shelf<User>,
     /// Workflows by name.
     pub workflows: Shelf<Workflow>,
-    /// Preferences that were set, by name; the others have their defaults.
+    /// Preferences that were set, by name; [`Content::pref`] knows the defaults of the others.
     pub prefs: BTreeMap<String, String>,
     /// Kernels and initial ramdisks that bootenvs name and the boot tree does not have.
     pub missing_files: BTreeSet<String>,
+    /// The schemas of params, compiled as they are needed.
+    pub schemas: Schemas,
+    /// The templates, parsed as they are needed.
+    pub parsed: Parsed,
 }

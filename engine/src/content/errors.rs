@@ -1,0 +1,106 @@
+//! What objects refer to and is missing, or not available itself (`spec/machine-model.md` 2, 3.13).
+//! Derived whenever somebody looks, so that it is right by construction when something appears or goes.
+
+use super::Content;
+use super::rules::Rules;
+use crate::workflow::Entry;
+use protocol::model::{Kind, TemplateInfo};
+use std::collections::BTreeSet;
+
+/// What an object needs of another: nothing, that it exists, or that it is available.
+pub(super) struct Needs<'a> {
+    content: &'a Content,
+    errors: Vec<String>,
+}
+
+impl<'a> Needs<'a> {
+    pub(super) const fn of(content: &'a Content) -> Self {
+        Self { content, errors: Vec::new() }
+    }
+
+    /// Names each problem once.
+    pub(super) fn told(mut self) -> Vec<String> {
+        let mut told = BTreeSet::new();
+        self.errors.retain(|error| told.insert(error.clone()));
+        self.errors
+    }
+
+    pub(super) fn and(mut self, errors: Vec<String>) -> Self {
+        self.errors.extend(errors);
+        self
+    }
+
+    /// It exists.
+    pub(super) fn exists(mut self, kind: Kind, key: &str) -> Self {
+        if !self.content.has(kind, key) {
+            self.errors.push(missing(kind, key));
+        }
+        self
+    }
+
+    pub(super) fn exist(self, kind: Kind, keys: &[String]) -> Self {
+        keys.iter().fold(self, |needs, key| needs.exists(kind, key))
+    }
+
+    /// It exists, and nothing that it needs is missing.
+    pub(super) fn available<T: Rules>(mut self, key: &str) -> Self {
+        self.errors.extend(self.content.unavailable::<T>(key));
+        self
+    }
+
+    pub(super) fn templates(self, infos: &[TemplateInfo]) -> Self {
+        let named = infos.iter().filter(|info| !info.id.is_empty());
+        named.fold(self, |needs, info| needs.exists(Kind::Templates, &info.id))
+    }
+
+    pub(super) fn task(mut self, name: &str) -> Self {
+        self.errors.extend(self.content.task_problem(name));
+        self
+    }
+
+    /// What an entry of a list of tasks names. Contexts need no object.
+    pub(super) fn entry(self, entry: &str) -> Self {
+        match Entry::read(entry) {
+            Entry::Stage(name) => self.exists(Kind::Stages, name),
+            Entry::BootEnv(name) => self.exists(Kind::BootEnvs, name),
+            Entry::Task(name) => self.task(name),
+            Entry::Context(_) | Entry::Chroot(_) | Entry::Action(_) => self,
+        }
+    }
+}
+
+fn missing(kind: Kind, key: &str) -> String {
+    format!("{} {key} does not exist", kind.noun())
+}
+
+impl Content {
+    /// Why an object cannot be used: it does not exist, or is not available.
+    pub(crate) fn unavailable<T: Rules>(&self, key: &str) -> Option<String> {
+        match T::shelf(self).get(key) {
+            None => Some(missing(T::KIND, key)),
+            Some(object) if object.errors(self).is_empty() => None,
+            Some(_) => Some(format!("{} {key} is not available", T::KIND.noun())),
+        }
+    }
+
+    /// The same of a task: it, or one of those that it needs, lacks something.
+    pub(crate) fn task_problem(&self, name: &str) -> Option<String> {
+        if !self.tasks.has(name) {
+            return Some(missing(Kind::Tasks, name));
+        }
+        // Chains of needs may be long, so this walks instead of recursing.
+        let mut met = BTreeSet::from([name]);
+        let mut next = vec![name];
+        while let Some(name_of_needed) = next.pop() {
+            let Some(task) = self.tasks.get(name_of_needed) else {
+                return Some(format!("task {name} is not available"));
+            };
+            let lacks = |info: &TemplateInfo| !info.id.is_empty() && !self.templates.has(&info.id);
+            if task.templates.iter().any(lacks) {
+                return Some(format!("task {name} is not available"));
+            }
+            next.extend(task.prerequisites.iter().map(String::as_str).filter(|needed| met.insert(needed)));
+        }
+        None
+    }
+}

@@ -1,0 +1,1 @@
+//! The content: what may be written, what follows, what is shown.

@@ -1,0 +1,1 @@
+//! Machines as requests make and change them.

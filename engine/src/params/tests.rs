@@ -1,0 +1,3 @@
+//! Precedence, aggregation and composition of params.
+
+use super::*;

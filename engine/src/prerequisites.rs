@@ -1,0 +1,99 @@
+//! Tasks that run before a task: their order, and that none needs itself
+//! (`spec/machine-model.md` 2.5, 3.4.3). Nothing here recurses: chains may be long.
+
+use std::collections::BTreeSet;
+
+/// The first way by which `from` needs itself, each task before what it needs; none when it
+/// does not. `needs` says what a task needs; a task that does not exist needs nothing.
+pub fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Option<Vec<&'a str>> {
+    let mut way: Vec<(&str, &[String])> = vec![(from, needs(from))];
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    while let Some((name, left)) = way.last_mut() {
+        let Some((next, rest)) = left.split_first() else {
+            done.insert(name);
+            way.pop();
+            continue;
+        };
+        *left = rest;
+        if let Some(begin) = way.iter().position(|(name, _)| *name == next) {
+            let circle = way.iter().skip(begin).map(|(name, _)| *name);
+            return Some(circle.chain([next.as_str()]).collect());
+        }
+        if !done.contains(next.as_str()) {
+            way.push((next, needs(next)));
+        }
+    }
+    None
+}
+
+/// What is still to run for `task`, itself at the end: what it needs first, depth first in
+/// order, without what is in `present`. A need that is already on the way to itself is left out.
+pub fn in_order<'a>(
+    task: &'a str,
+    present: &BTreeSet<String>,
+    needs: impl Fn(&'a str) -> &'a [String],
+) -> Vec<&'a str> {
+    let mut order: Vec<&str> = Vec::new();
+    let mut met: BTreeSet<&str> = BTreeSet::from([task]);
+    let mut way: Vec<(&str, &[String])> = vec![(task, needs(task))];
+    while let Some((name, left)) = way.last_mut() {
+        let Some((next, rest)) = left.split_first() else {
+            order.push(name);
+            way.pop();
+            continue;
+        };
+        *left = rest;
+        if !present.contains(next) && met.insert(next) {
+            way.push((next, needs(next)));
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    type Needs = BTreeMap<&'static str, Vec<String>>;
+
+    fn needs(list: &[(&'static str, &[&str])]) -> Needs {
+        list.iter().map(|(task, needed)| (*task, needed.iter().map(|n| (*n).to_owned()).collect())).collect()
+    }
+
+    fn of<'a>(needs: &'a Needs) -> impl Fn(&'a str) -> &'a [String] {
+        |task| needs.get(task).map_or(&[], Vec::as_slice)
+    }
+
+    #[test]
+    fn cycle_is_named_from_where_it_begins() {
+        let map = needs(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["d"]), ("d", &["b"]), ("e", &["b2"])]);
+        assert_eq!(cycle("a", of(&map)).unwrap(), ["b", "c", "d", "b"]);
+        assert_eq!(cycle("e", of(&map)), None);
+        let own = needs(&[("a", &["a"])]);
+        assert_eq!(cycle("a", of(&own)).unwrap(), ["a", "a"]);
+        let diamond = needs(&[("a", &["b", "c"]), ("b", &["d"]), ("c", &["d"])]);
+        assert_eq!(cycle("a", of(&diamond)), None);
+    }
+
+    #[test]
+    fn needs_come_first_once_and_in_order() {
+        let map = needs(&[("s", &["r", "a", "e", "g"]), ("r", &["d", "e", "f"])]);
+        let present = BTreeSet::from(["a".to_owned(), "d".to_owned()]);
+        assert_eq!(in_order("s", &present, of(&map)), ["e", "f", "r", "g", "s"]);
+        assert_eq!(in_order("x", &present, of(&map)), ["x"]);
+    }
+
+    #[test]
+    fn long_chains_do_not_exhaust_the_stack() {
+        let names: Vec<String> = (0..100_000).map(|number| format!("t{number}")).collect();
+        let map: BTreeMap<&str, &[String]> = names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| (name.as_str(), names.get(at + 1..at + 2).unwrap_or_default()))
+            .collect();
+        let needs = |task: &str| map.get(task).copied().unwrap_or_default();
+        let short: BTreeSet<String> = BTreeSet::new();
+        assert_eq!(in_order("t0", &short, needs).len(), 100_000);
+    }
+}
