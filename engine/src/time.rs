@@ -68,39 +68,6 @@ impl Timestamp {
     }
 }
 
-/// A span of time as people write it: a number of seconds, or numbers with units one after the
-/// other, such as `90`, `1h30m` or `30d`. None for anything else, and for what is beyond measure.
-pub fn span(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let mut rest = text;
-    let mut whole = Duration::ZERO;
-    while !rest.is_empty() {
-        let (number, behind) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let (unit, next) =
-            behind.split_at(behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len()));
-        let number: u64 = number.parse().ok()?;
-        let seconds = |each: u64| number.checked_mul(each).map(Duration::from_secs);
-        let part = match unit {
-            "ns" => Duration::from_nanos(number),
-            "us" | "\u{b5}s" => Duration::from_micros(number),
-            "ms" => Duration::from_millis(number),
-            "s" => Duration::from_secs(number),
-            "m" => seconds(60)?,
-            "h" => seconds(3_600)?,
-            "d" => seconds(86_400)?,
-            "w" => seconds(7 * 86_400)?,
-            "mo" => seconds(30 * 86_400)?,
-            "y" => seconds(365 * 86_400)?,
-            _ => return None,
-        };
-        whole = whole.checked_add(part)?;
-        rest = next;
-    }
-    (!text.is_empty()).then_some(whole)
-}
-
 /// Why a text is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no time; write RFC 3339 such as 2026-11-22T01:21:41Z")]
@@ -260,32 +227,6 @@ mod tests {
         fn reading_is_total(text in "[0-9TtZz:.+ -]{0,44}") {
             let read = text.parse::<Timestamp>();
             prop_assert!(read.is_err() || text.len() >= 20);
-        }
-    }
-
-    #[test]
-    fn spans_have_units_or_are_seconds() {
-        let seconds = Duration::from_secs;
-        for (text, expected) in [
-            ("0", Some(seconds(0))),
-            ("90", Some(seconds(90))),
-            ("1h30m", Some(seconds(5_400))),
-            ("30d", Some(seconds(2_592_000))),
-            ("2w", Some(seconds(1_209_600))),
-            ("1mo", Some(seconds(2_592_000))),
-            ("1y", Some(seconds(31_536_000))),
-            ("250ms", Some(Duration::from_millis(250))),
-            ("7us", Some(Duration::from_micros(7))),
-            ("", None),
-            ("h", None),
-            ("5 d", None),
-            ("-5", None),
-            ("1h30", None),
-            ("5 parsecs", None),
-            ("99999999999999999999", None),
-            ("18446744073709551615y", None),
-        ] {
-            assert_eq!(span(text), expected, "{text}");
         }
     }
 
