@@ -10,17 +10,27 @@
 //! use template::{Options, Templates, Value};
 //!
 //! let mut templates = Templates::default();
-//! templates.add("greet", "Hello {{.name}}!", &Default::default())?;
+//! templates.add("greet", "Hello {{.name | upper}}!", &Default::default())?;
 //! let dot = Value::from(serde_json::json!({"name": "ann"}));
 //! assert_eq!(templates.render("greet", dot, &Options::default())?, "Hello ANN!");
 //! # Ok::<(), template::TemplateError>(())
 //! ```
 
+mod builtins;
+mod compare;
 mod error;
+mod exec;
+mod function;
+mod lex;
+mod number;
 mod options;
 mod parse;
+mod print;
+mod printf;
+mod quote;
 mod receiver;
 mod render;
+mod sprig;
 mod templates;
 mod tree;
 mod value;
