@@ -5,7 +5,7 @@ use crate::store::{Conflict, StoreError};
 use engine::admission::{Refused, TermsError};
 use engine::enrollment::DecisionError;
 use engine::fields::TwiceError;
-use engine::machine::NameError;
+use engine::names::Misnamed;
 use engine::patch::PatchError;
 use engine::problem::{Problem, ProblemKind};
 use protocol::agent_api::RefusalKind;
@@ -299,8 +299,8 @@ impl From<TermsError> for AppError {
     }
 }
 
-impl From<NameError> for AppError {
-    fn from(error: NameError) -> Self {
+impl From<Misnamed> for AppError {
+    fn from(error: Misnamed) -> Self {
         Self::new(AppErrorKind::Invalid, error.to_string())
     }
 }
