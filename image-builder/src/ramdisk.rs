@@ -134,6 +134,8 @@ fn base<'a>(parcel: &Parcel<'a>) -> Result<Tree<'a>, RamdiskError> {
     }
     base.file("init", PROGRAM, parcel.agent)?;
     base.symlink("bin/sh", "busybox")?;
+    // The first line of many a task's script asks it for its interpreter.
+    base.symlink("usr/bin/env", "/bin/busybox")?;
     parcel.firmware.add_to(&mut base)?;
     base.file(TICKET_PATH, FILE, parcel.ticket)?;
     for command in COMMANDS {

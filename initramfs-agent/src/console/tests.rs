@@ -161,6 +161,7 @@ fn states() -> Vec<(&'static str, Screen)> {
     let refused = Fault::TokenRefused { message: "no such key".to_owned() };
     let unclear = "muster.insecure is not known to this agent and is ignored".to_owned();
     let widest = "WWWWWW";
+    let work = Some("Task 2/6 burn-in: running".to_owned());
     let mut states = vec![
         ("booting", screen(booting("117 modules loaded, e1000e"))),
         ("asking", screen(Headline::Working("asking for a bootstrap code"))),
@@ -180,6 +181,7 @@ fn states() -> Vec<(&'static str, Screen)> {
         ("code-second-server", Screen { remarks: vec![first_server], ..screen(code("K7P3XB")) }),
         ("approved", screen(Headline::Approved { name: "db-07".to_owned() })),
         ("registered", screen(registered())),
+        ("registered-at-work", Screen { facts: Facts { work, ..facts() }, ..screen(registered()) }),
         (
             "registered-server-away",
             Screen { trouble: away(), facts: Facts { trusted: None, ..facts() }, ..screen(registered()) },

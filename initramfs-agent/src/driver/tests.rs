@@ -1,16 +1,20 @@
 //! The driver against a scripted server: what is asked, and what people read.
 
 use super::*;
-use crate::api::scripted::{Line, Scripted, access_token, approved, heartbeat, peer, pending, refused};
+use crate::api::scripted::{
+    Line, Scripted, access_token, approved, heartbeat, peer, pending, refused, ticket, work,
+};
 use crate::by_hand::Levers;
 use crate::inventory::Learnt;
 use crate::net::resolve::Dns;
 use crate::net::{Lease, LinkStatus, Network, Role};
+use crate::reap::tests::reaper;
 use protocol::agent_api::RefusalKind;
 use protocol::cmdline::KernelArgs;
 use protocol::ids::MacAddr;
 use protocol::net::NetPlan;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const TOLD: &str = "muster.server=https://10.0.2.2:8092 \
@@ -166,4 +170,50 @@ async fn n_opens_the_form_and_the_network_takes_the_plan() {
         plan = timeout(Duration::from_secs(30), typed) => assert_eq!(plan.unwrap(), Some(NetPlan::Automatic)),
         _ = driver.run(&mut api) => panic!("the driver works for ever"),
     }
+}
+
+/// Plays a machine on duty whose runner is this script, until it asks for power; what was asked and
+/// printed.
+async fn worked(script: &[Line], runner: &str) -> (Power, Vec<String>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, program) = (folder.path().join("console"), folder.path().join("runner"));
+    std::fs::write(&file, "").unwrap();
+    std::fs::write(&program, format!("#!/bin/sh\n{runner}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_keep, network) = watch::channel(online());
+    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
+    let helpers = (desk(None), Child::with_program(reaper(), &program));
+    let driver = Driver::new(luggage(TOLD), news, helpers, Console::to_file(&file), Uptime::begin());
+    let on_duty = [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())];
+    let mut api = Scripted::new(on_duty.into_iter().chain(script.iter().cloned()));
+    let power = timeout(Duration::from_secs(30), driver.run(&mut api)).await.expect("it works on");
+    (power, api.asked, std::fs::read_to_string(&file).unwrap().replace("\r\n", "\n"))
+}
+
+#[tokio::test]
+async fn a_runner_is_started_for_work_shown_and_obeyed() {
+    let script = [says(work("db-07")), says(ticket()), says(heartbeat("db-07")), says(heartbeat("db-07"))];
+    for (code, expected) in [(64, Power::Reboot), (32, Power::Off)] {
+        let runner = format!("echo Task 1/2 burn-in: running; exit {code}");
+        let (power, asked, printed) = worked(&script, &runner).await;
+        assert_eq!(power, expected);
+        let asked: Vec<&str> = asked.iter().skip(1).map(String::as_str).collect();
+        assert_eq!(asked.get(..4).unwrap(), ["Enroll", "AccessToken", "Heartbeat", "Runner"]);
+        assert_eq!(asked.last(), Some(&"Heartbeat"), "it says goodbye");
+        assert!(printed.contains("Task 1/2 burn-in: running"), "{printed}");
+        assert!(!printed.contains("mmt_"), "{printed}");
+    }
+}
+
+#[tokio::test]
+async fn a_runner_that_dies_is_told_of_and_started_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("died");
+    let runner = format!("[ -e {0} ] && exit 64; : > {0}; kill -9 $$", mark.display());
+    // A heartbeat may or may not be under way when it dies: the answers fit both.
+    let script = [says(work("db-07")), says(ticket()), says(work("db-07")), says(ticket())];
+    let (power, asked, printed) = worked(&script, &runner).await;
+    assert_eq!(power, Power::Reboot);
+    assert_eq!(asked.iter().filter(|ask| *ask == "Runner").count(), 2, "{asked:?}");
+    assert!(printed.contains("the runner of jobs ended: signal 9"), "{printed}");
 }

@@ -25,6 +25,8 @@ use uuid::{Builder, Uuid};
 /// Life of the tokens that are asked for, in seconds; they are renewed at its half. A server may be
 /// away that long without its tasks' reports being refused.
 const TOKEN_LIFE: u64 = 8 * 3_600;
+/// Life of the tokens that tasks get.
+pub(crate) const TASK_TOKEN_LIFE: Duration = Duration::from_secs(3_600);
 /// Pause before a renewal that was refused is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(300);
 /// How long the server may hold the answer while nothing changes.
@@ -111,8 +113,7 @@ impl Credential {
         Rc::new(Self { token: RefCell::new(token), renew_at: Cell::new(Duration::MAX) })
     }
 
-    /// The token as it is now.
-    pub(crate) fn reveal(&self) -> String {
+    fn reveal(&self) -> String {
         self.token.borrow().clone()
     }
 }
@@ -138,9 +139,14 @@ impl Muster {
         Self::new(self.place.clone(), self.machine, self.credential.clone(), |_| {})
     }
 
-    /// The machine's token as it is now.
-    pub(crate) fn token(&self) -> String {
-        self.credential.reveal()
+    /// A token for a task, which lasts [`TASK_TOKEN_LIFE`].
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub(crate) async fn task_token(&mut self) -> Result<String, CallError> {
+        let path = self.machine_path(&format!("/token?ttl={}", TASK_TOKEN_LIFE.as_secs()));
+        let reply = self.answer(&Call::new(Method::GET, path)).await?;
+        good("get a token for the task", &reply).map(|Token { token }| token)
     }
 
     /// The machine and the version it has.
@@ -386,7 +392,7 @@ impl Muster {
             let token = self.credential.reveal();
             let (why, asked) = match self.rest.send(call, &token).await {
                 Ok(reply) if !passes(reply.status) => {
-                    if attempt > 0 {
+                    if attempt > 1 {
                         (self.say)("the server is back");
                     }
                     return reply;
@@ -394,7 +400,8 @@ impl Muster {
                 Ok(reply) => (format!("HTTP {}", reply.status), reply.retry_after),
                 Err(error) => (chain(&error), None),
             };
-            if attempt == 0 {
+            // A connection that broke is no news.
+            if attempt == 1 {
                 (self.say)(&format!("the server is away, trying again: {why}"));
             }
             sleep(retry::asked_pause(attempt, random(), asked)).await;

@@ -11,6 +11,8 @@ use std::process::Command;
 /// Functions that scripts can use.
 const HELPER: &str = include_str!("helper.sh");
 const HELPER_NAME: &str = "helper";
+/// The task's token, renewed while it runs.
+const TOKEN_NAME: &str = ".token";
 /// Runs scripts that do not say what runs them.
 const SHELL: &str = "/bin/sh";
 /// The label of a template that says what runs its script.
@@ -64,6 +66,17 @@ impl TaskFolder {
         &self.path
     }
 
+    /// Puts the task's token where `muster-agent api` finds it.
+    ///
+    /// # Errors
+    /// [`FolderError::Write`].
+    pub(crate) fn set_token(&self, token: &str) -> Result<(), FolderError> {
+        let (path, new) = (self.path.join(TOKEN_NAME), self.path.join(".token.new"));
+        write(&new, token, FILE)?;
+        // Whole, whenever it is read.
+        fs::rename(new, &path).map_err(|source| FolderError::Write { path, source })
+    }
+
     /// Whether a script has chosen the sane exit codes.
     pub(crate) fn is_sane(&self) -> bool {
         self.path.join(SANE_FILE).exists()
@@ -93,6 +106,11 @@ impl TaskFolder {
         }
         write(&path, &action.content, FILE).map(|()| None)
     }
+}
+
+/// The token of the task in this folder, as it is now; none where there is none.
+pub(crate) fn token_in(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join(TOKEN_NAME)).ok()
 }
 
 impl Drop for TaskFolder {
@@ -201,6 +219,12 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["helper"]);
+        assert_eq!(token_in(folder.path()), None);
+        for token in ["mmt_first", "mmt_second"] {
+            folder.set_token(token).unwrap();
+            assert_eq!(token_in(folder.path()).as_deref(), Some(token));
+        }
+        assert_eq!(mode(&folder.path().join(".token")), 0o600);
         assert!(!folder.is_sane());
         fs::write(folder.path().join(".sane-exit-codes"), "").unwrap();
         assert!(folder.is_sane());

@@ -4,7 +4,7 @@
 //! else's, everything of it is ended at once and nothing more is reported. Otherwise the log is
 //! complete on the server before the job's end is.
 
-use super::calls::{CallError, Held, Lease, Muster};
+use super::calls::{CallError, Held, Lease, Muster, TASK_TOKEN_LIFE};
 use super::folder::{FolderError, TaskFolder};
 use super::log::{DeliverError, JobLog};
 use super::outcome::{JobEnd, Table, after, meaning};
@@ -16,6 +16,7 @@ use protocol::model::{JobAction, JobState};
 use serde_json::json;
 use std::ffi::OsString;
 use std::io;
+use tokio::time::{Instant, sleep_until};
 
 /// Programs that scripts find.
 const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -123,10 +124,19 @@ impl Run<'_> {
             Ok(folder) => folder,
             Err(error) => return self.failed(log, chain(&error)).map(Some),
         };
-        let environment = self.environment(&folder, &muster.token());
+        let token = muster.task_token().await?;
+        if let Err(error) = folder.set_token(&token) {
+            return self.failed(log, chain(&error)).map(Some);
+        }
+        let mut renew_at = Instant::now() + TASK_TOKEN_LIFE / 2;
+        let environment = self.environment(&folder, &token);
         for (index, action) in actions.iter().enumerate() {
             log.lease_is_fresh().await;
-            let code = match self.act(&folder, &environment, action, log).await? {
+            let acted = tokio::select! {
+                acted = self.act(&folder, &environment, action, log) => acted?,
+                error = keep_token(muster, &folder, &mut renew_at) => return Err(error.into()),
+            };
+            let code = match acted {
                 Ok(Some(code)) => code,
                 Ok(None) => Some(0),
                 Err(why) => return self.failed(log, why).map(Some),
@@ -222,6 +232,19 @@ impl Run<'_> {
         let reach = host.settings.reach(token).variables();
         variables.extend(reach.into_iter().map(|(name, value)| (name.into(), value.into())));
         variables
+    }
+}
+
+/// Renews the task's token at half of its life, for as long as it runs.
+async fn keep_token(muster: &mut Muster, folder: &TaskFolder, renew_at: &mut Instant) -> CallError {
+    loop {
+        sleep_until(*renew_at).await;
+        *renew_at = Instant::now() + TASK_TOKEN_LIFE / 2;
+        match muster.task_token().await {
+            // Without the file the task keeps the one it began with.
+            Ok(token) => folder.set_token(&token).unwrap_or(()),
+            Err(error) => return error,
+        }
     }
 }
 
