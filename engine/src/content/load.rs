@@ -20,6 +20,13 @@ pub struct LoadError {
 }
 
 impl Content {
+    /// What is built in, and nothing else.
+    pub fn built_in() -> Self {
+        let mut content = Self::default();
+        builtin::fill(&mut content);
+        content
+    }
+
     /// What is built in, then what is stored, as of a revision.
     ///
     /// # Errors
@@ -29,14 +36,27 @@ impl Content {
         prefs: BTreeMap<String, String>,
         revision: Revision,
     ) -> Result<Self, LoadError> {
-        let mut content = Self { revision, prefs, ..Self::default() };
-        builtin::fill(&mut content);
+        let mut content = Self { revision, prefs, ..Self::built_in() };
         for object in objects {
             of_kind!(object.kind, T => content.read::<T>(object)?, {
                 return Err(LoadError { kind: object.kind, key: object.key, source: None });
             });
         }
         Ok(content)
+    }
+
+    /// What is said of the imported bundles, as stored: name and JSON.
+    ///
+    /// # Errors
+    /// The first that cannot be read.
+    pub fn with_bundles(
+        mut self,
+        bundles: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, serde_json::Error> {
+        for (name, body) in bundles {
+            self.bundles.insert(name, serde_json::from_str(&body)?);
+        }
+        Ok(self)
     }
 
     fn read<T: Rules>(&mut self, stored: StoredObject) -> Result<(), LoadError> {

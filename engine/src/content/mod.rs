@@ -7,10 +7,12 @@
 //! - `shelf`: objects of one kind by key
 //! - `load`: the snapshot from what is stored; `builtin`: what is always there
 //! - `put`: the next snapshot, with an object written or removed; `rules`: what each kind demands
+//! - `bundle`: objects that come and go together
 //! - `show`: objects as REST shows them; `errors`: what they refer to and is not there
 //! - `prefs`: preferences and their defaults
 
 mod builtin;
+mod bundle;
 mod errors;
 mod json;
 mod load;
@@ -23,6 +25,7 @@ mod show;
 mod tests;
 
 pub(crate) use builtin::NO_STAGE;
+pub use bundle::{BUNDLE_RECORD, BundleEdit, BundleMeta, CONTENTS, Checked, check};
 pub(crate) use json::{parse, without_nulls};
 pub use load::LoadError;
 pub use prefs::{PREFS, PREFS_MODEL, PrefEdit};
@@ -65,6 +68,8 @@ pub struct Content {
     pub workflows: Shelf<Workflow>,
     /// Preferences that were set, by name; [`Content::pref`] knows the defaults of the others.
     pub prefs: BTreeMap<String, String>,
+    /// What is said of each imported bundle as a whole, by name.
+    pub bundles: BTreeMap<String, BundleMeta>,
     /// Kernels and initial ramdisks that bootenvs name and the boot tree does not have.
     pub missing_files: BTreeSet<String>,
     /// The schemas of params, compiled as they are needed.

@@ -190,7 +190,7 @@ impl Content {
     }
 
     /// What an object is needed for, so that it cannot be removed.
-    fn needed_by(&self, kind: Kind, key: &str, used_by_machines: bool) -> Vec<String> {
+    pub(super) fn needed_by(&self, kind: Kind, key: &str, used_by_machines: bool) -> Vec<String> {
         let noun = kind.noun();
         let mut users = Vec::new();
         let prefs = ["defaultBootEnv", "unknownBootEnv", "defaultStage", "defaultWorkflow"];
