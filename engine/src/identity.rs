@@ -6,6 +6,7 @@
 //! addresses that were seen, 50 for the system UUID, 25 for each serial number.
 
 use crate::machine::Machine;
+use crate::whoami::fingerprint_hints;
 use protocol::ids::MacAddr;
 use protocol::inventory::{Inventory, is_useful_serial, is_useful_uuid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,12 @@ pub enum Hint {
     Serial(String),
     /// SMBIOS board serial number.
     BoardSerial(String),
+    /// Hash of the system's serial number, as a client told it.
+    SerialHash(String),
+    /// Hash of the chassis' serial number, as a client told it.
+    ChassisHash(String),
+    /// Instance id of a cloud.
+    CloudInstance(String),
 }
 
 impl std::fmt::Display for Hint {
@@ -36,6 +43,9 @@ impl std::fmt::Display for Hint {
             Self::Uuid(uuid) => write!(f, "uuid:{uuid}"),
             Self::Serial(serial) => write!(f, "serial:{serial}"),
             Self::BoardSerial(serial) => write!(f, "board:{serial}"),
+            Self::SerialHash(hash) => write!(f, "ssn:{hash}"),
+            Self::ChassisHash(hash) => write!(f, "csn:{hash}"),
+            Self::CloudInstance(id) => write!(f, "cloud:{id}"),
         }
     }
 }
@@ -55,6 +65,20 @@ pub fn hints(inventory: &Inventory) -> BTreeSet<Hint> {
         hints.insert(Hint::BoardSerial(inventory.board_serial.to_ascii_lowercase()));
     }
     hints
+}
+
+/// Everything under which a registered machine can be found again: what its inventory says, and
+/// what was written into its fields.
+pub fn hints_of(machine: &Machine) -> BTreeSet<Hint> {
+    let mut hints = hints(&machine.inventory);
+    hints.extend(macs_of(machine).into_iter().map(Hint::Mac));
+    hints.extend(fingerprint_hints(&machine.fields.fingerprint));
+    hints
+}
+
+/// The hardware addresses in a machine's fields.
+pub fn macs_of(machine: &Machine) -> BTreeSet<MacAddr> {
+    machine.fields.hardware_addrs.iter().filter_map(|mac| mac.parse().ok()).collect()
 }
 
 /// A registered machine that resembles what was seen.
@@ -141,7 +165,8 @@ fn score(known: &BTreeSet<Hint>, seen: &BTreeSet<Hint>, ignored: &BTreeSet<Hint>
     }
     for hint in known.intersection(seen).filter(|hint| !ignored.contains(hint)) {
         let (more, reason) = match hint {
-            Hint::Mac(_) => continue,
+            // Counted above; and what only clients tell is no reason to think of a merge.
+            Hint::Mac(_) | Hint::SerialHash(_) | Hint::ChassisHash(_) | Hint::CloudInstance(_) => continue,
             Hint::Uuid(_) => (UUID_POINTS, "system UUID"),
             Hint::Serial(_) => (SERIAL_POINTS, "serial number"),
             Hint::BoardSerial(_) => (SERIAL_POINTS, "board serial number"),
