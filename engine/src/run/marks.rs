@@ -2,6 +2,7 @@
 
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// Remembered beside the page's fields, never shown. A new task list forgets all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +15,13 @@ pub struct Marks {
     pub again: bool,
     /// The machine was stopped before this entry (`task-stop-at`); it passes when it may go on.
     pub stopped_before: Option<i64>,
-    /// The entry's error handler ran already.
-    pub handled: bool,
+    /// The entry whose error handler ran already.
+    pub handled: Option<i64>,
+}
+
+impl Marks {
+    /// How long there is no job; none when there may be one now.
+    pub fn wait(&self, now: Timestamp) -> Option<Duration> {
+        self.not_before.map(|at| at.since(now)).filter(|wait| !wait.is_zero())
+    }
 }
