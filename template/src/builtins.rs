@@ -8,7 +8,7 @@ use crate::quote;
 use crate::receiver::CallError;
 use crate::render::Rendering;
 use crate::value::Value;
-use std::fmt::Write;
+use std::fmt::{Display, Write};
 
 /// Everything but `call`, for which there are no function values, and `slice`, which sprig replaces.
 pub(crate) static FUNCTIONS: [Function; 17] = [
@@ -84,17 +84,25 @@ fn item_at(item: &Value, key: &Value) -> Result<Value, CallError> {
         Value::Nil => Err(CallError::failed("index of nil pointer")),
         Value::List(list) => {
             let at = position(key, list.len())?;
-            list.get(at).cloned().ok_or_else(|| out_of_range(key))
+            list.get(at).cloned().ok_or_else(|| out_of_range(at))
         }
         Value::Text(text) => {
             let at = position(key, text.len())?;
-            let byte = text.as_bytes().get(at).ok_or_else(|| out_of_range(key))?;
+            let byte = text.as_bytes().get(at).ok_or_else(|| out_of_range(at))?;
             Ok(Value::Int64(i64::from(*byte)))
         }
         Value::Map(map) => match key {
             Value::Text(key) => Ok(map.get(key).unwrap_or_default()),
             Value::Nil => Err(CallError::failed("value is nil; should be of type string")),
-            _ => Err(CallError::Failed(format!("value has type {}; should be string", key.type_name()))),
+            Value::Bool(_)
+            | Value::Int(_)
+            | Value::Int64(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Receiver(_) => {
+                Err(CallError::Failed(format!("value has type {}; should be string", key.type_name())))
+            }
         },
         Value::Receiver(receiver) => match receiver.plain() {
             Some(plain @ (Value::Map(_) | Value::List(_))) => item_at(&plain, key),
@@ -111,7 +119,7 @@ fn item_at(item: &Value, key: &Value) -> Result<Value, CallError> {
 fn position(key: &Value, length: usize) -> Result<usize, CallError> {
     match key {
         Value::Int(number) | Value::Int64(number) => {
-            usize::try_from(*number).ok().filter(|at| *at <= length).ok_or_else(|| out_of_range(key))
+            usize::try_from(*number).ok().filter(|at| *at <= length).ok_or_else(|| out_of_range(number))
         }
         Value::Nil => Err(CallError::failed("cannot index slice/array with nil")),
         Value::Bool(_)
@@ -125,11 +133,8 @@ fn position(key: &Value, length: usize) -> Result<usize, CallError> {
     }
 }
 
-fn out_of_range(key: &Value) -> CallError {
-    CallError::Failed(match key {
-        Value::Int(number) | Value::Int64(number) => format!("index out of range: {number}"),
-        _ => "index out of range".to_owned(),
-    })
+fn out_of_range(index: impl Display) -> CallError {
+    CallError::Failed(format!("index out of range: {index}"))
 }
 
 /// The arguments as one text, as the escaping functions take them.

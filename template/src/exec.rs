@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// has every field, which is absent again.
 type Operand = Option<Value>;
 
+/// An error in a box: results are on the stack once for each level of nesting.
+pub(crate) type Fault = Box<TemplateError>;
+
 /// What comes after a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -39,39 +42,38 @@ impl<'r> Execution<'r> {
     }
 
     /// Executes the template.
-    pub(crate) fn run(&mut self, dot: Operand) -> Result<(), TemplateError> {
+    pub(crate) fn run(&mut self, dot: Operand) -> Result<(), Fault> {
+        // Data that is nil is no data.
+        let dot = dot.filter(|dot| !matches!(dot, Value::Nil));
         self.variables.push((Arc::from("$"), dot.clone()));
         self.list(&dot, &self.tree.nodes).map(|_| ())
     }
 
-    fn fault(&self, error: CallError) -> TemplateError {
+    fn fault(&self, error: CallError) -> Fault {
         let kind = match error {
             CallError::Failed(_) => ErrorKind::Execution,
             CallError::Limit(_) => ErrorKind::Limit,
             CallError::Inside(inside) => return inside,
         };
         let span = (self.at.start, self.at.end);
-        TemplateError::at(&self.tree.file, &self.tree.source, span, kind, error.to_string())
+        Box::new(TemplateError::at(&self.tree.file, &self.tree.source, span, kind, error.to_string()))
     }
 
-    fn fail<T>(&self, problem: impl Into<String>) -> Result<T, TemplateError> {
+    fn fail<T>(&self, problem: impl Into<String>) -> Result<T, Fault> {
         Err(self.fault(CallError::Failed(problem.into())))
     }
 
-    fn pay(&mut self, result: Result<(), CallError>) -> Result<(), TemplateError> {
+    fn pay(&mut self, result: Result<(), CallError>) -> Result<(), Fault> {
         result.map_err(|error| self.fault(error))
     }
 
-    fn work(&mut self, steps: u64) -> Result<(), TemplateError> {
+    fn work(&mut self, steps: u64) -> Result<(), Fault> {
         let paid = self.rendering.work(steps);
         self.pay(paid)
     }
 
     /// Goes one level deeper while something is executed.
-    fn nested<T>(
-        &mut self,
-        inner: impl FnOnce(&mut Self) -> Result<T, TemplateError>,
-    ) -> Result<T, TemplateError> {
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
         let entered = self.rendering.enter();
         self.pay(entered)?;
         let result = inner(self);
@@ -79,7 +81,7 @@ impl<'r> Execution<'r> {
         result
     }
 
-    fn write(&mut self, text: &str) -> Result<(), TemplateError> {
+    fn write(&mut self, text: &str) -> Result<(), Fault> {
         let paid = self.rendering.work_on_text(text.len());
         self.pay(paid)?;
         let fits = self.rendering.check_length(self.out.len().saturating_add(text.len()));
@@ -88,7 +90,7 @@ impl<'r> Execution<'r> {
         Ok(())
     }
 
-    fn list(&mut self, dot: &Operand, nodes: &[Node]) -> Result<Flow, TemplateError> {
+    fn list(&mut self, dot: &Operand, nodes: &[Node]) -> Result<Flow, Fault> {
         for node in nodes {
             self.work(1)?;
             let flow = match node {
@@ -120,7 +122,7 @@ impl<'r> Execution<'r> {
         Ok(Flow::Next)
     }
 
-    fn action(&mut self, dot: &Operand, pipe: &Pipe) -> Result<(), TemplateError> {
+    fn action(&mut self, dot: &Operand, pipe: &Pipe) -> Result<(), Fault> {
         let value = self.pipeline(dot, pipe)?;
         if !pipe.variables.is_empty() {
             return Ok(());
@@ -141,7 +143,7 @@ impl<'r> Execution<'r> {
         dot: &Operand,
         arms: &[(Pipe, Vec<Node>)],
         otherwise: &[Node],
-    ) -> Result<Flow, TemplateError> {
+    ) -> Result<Flow, Fault> {
         let mark = self.variables.len();
         let mut chosen = otherwise;
         for (pipe, body) in arms {
@@ -155,7 +157,7 @@ impl<'r> Execution<'r> {
         Ok(flow)
     }
 
-    fn with(&mut self, dot: &Operand, block: &Block) -> Result<Flow, TemplateError> {
+    fn with(&mut self, dot: &Operand, block: &Block) -> Result<Flow, Fault> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, &block.pipe)?;
         let flow =
@@ -164,7 +166,7 @@ impl<'r> Execution<'r> {
         Ok(flow)
     }
 
-    fn range(&mut self, dot: &Operand, block: &Block) -> Result<Flow, TemplateError> {
+    fn range(&mut self, dot: &Operand, block: &Block) -> Result<Flow, Fault> {
         let mark = self.variables.len();
         let value = self.pipeline(dot, &block.pipe)?;
         let flow = match self.items(value, block.pipe.span)? {
@@ -183,7 +185,7 @@ impl<'r> Execution<'r> {
         Ok(flow)
     }
 
-    fn items(&mut self, value: Operand, span: Span) -> Result<Items, TemplateError> {
+    fn items(&mut self, value: Operand, span: Span) -> Result<Items, Fault> {
         self.at = span;
         match value {
             None | Some(Value::Nil) => Ok(Items::List(Vec::new().into())),
@@ -200,11 +202,7 @@ impl<'r> Execution<'r> {
         }
     }
 
-    fn iterate(
-        &mut self,
-        block: &Block,
-        items: impl Iterator<Item = (Value, Value)>,
-    ) -> Result<Flow, TemplateError> {
+    fn iterate(&mut self, block: &Block, items: impl Iterator<Item = (Value, Value)>) -> Result<Flow, Fault> {
         let mark = self.variables.len();
         for (key, item) in items {
             self.at = block.pipe.span;
@@ -227,7 +225,7 @@ impl<'r> Execution<'r> {
         Ok(Flow::Next)
     }
 
-    fn assign(&mut self, name: &str, value: Operand) -> Result<(), TemplateError> {
+    fn assign(&mut self, name: &str, value: Operand) -> Result<(), Fault> {
         match self.variables.iter_mut().rev().find(|(known, _)| **known == *name) {
             Some((_, old)) => {
                 *old = value;
@@ -237,13 +235,7 @@ impl<'r> Execution<'r> {
         }
     }
 
-    fn template(
-        &mut self,
-        dot: &Operand,
-        span: Span,
-        name: &str,
-        pipe: Option<&Pipe>,
-    ) -> Result<(), TemplateError> {
+    fn template(&mut self, dot: &Operand, span: Span, name: &str, pipe: Option<&Pipe>) -> Result<(), Fault> {
         self.at = span;
         let Some(tree) = self.rendering.templates().tree(name).map(Arc::clone) else {
             return self.fail(format!("template {name:?} not defined"));
@@ -260,7 +252,7 @@ impl<'r> Execution<'r> {
         result
     }
 
-    fn pipeline(&mut self, dot: &Operand, pipe: &Pipe) -> Result<Operand, TemplateError> {
+    fn pipeline(&mut self, dot: &Operand, pipe: &Pipe) -> Result<Operand, Fault> {
         let mut value = None;
         for command in &pipe.commands {
             // A value found to be nil is nothing from here on.
@@ -279,12 +271,7 @@ impl<'r> Execution<'r> {
     }
 
     /// A command. `last` is the value of the command before it in the pipeline.
-    fn command(
-        &mut self,
-        dot: &Operand,
-        command: &Command,
-        last: Option<Operand>,
-    ) -> Result<Operand, TemplateError> {
+    fn command(&mut self, dot: &Operand, command: &Command, last: Option<Operand>) -> Result<Operand, Fault> {
         self.at = command.span;
         self.work(1)?;
         let has_args = !command.args.is_empty() || last.is_some();
@@ -321,7 +308,7 @@ impl<'r> Execution<'r> {
         }
     }
 
-    fn variable(&self, name: &str) -> Result<Operand, TemplateError> {
+    fn variable(&self, name: &str) -> Result<Operand, Fault> {
         match self.variables.iter().rev().find(|(known, _)| **known == *name) {
             Some((_, value)) => Ok(value.clone()),
             None => self.fail(format!("undefined variable: {name}")),
@@ -329,7 +316,7 @@ impl<'r> Execution<'r> {
     }
 
     /// The first part of `(pipeline).Field`.
-    fn chained(&mut self, dot: &Operand, inner: &Arg) -> Result<Operand, TemplateError> {
+    fn chained(&mut self, dot: &Operand, inner: &Arg) -> Result<Operand, Fault> {
         match inner {
             Arg::Pipe(pipe) => self.nested(|deeper| deeper.pipeline(dot, pipe)),
             Arg::Function(function) => self.call(dot, function, &[], None),
@@ -352,7 +339,7 @@ impl<'r> Execution<'r> {
         names: &[Arc<str>],
         args: &[Arg],
         last: Option<Operand>,
-    ) -> Result<Operand, TemplateError> {
+    ) -> Result<Operand, Fault> {
         let Some((name, before)) = names.split_last() else { return Ok(receiver) };
         for name in before {
             receiver = self.field(dot, receiver, name, &[], None)?;
@@ -367,7 +354,7 @@ impl<'r> Execution<'r> {
         name: &str,
         args: &[Arg],
         last: Option<Operand>,
-    ) -> Result<Operand, TemplateError> {
+    ) -> Result<Operand, Fault> {
         let has_args = !args.is_empty() || last.is_some();
         match receiver {
             None if self.rendering.options().missing_key == MissingKey::Error => {
@@ -423,7 +410,7 @@ impl<'r> Execution<'r> {
         function: &Function,
         args: &[Arg],
         last: Option<Operand>,
-    ) -> Result<Operand, TemplateError> {
+    ) -> Result<Operand, Fault> {
         let count = args.len() + usize::from(last.is_some());
         let wanted = function.params.len();
         if count < wanted || (count > wanted && function.rest.is_none()) {
@@ -492,7 +479,7 @@ impl<'r> Execution<'r> {
         args: &[Arg],
         last: Option<Operand>,
         settles: bool,
-    ) -> Result<Value, TemplateError> {
+    ) -> Result<Value, Fault> {
         let mut value = Value::Nil;
         for arg in args {
             value = self.arg(dot, arg, Param::Any)?;
@@ -504,7 +491,7 @@ impl<'r> Execution<'r> {
     }
 
     /// An argument, as a parameter wants it.
-    fn arg(&mut self, dot: &Operand, arg: &Arg, param: Param) -> Result<Value, TemplateError> {
+    fn arg(&mut self, dot: &Operand, arg: &Arg, param: Param) -> Result<Value, Fault> {
         match arg {
             Arg::Nil => match param {
                 Param::Any | Param::Map => Ok(Value::Nil),
@@ -528,7 +515,7 @@ impl<'r> Execution<'r> {
     }
 
     /// An operand that is no command of its own.
-    fn operand(&mut self, dot: &Operand, arg: &Arg) -> Result<Operand, TemplateError> {
+    fn operand(&mut self, dot: &Operand, arg: &Arg) -> Result<Operand, Fault> {
         self.work(1)?;
         match arg {
             Arg::Dot => Ok(dot.clone()),
@@ -549,7 +536,7 @@ impl<'r> Execution<'r> {
     }
 
     /// A literal takes the type that is wanted, where that loses nothing.
-    fn literal(&self, arg: &Arg, param: Param) -> Result<Value, TemplateError> {
+    fn literal(&self, arg: &Arg, param: Param) -> Result<Value, Fault> {
         match (arg, param) {
             (Arg::Bool(truth), Param::Any | Param::Bool) => Ok(Value::Bool(*truth)),
             (Arg::Text(text), Param::Any | Param::Text) => Ok(Value::Text(Arc::clone(text))),
@@ -560,12 +547,17 @@ impl<'r> Execution<'r> {
                 None if param == Param::Any => self.fail(format!("{} overflows int", number.text)),
                 None => self.fail(format!("expected integer; found {}", number.text)),
             },
-            _ => self.fail(format!("expected {}; found another literal", param.type_name())),
+            (Arg::Number(number), _) => {
+                self.fail(format!("expected {}; found {}", param.type_name(), number.text))
+            }
+            (Arg::Bool(truth), _) => self.fail(format!("expected {}; found {truth}", param.type_name())),
+            (Arg::Text(text), _) => self.fail(format!("expected {}; found {text:?}", param.type_name())),
+            _ => self.fail(format!("expected {}", param.type_name())),
         }
     }
 
     /// A value where a parameter wants its type.
-    fn validated(&self, value: Operand, param: Param) -> Result<Value, TemplateError> {
+    fn validated(&self, value: Operand, param: Param) -> Result<Value, Fault> {
         let fits = match (&value, param) {
             (_, Param::Any)
             | (None | Some(Value::Map(_)), Param::Map)

@@ -129,14 +129,20 @@ struct Decimal {
     exponent: i32,
 }
 
+/// Digits of a float beyond which there are only zeros. Rust formats no more than 65,535.
+const MAX_DIGITS: usize = 1_100;
+
 /// The digits of a finite float: the fewest that tell it apart, or so many after the point.
 fn decimal(number: f64, precision: Option<usize>) -> Decimal {
-    let written = match precision {
+    let written = match precision.map(|precision| precision.min(MAX_DIGITS)) {
         Some(precision) => format!("{:.precision$e}", number.abs()),
         None => format!("{:e}", number.abs()),
     };
     let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    if let Some(precision) = precision {
+        digits.resize(precision + 1, b'0');
+    }
     Decimal { digits, exponent: exponent.parse().unwrap_or_default() }
 }
 
@@ -161,7 +167,10 @@ pub(crate) fn format_float(number: f64, notation: Notation, precision: Option<us
     let text = match notation {
         Notation::Exponent => exponent(&decimal(number, precision)),
         Notation::Fixed => match precision {
-            Some(precision) => format!("{:.precision$}", number.abs()),
+            Some(precision) => {
+                let exact = precision.min(MAX_DIGITS);
+                format!("{:.exact$}{}", number.abs(), "0".repeat(precision - exact))
+            }
             None => format!("{}", number.abs()),
         },
         Notation::General => general(number, precision),
@@ -255,7 +264,7 @@ mod tests {
             assert_eq!(format_float(number, Notation::General, None), text);
         }
         assert_eq!(format_float(2.5, Notation::Fixed, Some(0)), "2");
-        assert_eq!(format_float(3.14159, Notation::Fixed, Some(2)), "3.14");
+        assert_eq!(format_float(2.71912, Notation::Fixed, Some(2)), "2.72");
         assert_eq!(format_float(314.159, Notation::Exponent, Some(2)), "3.14e+02");
         assert_eq!(format_float(314.159, Notation::General, Some(2)), "3.1e+02");
         assert_eq!(format_float(100.0, Notation::General, Some(3)), "100");

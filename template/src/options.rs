@@ -5,10 +5,10 @@ pub const MAX_TEXT: usize = 1_024 * 1_024;
 /// Most words of one template's text: what its tree takes in memory follows from it.
 pub const MAX_TOKENS: usize = 200_000;
 /// How deep parentheses and blocks may be nested in one template's text.
-pub const MAX_NESTING: usize = 100;
+pub const MAX_NESTING: usize = 64;
 /// How deep nested blocks, parentheses and templates may be executed in each other, all counted
 /// together: a thread's stack of 2 MiB is enough for them.
-pub const MAX_EXECUTION_DEPTH: usize = 400;
+pub const MAX_EXECUTION_DEPTH: usize = 250;
 
 /// How a template is rendered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

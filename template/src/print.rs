@@ -274,7 +274,8 @@ impl<'r> Printer<'r> {
         let least = self.flags.precision.unwrap_or_default().max(4);
         self.rendering.check_length(least)?;
         #[expect(clippy::cast_sign_loss, reason = "Go shows the bits of a negative number")]
-        let mut text = format!("U+{:0least$X}", number as u64);
+        let digits = format!("{:X}", number as u64);
+        let mut text = format!("U+{}{digits}", "0".repeat(least.saturating_sub(digits.len())));
         let c = u32::try_from(number).ok().and_then(char::from_u32).filter(|c| quote::is_print(*c));
         if let Some(c) = c.filter(|_| self.flags.sharp) {
             text.push_str(&format!(" '{c}'"));

@@ -43,7 +43,13 @@ pub enum CallError {
     Limit(String),
     /// A template that it rendered failed, at a place of its own.
     #[error(transparent)]
-    Inside(#[from] TemplateError),
+    Inside(Box<TemplateError>),
+}
+
+impl From<TemplateError> for CallError {
+    fn from(error: TemplateError) -> CallError {
+        CallError::Inside(Box::new(error))
+    }
 }
 
 impl CallError {

@@ -98,7 +98,7 @@ impl Rendering {
         entered.map_err(|error| TemplateError::whole(name, ErrorKind::Limit, error.to_string()))?;
         let rendered = Execution::new(self, &tree, &mut output).run(Some(dot));
         self.leave_template();
-        rendered.map(|()| output)
+        rendered.map(|()| output).map_err(|fault| *fault)
     }
 
     /// Pays for text that is read or written.

@@ -41,7 +41,13 @@ pub(super) static FUNCTIONS: [Function; 14] = [
         let seconds = match a.any(0) {
             Value::Text(text) => text.parse().unwrap_or_default(),
             Value::Int64(seconds) => *seconds,
-            _ => 0,
+            Value::Nil
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Float(_)
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Receiver(_) => 0,
         };
         Ok(shown_duration(i128::from(seconds) * NANOS).into())
     }),
@@ -302,7 +308,7 @@ fn round(value: &Value) -> Outcome {
         Value::Text(text) => parse_duration(text).unwrap_or_default().unsigned_abs(),
         Value::Int64(nanos) => u128::from(nanos.unsigned_abs()),
         Value::Receiver(_) => return Err(CallError::failed("how long ago a time is needs the clock")),
-        _ => 0,
+        Value::Nil | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::List(_) | Value::Map(_) => 0,
     };
     let second = NANOS.unsigned_abs();
     let units = [(365 * 86_400, "y"), (30 * 86_400, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];

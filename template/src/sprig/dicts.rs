@@ -229,10 +229,8 @@ fn dig(_: &mut Rendering, args: Args<'_>) -> Outcome {
     let mut found = map.clone();
     for key in keys {
         let key = key.as_text().ok_or_else(|| CallError::failed("the keys of dig must be text"))?;
-        let step = match &found {
-            Value::Nil => None,
-            other => map_of(other),
-        };
+        // Unlike elsewhere, nil is no empty map here.
+        let step = map_of(&found).filter(|_| !matches!(found, Value::Nil));
         let step = step.ok_or_else(|| {
             CallError::Failed(format!("cannot dig {key:?} out of a value of type {}", found.type_name()))
         })?;

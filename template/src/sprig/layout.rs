@@ -122,7 +122,7 @@ fn fraction(rest: &str) -> Option<(Field, usize)> {
 }
 
 fn half_of(hour: u32) -> u32 {
-    if hour % 12 == 0 { 12 } else { hour % 12 }
+    (hour + 11) % 12 + 1
 }
 
 /// A time as a layout shows it.

@@ -121,11 +121,11 @@ fn compile(translated: &str, size: usize, pattern: &str) -> Result<Regex, CallEr
         .dfa_size_limit(CACHE_SIZE)
         .nest_limit(MAX_NESTING)
         .build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            CallError::Limit(format!("the regular expression {:?} is too large", shown(pattern)))
+    built.map_err(|error| {
+        if matches!(error, regex::Error::CompiledTooBig(_)) {
+            return CallError::Limit(format!("the regular expression {:?} is too large", shown(pattern)));
         }
-        other => invalid(pattern, &other.to_string()),
+        invalid(pattern, &error.to_string())
     })
 }
 

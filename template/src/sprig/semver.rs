@@ -5,6 +5,7 @@ use crate::function::{Args, Function, Param};
 use crate::receiver::{CallError, Receiver};
 use crate::render::Rendering;
 use crate::value::Value;
+use std::any::Any;
 use std::cmp::Ordering;
 use std::fmt::{self, Display, Formatter};
 
@@ -146,14 +147,7 @@ impl Receiver for Version {
 
     fn call(&self, name: &str, args: &[Value], _: &mut Rendering) -> Option<Result<Value, CallError>> {
         let compared = |wanted: fn(Ordering) -> bool| {
-            let other = Args(args).any(0);
-            let other = match other {
-                Value::Receiver(other) => {
-                    let any: &dyn std::any::Any = other.as_ref();
-                    any.downcast_ref::<Version>().cloned()
-                }
-                _ => None,
-            };
+            let other = version_of(Args(args).any(0));
             let other = other.ok_or_else(|| CallError::Failed(format!("{name} wants another version")))?;
             Ok(wanted(self.compare(&other)).into())
         };
@@ -175,6 +169,12 @@ impl Receiver for Version {
     fn plain(&self) -> Option<Value> {
         Some(self.to_string().into())
     }
+}
+
+fn version_of(value: &Value) -> Option<Version> {
+    let Value::Receiver(receiver) = value else { return None };
+    let any: &dyn Any = receiver.as_ref();
+    any.downcast_ref::<Version>().cloned()
 }
 
 /// Alternatives, each of which is conditions that hold together.
@@ -269,9 +269,9 @@ fn alternative(text: &str) -> Result<Vec<Condition>, CallError> {
 impl Condition {
     fn parse(operator: Operator, text: &str) -> Option<Condition> {
         let written = Written::parse(text)?;
-        let is_placeholder = |part: &&str| matches!(*part, "x" | "X" | "*");
+        let is_placeholder = |part: &str| matches!(part, "x" | "X" | "*");
         let given =
-            written.numbers.iter().position(|part| is_placeholder(&part)).unwrap_or(written.numbers.len());
+            written.numbers.iter().position(|part| is_placeholder(part)).unwrap_or(written.numbers.len());
         let mut numbers = [0; 3];
         for (number, text) in numbers.iter_mut().zip(written.numbers.iter().take(given)) {
             *number = text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))?;

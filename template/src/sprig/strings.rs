@@ -212,11 +212,9 @@ fn join(rendering: &mut Rendering, args: Args<'_>) -> Outcome {
 }
 
 fn sort_alpha(rendering: &mut Rendering, args: Args<'_>) -> Outcome {
-    let mut texts = match args.any(0) {
-        // Where no list is, its text is the one item.
-        Value::Nil => vec!["<nil>".to_owned()],
-        other => texts(rendering, other)?,
-    };
+    // What is no list is one item, even nil.
+    let is_nil = matches!(args.any(0), Value::Nil);
+    let mut texts = if is_nil { vec!["<nil>".to_owned()] } else { texts(rendering, args.any(0))? };
     texts.sort_unstable();
     Ok(texts.into_iter().map(Value::from).collect())
 }
