@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(needed.iter().collect::<Vec<_>>(), expected);
         assert!(missing(&env, &BTreeSet::new()).is_empty());
         let absent = BTreeSet::from(["march/install/vmlinuz0".to_owned(), "other/vmlinuz".to_owned()]);
-        assert_eq!(missing(&env, &absent), ["the boot tree has no file march/install/vmlinuz0; put it there"]);
+        assert_eq!(
+            missing(&env, &absent),
+            ["the boot tree has no file march/install/vmlinuz0; put it there"]
+        );
     }
 
     #[test]

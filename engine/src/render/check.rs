@@ -44,7 +44,9 @@ impl Scene {
     /// Params that an object requires and nobody set.
     pub(super) fn missing_params<T: Templated>(&self, object: &T) -> Vec<String> {
         let unset = |key: &&String| params::lookup(&self.content, self.machine.as_deref(), key).is_none();
-        let of = |key: &String| format!("{} {} requires param {key:?}, which is not set", noun::<T>(), object.name());
+        let of = |key: &String| {
+            format!("{} {} requires param {key:?}, which is not set", noun::<T>(), object.name())
+        };
         object.required().iter().filter(unset).map(of).collect()
     }
 }

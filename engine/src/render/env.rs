@@ -57,7 +57,12 @@ impl Receiver for EnvView {
         }
     }
 
-    fn call(&self, name: &str, args: &[Value], rendering: &mut Rendering) -> Option<Result<Value, CallError>> {
+    fn call(
+        &self,
+        name: &str,
+        args: &[Value],
+        rendering: &mut Rendering,
+    ) -> Option<Result<Value, CallError>> {
         let args = Args::new(args);
         let path = |protocol: &str, file: &str, arch: &str| {
             path_for(&self.data, &self.env, protocol, file, arch).map(Value::from)

@@ -21,9 +21,9 @@ fn within(
     rendering: &mut Rendering,
 ) -> Result<Value, CallError> {
     rendering.work(1)?;
-    let deeper = depth
-        .checked_sub(1)
-        .ok_or_else(|| CallError::Limit(format!("lists and maps lie more than {MAX_DEPTH} deep in each other")))?;
+    let deeper = depth.checked_sub(1).ok_or_else(|| {
+        CallError::Limit(format!("lists and maps lie more than {MAX_DEPTH} deep in each other"))
+    })?;
     match value {
         Value::Text(text) => Ok(Value::from(rendering.text(name, text, dot.clone())?)),
         Value::List(list) => list.iter().map(|item| within(deeper, name, item, dot, rendering)).collect(),

@@ -91,7 +91,12 @@ impl Desk {
     }
 
     /// Renders one of its texts.
-    pub(super) fn text(&self, name: &str, data: &Arc<Data>, missing: MissingKey) -> Result<String, RenderError> {
+    pub(super) fn text(
+        &self,
+        name: &str,
+        data: &Arc<Data>,
+        missing: MissingKey,
+    ) -> Result<String, RenderError> {
         self.sheets.templates.render(name, Root::value(data), &options(missing)).map_err(|e| self.owned(e))
     }
 

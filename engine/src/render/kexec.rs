@@ -13,7 +13,8 @@ impl Scene {
         if kernel.is_empty() || path != format!("machines/{}/kexec", machine.id) {
             return None;
         }
-        let url = |file: &str| format!("{}/{}", self.addresses.http(), bootenv::tree_path(env, self.arch(), file));
+        let url =
+            |file: &str| format!("{}/{}", self.addresses.http(), bootenv::tree_path(env, self.arch(), file));
         let initrd = bootenv::initrds_for(env, self.arch()).first();
         let initrd = initrd.map(|file| format!("initrd {}\n", url(file))).unwrap_or_default();
         let params = self.text("{{.BootParams}}");

@@ -11,6 +11,8 @@ use template::{CallError, Receiver, Rendering, Value};
 
 /// What a heartbeat changes is not for files.
 const UNSEEN: [&str; 2] = ["Online", "LastSeenAt"];
+/// What is called and no field: it is not worth writing out the whole machine to find that out.
+const METHODS: [&str; 6] = ["ShortName", "Path", "Url", "HexAddress", "MacAddr", "HasProfile"];
 
 /// The machine of a rendering.
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Receiver for MachineView {
             "BootEnv" => Some(Value::from(machine.fields.boot_env.as_str())),
             "Stage" => Some(Value::from(machine.fields.stage.as_str())),
             "OS" => Some(Value::from(machine.fields.os.as_str())),
+            method if METHODS.contains(&method) => None,
             _ => self.all().get(name).cloned(),
         }
     }
@@ -101,9 +104,7 @@ impl Receiver for MachineView {
         let args = Args::new(args);
         let alone = |value: String| args.none().map(|()| Value::from(value));
         Some(match name {
-            "ShortName" => {
-                alone(self.machine.name.as_str().split('.').next().unwrap_or_default().to_owned())
-            }
+            "ShortName" => alone(self.machine.name.as_str().split('.').next().unwrap_or_default().to_owned()),
             "Path" => alone(self.path()),
             "Url" => alone(format!("{}/{}", self.data.scene.addresses.http(), self.path())),
             "HexAddress" => {

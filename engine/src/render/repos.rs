@@ -100,12 +100,15 @@ impl Repo {
                 } else {
                     for component in components {
                         let base = self.url_for(component);
-                        say(format_args!("repo --name=\"{tag}-{component}\" --baseurl={base} --cost=200{proxy}"))?;
+                        say(format_args!(
+                            "repo --name=\"{tag}-{component}\" --baseurl={base} --cost=200{proxy}"
+                        ))?;
                     }
                 }
             }
             Style::Apt => {
-                let part = |name: &str| super::url::part(name, url).map(|v| v.as_text().unwrap_or("").to_owned());
+                let part =
+                    |name: &str| super::url::part(name, url).map(|v| v.as_text().unwrap_or("").to_owned());
                 let (host, path) = (part("host")?, part("path")?);
                 if *install_source {
                     say(format_args!("d-i mirror/protocol string {}", part("scheme")?))?;
@@ -202,7 +205,9 @@ pub(super) fn install_url(data: &Arc<Data>) -> Result<String, CallError> {
 
 fn install_sources(data: &Arc<Data>) -> Result<Vec<Repo>, CallError> {
     let all = fitting(data)?;
-    let Some(source) = all.iter().find(|repo| repo.entry.install_source).cloned() else { return Ok(Vec::new()) };
+    let Some(source) = all.iter().find(|repo| repo.entry.install_source).cloned() else {
+        return Ok(Vec::new());
+    };
     let updates = all.into_iter().find(|repo| repo.entry.security_source);
     Ok([source].into_iter().chain(updates).collect())
 }
@@ -257,8 +262,9 @@ fn entries(data: &Data) -> Result<Vec<Entry>, CallError> {
     let scene = &data.scene;
     match params::lookup(&scene.content, scene.machine.as_deref(), PARAM) {
         None => Ok(Vec::new()),
-        Some(param) => serde_json::from_value(param)
-            .map_err(|error| CallError::failed(format!("param {PARAM:?} is no list of repositories: {error}"))),
+        Some(param) => serde_json::from_value(param).map_err(|error| {
+            CallError::failed(format!("param {PARAM:?} is no list of repositories: {error}"))
+        }),
     }
 }
 

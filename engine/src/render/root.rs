@@ -63,7 +63,10 @@ impl Root {
     }
 
     fn unset(&self, key: &str) -> CallError {
-        CallError::failed(format!("param {key:?} is not set for {} and has no default", self.0.scene.subject()))
+        CallError::failed(format!(
+            "param {key:?} is not set for {} and has no default",
+            self.0.scene.subject()
+        ))
     }
 
     fn composed(&self, key: &str) -> Result<Json, CallError> {
@@ -82,7 +85,9 @@ impl Root {
                 Json::String(template) => {
                     Ok(Value::from(rendering.text(&format!("param {key}"), &template, dot())?))
                 }
-                other => Ok(Value::from(other)),
+                other @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_)) => {
+                    Ok(Value::from(other))
+                }
             }),
             "ParamCompose" | "ComposeParam" => {
                 args.text().and_then(|key| self.composed(key)).map(Value::from)
@@ -93,9 +98,9 @@ impl Root {
             "StringExpand" => args
                 .text()
                 .and_then(|template| Ok(Value::from(rendering.text("StringExpand", template, dot())?))),
-            "ObjectExpand" => args
-                .exactly()
-                .and_then(|[object]| expand::object("ObjectExpand", object, &dot(), rendering)),
+            "ObjectExpand" => {
+                args.exactly().and_then(|[object]| expand::object("ObjectExpand", object, &dot(), rendering))
+            }
             _ => return None,
         })
     }
@@ -136,9 +141,13 @@ impl Root {
     fn profile_token(&self, args: Args) -> Result<TokenWanted, CallError> {
         let [profile, seconds] = args.exactly()?;
         let (name, seconds) = (text(profile)?, whole_number(seconds)?);
-        let has = |machine: &Arc<crate::machine::Machine>| machine.fields.profiles.iter().any(|own| own == name);
+        let has =
+            |machine: &Arc<crate::machine::Machine>| machine.fields.profiles.iter().any(|own| own == name);
         if !self.0.scene.machine.as_ref().is_some_and(has) {
-            return Err(CallError::failed(format!("{} does not have profile {name:?}", self.0.scene.subject())));
+            return Err(CallError::failed(format!(
+                "{} does not have profile {name:?}",
+                self.0.scene.subject()
+            )));
         }
         let seconds = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0).unwrap_or(MAX_PROFILE_TOKEN);
         let lifetime = Duration::from_secs(seconds.min(MAX_PROFILE_TOKEN));
@@ -155,7 +164,12 @@ impl Receiver for Root {
         None
     }
 
-    fn call(&self, name: &str, values: &[Value], rendering: &mut Rendering) -> Option<Result<Value, CallError>> {
+    fn call(
+        &self,
+        name: &str,
+        values: &[Value],
+        rendering: &mut Rendering,
+    ) -> Option<Result<Value, CallError>> {
         let args = Args::new(values);
         if let Some(object) = self.object(name) {
             return Some(args.none().and(object));
@@ -167,9 +181,7 @@ impl Receiver for Root {
             return Some(token);
         }
         Some(match name {
-            "BootParams" => {
-                args.none().and_then(|()| boot_params(&self.0, self.0.scene.arch(), rendering))
-            }
+            "BootParams" => args.none().and_then(|()| boot_params(&self.0, self.0.scene.arch(), rendering)),
             "BootParamsFor" => args.text().and_then(|arch| boot_params(&self.0, arch, rendering)),
             "CallTemplate" => args
                 .exactly()

@@ -81,7 +81,9 @@ mod tests {
 
     #[test]
     fn netmask_is_counted() {
-        for (mask, bits) in [("255.255.255.0", 24), ("0.0.0.0", 0), ("255.255.255.255", 32), ("255.255.254.0", 23)] {
+        for (mask, bits) in
+            [("255.255.255.0", 24), ("0.0.0.0", 0), ("255.255.255.255", 32), ("255.255.254.0", 23)]
+        {
             assert!(matches!(prefix_length(mask), Ok(Value::Int(found)) if found == bits), "{mask}");
         }
         for mask in ["255.0.255.0", "24", "", "255.255.255.256"] {

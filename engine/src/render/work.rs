@@ -20,7 +20,12 @@ impl Scene {
     ///
     /// # Errors
     /// Params that the task requires and nobody set, and the first template that fails.
-    pub fn actions(&self, task: &Arc<Task>, job: &Job, os: Option<&str>) -> Result<Vec<JobAction>, Vec<String>> {
+    pub fn actions(
+        &self,
+        task: &Arc<Task>,
+        job: &Job,
+        os: Option<&str>,
+    ) -> Result<Vec<JobAction>, Vec<String>> {
         let missing = self.missing_params(&**task);
         if !missing.is_empty() {
             return Err(missing);
@@ -95,7 +100,9 @@ fn action(
 
 /// Whether a template is for an operating system. Without a label, and for nobody in particular, it is.
 fn is_for(info: &TemplateInfo, os: Option<&str>) -> bool {
-    let (Some(wanted), Some(listed)) = (os.filter(|os| !os.is_empty()), info.meta.get(OS)) else { return true };
+    let (Some(wanted), Some(listed)) = (os.filter(|os| !os.is_empty()), info.meta.get(OS)) else {
+        return true;
+    };
     let mut names = listed.split(',').map(str::trim).filter(|name| !name.is_empty()).peekable();
     names.peek().is_none() || names.any(|name| name == wanted || name == "any")
 }

@@ -22,7 +22,8 @@ fn bombs_end_soon_and_are_told() {
         assert!(error.to_string().len() < 1_000, "{error}");
     }
     // A machine with many of them waits for one.
-    let bombs = (0..50).map(|n| file(&n.to_string(), &n.to_string(), "{{range $i := until 1000000000}}{{end}}"));
+    let bombs =
+        (0..50).map(|n| file(&n.to_string(), &n.to_string(), "{{range $i := until 1000000000}}{{end}}"));
     let bombs = bombs.collect();
     site.bootenv(|env| env.templates = bombs);
     let began = Instant::now();
@@ -33,7 +34,8 @@ fn bombs_end_soon_and_are_told() {
 #[test]
 fn errors_are_few_and_short() {
     let mut site = Site::new();
-    let files = (0..100).map(|n| file(&format!("{n}{}", "x".repeat(2_000)), &n.to_string(), "{{.Param \"none\"}}"));
+    let files =
+        (0..100).map(|n| file(&format!("{n}{}", "x".repeat(2_000)), &n.to_string(), "{{.Param \"none\"}}"));
     let files = files.collect();
     site.bootenv(|env| env.templates = files);
     let errors = site.scene().errors();

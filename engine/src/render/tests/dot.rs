@@ -13,7 +13,10 @@ fn machine_has_its_fields_and_what_follows_from_them() {
         ("{{.Machine.Address}} {{.Machine.HexAddress}}", "10.0.0.5 0A000005"),
         ("{{.Machine.MacAddr}}", "52:54:00:ab:cd:ef"),
         ("{{.Machine.MacAddr \"pxelinux\"}}", "01-52-54-00-ab-cd-ef"),
-        ("{{.Machine.MacAddr \"ipxe\"}} {{.Machine.MacAddr \"grub\"}}", "52:54:00:ab:cd:ef 52:54:00:ab:cd:ef"),
+        (
+            "{{.Machine.MacAddr \"ipxe\"}} {{.Machine.MacAddr \"grub\"}}",
+            "52:54:00:ab:cd:ef 52:54:00:ab:cd:ef",
+        ),
         ("{{.Machine.MacAddr \"rpi4\"}}", "52-54-00-ab-cd-ef"),
         ("{{.Machine.Arch}} {{.Machine.BootEnv}} {{.Machine.Stage}}", "amd64 march-install prepare"),
         ("{{range .Machine.Profiles}}{{.}}{{end}}", "rack"),
@@ -73,8 +76,14 @@ fn unset_param_is_an_error_that_names_template_line_and_param() {
 #[test]
 fn params_take_other_forms() {
     let mut site = Site::new();
-    site.machine.fields.params.insert("tree".into(), json!({"a": [1, 1.5, "<&>"], "b": "{{.Machine.ShortName}}"}));
-    site.says("{{.ParamAsJSON \"tree\"}}", "{\"a\":[1,1.5,\"\\u003c\\u0026\\u003e\"],\"b\":\"{{.Machine.ShortName}}\"}\n");
+    site.machine
+        .fields
+        .params
+        .insert("tree".into(), json!({"a": [1, 1.5, "<&>"], "b": "{{.Machine.ShortName}}"}));
+    site.says(
+        "{{.ParamAsJSON \"tree\"}}",
+        "{\"a\":[1,1.5,\"\\u003c\\u0026\\u003e\"],\"b\":\"{{.Machine.ShortName}}\"}\n",
+    );
     site.says("{{.ParamAsYAML \"tree\"}}", "a:\n- 1\n- 1.5\n- <&>\nb: '{{.Machine.ShortName}}'\n");
     site.says("{{.ParamExpand \"text\"}} {{.ParamExpand \"slot\"}}", "db-07.example.org! 4");
     site.says("{{index (.ObjectExpand (.Param \"tree\")) \"b\"}}", "db-07");
@@ -150,7 +159,10 @@ fn unknown_machine_has_no_fields_and_one_sort_of_token() {
 fn bootenv_tells_of_its_files_and_its_system() {
     let site = Site::new();
     for (text, rendered) in [
-        ("{{.Env.Name}} {{.Env.Kernel}} {{range .Env.Initrds}}{{.}},{{end}}", "march-install vmlinuz0 stage1.img,stage2.img,"),
+        (
+            "{{.Env.Name}} {{.Env.Kernel}} {{range .Env.Initrds}}{{.}},{{end}}",
+            "march-install vmlinuz0 stage1.img,stage2.img,",
+        ),
         ("{{.Env.PathFor \"tftp\" \"/vmlinuz0\"}}", "march-1.2/install/vmlinuz0"),
         ("{{.Env.PathFor \"http\" .Env.Kernel}}", "http://10.0.0.1:8091/march-1.2/install/vmlinuz0"),
         ("{{.Env.PathForArch \"tftp\" \"k\" \"arm64\"}}", "march-1.2/arm64/install/k"),
@@ -198,7 +210,10 @@ fn templates_call_each_other_by_name() {
     site.template("greet", "hello {{.Machine.ShortName}}");
     site.says("{{template \"greet\" .}}", "hello db-07");
     site.says("{{.CallTemplate \"greet\" .}}", "hello db-07");
-    site.says("{{$render := .}}{{range .Param \"fruits\"}}{{$render.CallTemplate \"greet\" $render}}{{end}}", "hello db-07");
+    site.says(
+        "{{$render := .}}{{range .Param \"fruits\"}}{{$render.CallTemplate \"greet\" $render}}{{end}}",
+        "hello db-07",
+    );
     assert_eq!(site.scene().template("greet").unwrap(), "hello db-07");
     site.fails("{{.CallTemplate \"nobody\" .}}", "nobody");
     assert!(site.scene().template("nobody").unwrap_err().to_string().contains("nobody"));
@@ -207,7 +222,10 @@ fn templates_call_each_other_by_name() {
 #[test]
 fn small_questions_have_answers() {
     let site = Site::new();
-    site.says("{{.ParseURL \"host\" \"http://a.example:80/x\"}} {{.ParseUrl \"path\" \"http://a/x\"}}", "a.example:80 /x");
+    site.says(
+        "{{.ParseURL \"host\" \"http://a.example:80/x\"}} {{.ParseUrl \"path\" \"http://a/x\"}}",
+        "a.example:80 /x",
+    );
     site.says("{{.NetmaskToCIDR \"255.255.254.0\"}}", "23");
     site.fails("{{.NetmaskToCIDR \"255.0.255.0\"}}", "is no netmask");
 }

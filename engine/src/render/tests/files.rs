@@ -109,7 +109,10 @@ fn link_leads_to_a_file_or_a_url_and_nowhere_else() {
         site.scene().file_at("linked").unwrap().map(|file| file.body)
     };
     let to = |target: &str| Body::Link(target.into());
-    assert_eq!(link(&mut site, "/{{.Env.PathFor \"tftp\" \"a.img\"}}").unwrap(), to("march-1.2/install/a.img"));
+    assert_eq!(
+        link(&mut site, "/{{.Env.PathFor \"tftp\" \"a.img\"}}").unwrap(),
+        to("march-1.2/install/a.img")
+    );
     assert_eq!(link(&mut site, "https://mirror.example/a.img").unwrap(), to("https://mirror.example/a.img"));
     for hostile in ["../../etc/passwd", "https://a/\nx", "a b", "{{index .Machine.Params \"none\"}}"] {
         assert!(link(&mut site, hostile).is_err(), "{hostile}");
@@ -140,7 +143,8 @@ fn what_cannot_be_rendered_is_told_with_template_line_and_param_and_vanishes_whe
     let mut site = Site::new();
     site.bootenv(|env| {
         env.required_params = vec!["needed".into()];
-        env.templates = vec![file("menu", "menu", "one\n{{.Param \"wanted\"}}"), file("fine", "fine", "fine")];
+        env.templates =
+            vec![file("menu", "menu", "one\n{{.Param \"wanted\"}}"), file("fine", "fine", "fine")];
     });
     site.stage(|stage| {
         stage.required_params = vec!["staged".into()];

@@ -48,7 +48,7 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let key = protocol::proof::thumbprint(&[7; 32]);
+        let key = protocol::ids::KeyThumbprint([7; 32]);
         let id = MachineId(ID.parse().unwrap());
         let name = "db-07.example.org".parse().unwrap();
         let now = Timestamp::from_seconds(1_000);
@@ -148,5 +148,10 @@ impl Site {
 }
 
 fn file(name: &str, path: &str, contents: &str) -> TemplateInfo {
-    TemplateInfo { name: name.into(), path: path.into(), contents: contents.into(), ..TemplateInfo::default() }
+    TemplateInfo {
+        name: name.into(),
+        path: path.into(),
+        contents: contents.into(),
+        ..TemplateInfo::default()
+    }
 }

@@ -26,8 +26,14 @@ fn repositories_fit_the_machines_system_and_architecture() {
     site.says("{{range .InstallRepos}}{{.Tag}} {{end}}", "base updates ");
     site.says("{{range .Repos \"other\" \"arm\"}}{{.Tag}} {{end}}", "other arm ");
     site.says("{{.Env.InstallUrl}}", "http://m/centos/7/os");
-    site.says("{{range .Repos \"other\"}}{{.JoinedComponents}} {{index .OS 0}} {{.URL}}{{end}}", "main contrib debian-12 http://m/debian");
-    site.says("{{range .Repos \"updates\"}}{{.UrlFor \"extras\"}} {{.R.Machine.ShortName}}{{end}}", "http://m/centos/7/extras/$basearch db-07");
+    site.says(
+        "{{range .Repos \"other\"}}{{.JoinedComponents}} {{index .OS 0}} {{.URL}}{{end}}",
+        "main contrib debian-12 http://m/debian",
+    );
+    site.says(
+        "{{range .Repos \"updates\"}}{{.UrlFor \"extras\"}} {{.R.Machine.ShortName}}{{end}}",
+        "http://m/centos/7/extras/$basearch db-07",
+    );
 }
 
 #[test]
@@ -40,7 +46,10 @@ fn repositories_write_what_installers_and_package_managers_read() {
          repo --name=\"updates-updates\" --baseurl=http://m/centos/7/updates/$basearch --cost=200\n\
          repo --name=\"updates-extras\" --baseurl=http://m/centos/7/extras/$basearch --cost=200\n",
     );
-    site.says("{{range .Repos \"base\"}}{{.Lines}}{{end}}", "[base]\nname=centos-7 - base\nbaseurl=http://m/centos/7/os\ngpgcheck=0\n");
+    site.says(
+        "{{range .Repos \"base\"}}{{.Lines}}{{end}}",
+        "[base]\nname=centos-7 - base\nbaseurl=http://m/centos/7/os\ngpgcheck=0\n",
+    );
     site.says("{{range .Repos \"other\"}}{{.Lines}}{{end}}", "deb http://m/debian bookworm main contrib\n");
     site.says(
         "{{range .Repos \"other\"}}{{.Install}}{{end}}",

@@ -59,7 +59,10 @@ fn task_that_cannot_be_rendered_says_why() {
     let errors = site.scene().actions(&Arc::new(required), &Job::default(), None).unwrap_err();
     assert_eq!(
         errors,
-        ["task burnin requires param \"a\", which is not set", "task burnin requires param \"b\", which is not set"]
+        [
+            "task burnin requires param \"a\", which is not set",
+            "task burnin requires param \"b\", which is not set"
+        ]
     );
     for (info, reason) in [
         (file("s", "", "{{.Param \"none\"}}"), "task burnin: template \"s\", line 1"),
