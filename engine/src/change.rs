@@ -117,6 +117,9 @@ pub enum AuditKind {
     /// A user or an access role was written or deleted.
     #[serde(rename = "access.changed")]
     AccessChanged,
+    /// A user's password was set.
+    #[serde(rename = "user.password")]
+    PasswordChanged,
     /// Somebody logged in.
     #[serde(rename = "session.opened")]
     SessionOpened,

@@ -5,51 +5,14 @@
 //! only, `action:NAME` one action only; `update` and `action` allow all of theirs. What a change
 //! needs follows from what it really changes ([`changed`]), not from how the request is written.
 
-use crate::content::{Content, Object};
-use protocol::model::{BUILTIN_BUNDLE, Claim, Role};
+use crate::content::Content;
+use protocol::model::{Claim, Role};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-
-/// Name of the built-in role that may do everything.
-pub const SUPERUSER: &str = "superuser";
-/// Most claims of a role or task.
-pub const MAX_CLAIMS: usize = 500;
-/// Longest part of a claim, in bytes.
-pub const MAX_PART: usize = 4_096;
-
-/// The built-in role that may do everything.
-pub fn superuser() -> Role {
-    let mut role = Role { name: SUPERUSER.to_owned(), claims: vec![everything()], ..Role::default() };
-    let envelope = role.envelope_mut();
-    "May do everything".clone_into(&mut envelope.description);
-    BUILTIN_BUNDLE.clone_into(&mut envelope.bundle);
-    envelope.read_only = true;
-    envelope.validated = true;
-    envelope.available = true;
-    role
-}
 
 fn everything() -> Claim {
     let any = || "*".to_owned();
     Claim { scope: any(), action: any(), specific: any() }
-}
-
-/// What is wrong with the claims of a role or task: too many, or a part that is empty or too long.
-pub fn problems(claims: &[Claim]) -> Vec<String> {
-    let mut problems = Vec::new();
-    if claims.len() > MAX_CLAIMS {
-        problems.push(format!("{} claims are too many: at most {MAX_CLAIMS}", claims.len()));
-    }
-    for (number, claim) in claims.iter().enumerate().take(MAX_CLAIMS) {
-        if claim.scope.is_empty() || claim.action.is_empty() {
-            problems
-                .push(format!("claim {number} needs a scope and an action: a word, a list of them, or *"));
-        }
-        if [&claim.scope, &claim.action, &claim.specific].iter().any(|part| part.len() > MAX_PART) {
-            problems.push(format!("claim {number} has a part of more than {MAX_PART} bytes"));
-        }
-    }
-    problems
 }
 
 /// Everything that somebody may do. Cheap to clone.
@@ -105,6 +68,38 @@ impl Claims {
     pub fn each(&self) -> impl Iterator<Item = &Claim> {
         self.0.iter().flat_map(|role| &role.claims)
     }
+}
+
+/// What a change of the content hands on: claims that users, roles and tasks have after it and had
+/// not before. Who makes the change must have them too.
+pub fn granted(before: &Content, after: &Content) -> Claims {
+    let mut claims = Vec::new();
+    let mut roles: Vec<String> = Vec::new();
+    for user in after.users.iter() {
+        let old = before.users.get(&user.name);
+        if old.is_none_or(|old| !Arc::ptr_eq(old, user)) {
+            roles.extend(added(old.map(|old| &*old.roles), &user.roles));
+        }
+    }
+    for role in after.roles.iter() {
+        let old = before.roles.get(&role.name);
+        if old.is_none_or(|old| !Arc::ptr_eq(old, role)) {
+            claims.extend(added(old.map(|old| &*old.claims), &role.claims));
+        }
+    }
+    for task in after.tasks.iter() {
+        let old = before.tasks.get(&task.name);
+        if old.is_none_or(|old| !Arc::ptr_eq(old, task)) {
+            claims.extend(added(old.map(|old| &*old.extra_claims), &task.extra_claims));
+            roles.extend(added(old.map(|old| &*old.extra_roles), &task.extra_roles));
+        }
+    }
+    Claims::of_list(claims).and(Claims::of_roles(after, &roles))
+}
+
+fn added<T: Clone + PartialEq>(before: Option<&[T]>, after: &[T]) -> Vec<T> {
+    let before = before.unwrap_or_default();
+    after.iter().filter(|one| !before.contains(one)).cloned().collect()
 }
 
 fn parts(list: &str) -> impl Iterator<Item = &str> {
@@ -164,6 +159,7 @@ fn compare(
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use protocol::model::{Task, User};
     use serde_json::json;
 
     fn claim(scope: &str, action: &str, specific: &str) -> Claim {
@@ -238,17 +234,37 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_bounded_and_have_all_parts() {
-        assert!(problems(&[everything()]).is_empty());
-        assert_eq!(problems(&[claim("", "get", "*")]).len(), 1);
-        assert_eq!(problems(&[claim("a", "b", &"c".repeat(MAX_PART + 1))]).len(), 1);
-        assert_eq!(problems(&vec![everything(); MAX_CLAIMS + 1]).len(), 1);
-    }
-
-    #[test]
-    fn superuser_may_do_everything_and_cannot_be_changed() {
-        let role = superuser();
-        assert!(role.envelope.read_only && Claims::of_list(role.claims).allow("roles", "delete", "x"));
+    fn what_is_granted_is_what_is_new() {
+        let mut before = Content::default();
+        let role = |name: &str, claims| Role { name: name.into(), claims, ..Role::default() };
+        let user = |roles: &[&str]| User {
+            name: "eve".into(),
+            roles: roles.iter().map(ToString::to_string).collect(),
+            ..User::default()
+        };
+        before.roles.put(role("reads", vec![claim("machines", "get", "*")]));
+        before.roles.put(role("deletes", vec![claim("machines", "delete", "*")]));
+        before.users.put(user(&["reads"]));
+        let granted_by = |change: &dyn Fn(&mut Content)| {
+            let mut after = before.clone();
+            change(&mut after);
+            granted(&before, &after).each().map(|claim| claim.action.clone()).collect::<Vec<_>>()
+        };
+        assert!(granted_by(&|_| {}).is_empty());
+        assert!(granted_by(&|content| content.users.put(user(&[]))).is_empty());
+        assert_eq!(
+            granted_by(&|content| content.users.put(user(&["reads", "deletes", "later"]))),
+            ["delete"]
+        );
+        let more = vec![claim("machines", "get", "*"), claim("jobs", "list", "*")];
+        assert_eq!(granted_by(&|content| content.roles.put(role("reads", more.clone()))), ["list"]);
+        let task = Task {
+            name: "t".into(),
+            extra_claims: vec![claim("users", "create", "*")],
+            extra_roles: vec!["deletes".into()],
+            ..Task::default()
+        };
+        assert_eq!(granted_by(&|content| content.tasks.put(task.clone())), ["create", "delete"]);
     }
 
     fn part() -> impl Strategy<Value = String> {
