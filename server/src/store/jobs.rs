@@ -20,23 +20,36 @@ pub(crate) const LOG_LIMIT: u64 = 16 << 20;
 
 impl Writing<'_> {
     pub(super) async fn insert_job(&mut self, job: &Job) -> Result<(), StoreError> {
-        let sql = "INSERT INTO job (machine, is_current, state, exit_state, task, stage, workflow, bootenv, \
-                   context, previous, archived, available, current_index, next_index, start_time, end_time, \
-                   created_at, created_by, modified_at, modified_by, body, revision, id, number, log_bytes) \
+        let fields = &job.fields;
+        let envelope = &fields.envelope;
+        let sql = "INSERT INTO job (is_current, state, exit_state, archived, available, start_time, end_time, \
+                   modified_at, modified_by, body, revision, id, machine, task, stage, workflow, bootenv, \
+                   context, previous, current_index, next_index, created_at, created_by, number, log_bytes) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-                   $19, $20, $21, $22, $23, $22, 0) ON CONFLICT DO NOTHING";
-        let query = bind(sqlx::query(sql), job, to_json("job", job)?, self.head.revision());
-        let done = query.execute(&mut *self.transaction).await?;
+                   $19, $20, $21, $22, $23, $11, 0) ON CONFLICT DO NOTHING";
+        let done = bind_moving(sqlx::query(sql), job, self.head.revision())?
+            .bind(fields.machine.to_string())
+            .bind(indexed(&fields.task))
+            .bind(indexed(&fields.stage))
+            .bind(indexed(&fields.workflow))
+            .bind(indexed(&fields.boot_env))
+            .bind(indexed(&fields.context))
+            .bind(fields.previous.to_string())
+            .bind(fields.current_index)
+            .bind(fields.next_index)
+            .bind(millis(envelope.created_at.as_deref().unwrap_or_default()))
+            .bind(indexed(&envelope.created_by))
+            .execute(&mut *self.transaction)
+            .await?;
         if done.rows_affected() == 1 { Ok(()) } else { Err(Conflict::Exists.into()) }
     }
 
+    /// What a job is about never changes, only how it goes.
     pub(super) async fn update_job(&mut self, job: &Job) -> Result<(), StoreError> {
-        let sql = "UPDATE job SET machine = $1, is_current = $2, state = $3, exit_state = $4, task = $5, \
-                   stage = $6, workflow = $7, bootenv = $8, context = $9, previous = $10, archived = $11, \
-                   available = $12, current_index = $13, next_index = $14, start_time = $15, end_time = $16, \
-                   created_at = $17, created_by = $18, modified_at = $19, modified_by = $20, body = $21, \
-                   revision = $22 WHERE id = $23 AND revision = $24";
-        let query = bind(sqlx::query(sql), job, to_json("job", job)?, self.head.revision());
+        let sql = "UPDATE job SET is_current = $1, state = $2, exit_state = $3, archived = $4, \
+                   available = $5, start_time = $6, end_time = $7, modified_at = $8, modified_by = $9, \
+                   body = $10, revision = $11 WHERE id = $12 AND revision = $13";
+        let query = bind_moving(sqlx::query(sql), job, self.head.revision())?;
         let done = query.bind(job.revision.0).execute(&mut *self.transaction).await?;
         one_row(done.rows_affected())
     }
@@ -95,38 +108,25 @@ impl Writing<'_> {
     }
 }
 
-fn bind<'q>(
-    query: Query<'q, Any, AnyArguments>,
-    job: &Job,
-    body: String,
-    revision: Revision,
-) -> Query<'q, Any, AnyArguments> {
+type Statement<'q> = Query<'q, Any, AnyArguments>;
+
+/// How a job goes, and its id.
+fn bind_moving<'q>(query: Statement<'q>, job: &Job, revision: Revision) -> Result<Statement<'q>, StoreError> {
     let fields = &job.fields;
     let envelope = &fields.envelope;
-    query
-        .bind(fields.machine.to_string())
+    Ok(query
         .bind(i64::from(fields.current))
         .bind(fields.state.word())
         .bind(fields.exit_state.word())
-        .bind(indexed(&fields.task))
-        .bind(indexed(&fields.stage))
-        .bind(indexed(&fields.workflow))
-        .bind(indexed(&fields.boot_env))
-        .bind(indexed(&fields.context))
-        .bind(fields.previous.to_string())
         .bind(i64::from(fields.archived))
         .bind(i64::from(envelope.available))
-        .bind(fields.current_index)
-        .bind(fields.next_index)
         .bind(millis(&fields.start_time))
         .bind(millis(&fields.end_time))
-        .bind(millis(envelope.created_at.as_deref().unwrap_or_default()))
-        .bind(indexed(&envelope.created_by))
         .bind(millis(envelope.last_modified_at.as_deref().unwrap_or_default()))
         .bind(indexed(&envelope.last_modified_by))
-        .bind(body)
+        .bind(to_json("job", job)?)
         .bind(revision.0)
-        .bind(fields.uuid.to_string())
+        .bind(fields.uuid.to_string()))
 }
 
 /// A time as its column holds it: 0 for what has not happened.
@@ -170,6 +170,26 @@ impl Store {
         let sql = "SELECT body, revision FROM job WHERE machine = $1 ORDER BY number DESC LIMIT $2 OFFSET $3";
         let query = sqlx::query(sql).bind(machine.to_string()).bind(i64::from(most)).bind(i64::from(skip));
         query.fetch_all(&self.readers).await?.iter().map(job).collect()
+    }
+
+    /// Machines that have jobs, in the order of their ids, from behind `after` on. Some of them may
+    /// be gone.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn machines_with_jobs(
+        &self,
+        after: Option<Uuid>,
+        most: u32,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let sql = "SELECT DISTINCT machine FROM job WHERE machine > $1 ORDER BY machine LIMIT $2";
+        let after = after.map(|id| id.to_string()).unwrap_or_default();
+        let rows = sqlx::query(sql).bind(after).bind(i64::from(most)).fetch_all(&self.readers).await?;
+        let id = |row: &AnyRow| {
+            let id: String = row.try_get("machine")?;
+            id.parse().map_err(|_| StoreError::Damaged { table: "job", reason: id })
+        };
+        rows.iter().map(id).collect()
     }
 
     /// A machine's newest job.

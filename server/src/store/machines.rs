@@ -1,18 +1,17 @@
 //! Machines: one large row as it is read, one small row and marks by which it is found and listed.
 
 use super::commit::{Conflict, Writing, one_row};
-use super::list::address_key;
+use super::list::{Bound, address_key};
 use super::marks::{Marks, drop_marks, indexed};
-use super::read::{machine, to_json};
+use super::read::{machine, placeholders, to_json};
 use super::{Store, StoreError};
 use engine::change::Revision;
 use engine::machine::Machine;
 use engine::time::Timestamp;
 use protocol::ids::MachineId;
 use protocol::model::PoolStatus;
-use sqlx::any::AnyArguments;
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, Row};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
 
 /// Machines that share an address, and are looked at for it.
 const NAMESAKES: i64 = 16;
@@ -34,7 +33,7 @@ impl Writing<'_> {
             return Err(standing.others.unwrap_or(Conflict::Exists).into());
         }
         let marks = Marks::of(machine);
-        insert_index(self.transaction, machine, marks.digest()).await?;
+        insert_row(self.transaction, machine, &marks).await?;
         marks.insert(self.transaction).await
     }
 
@@ -56,16 +55,19 @@ impl Writing<'_> {
             .await?;
         one_row(done.rows_affected())?;
         let marks = Marks::of(machine);
-        let digest = marks.digest();
-        let same = standing.digest.as_ref() == Some(&digest);
-        update_index(self.transaction, machine, digest).await?;
-        if same { Ok(()) } else { marks.replace(self.transaction).await }
+        let mut others = small_row(machine, &marks);
+        if let Some(row) = standing.row {
+            others.retain(|(name, value)| !value.is_in(&row, name));
+        }
+        if others.iter().any(|(name, _)| *name == DIGEST) {
+            marks.replace(self.transaction).await?;
+        }
+        update_row(self.transaction, &machine.id.to_string(), others).await
     }
 
     /// What is stored of a machine, and which other one has its name or key.
     async fn standing(&mut self, machine: &Machine) -> Result<Standing, StoreError> {
-        let sql = "SELECT m.id AS id, m.name AS name, i.digest AS digest \
-                   FROM machine m JOIN machine_index i ON i.id = m.id \
+        let sql = "SELECT i.*, m.name AS whole_name FROM machine m JOIN machine_index i ON i.id = m.id \
                    WHERE m.id = $1 OR m.name = $2 OR m.machine_key = $3";
         let id = machine.id.to_string();
         let rows = sqlx::query(sql)
@@ -74,11 +76,11 @@ impl Writing<'_> {
             .bind(machine.key.map(|key| key.to_string()))
             .fetch_all(&mut *self.transaction)
             .await?;
-        let mut standing = Standing { digest: None, others: None };
+        let mut standing = Standing { row: None, others: None };
         for row in rows {
             if row.try_get::<String, _>("id")? == id {
-                standing.digest = Some(row.try_get("digest")?);
-            } else if row.try_get::<String, _>("name")? == machine.name.as_str() {
+                standing.row = Some(row);
+            } else if row.try_get::<String, _>("whole_name")? == machine.name.as_str() {
                 standing.others = Some(Conflict::NameTaken);
             } else {
                 standing.others = standing.others.or(Some(Conflict::KeyTaken));
@@ -120,74 +122,80 @@ impl Writing<'_> {
 
 /// How a machine stands among those that are stored.
 struct Standing {
-    /// Digest of its marks; none when it is not there.
-    digest: Option<String>,
+    /// Its small row; none when it is not there.
+    row: Option<AnyRow>,
     /// What another one has already.
     others: Option<Conflict>,
 }
 
-/// Writes the small row of a machine that has none.
-async fn insert_index(
-    connection: &mut AnyConnection,
-    machine: &Machine,
-    digest: String,
-) -> Result<(), StoreError> {
-    let sql = "INSERT INTO machine_index (name, address, arch, bootenv, stage, workflow, context, os, pool, \
-               pool_status, pool_allocated, runnable, locked, available, workflow_complete, is_self, \
-               current_task, current_job, job_state, job_exit_state, created_at, created_by, modified_at, \
-               modified_by, digest, id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-               $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)";
-    bind_index(sqlx::query(sql), machine, digest).execute(connection).await?;
-    Ok(())
-}
+/// The column that says whether the marks are others.
+const DIGEST: &str = "digest";
 
-async fn update_index(
-    connection: &mut AnyConnection,
-    machine: &Machine,
-    digest: String,
-) -> Result<(), StoreError> {
-    let sql = "UPDATE machine_index SET name = $1, address = $2, arch = $3, bootenv = $4, stage = $5, \
-               workflow = $6, context = $7, os = $8, pool = $9, pool_status = $10, pool_allocated = $11, \
-               runnable = $12, locked = $13, available = $14, workflow_complete = $15, is_self = $16, \
-               current_task = $17, current_job = $18, job_state = $19, job_exit_state = $20, \
-               created_at = $21, created_by = $22, modified_at = $23, modified_by = $24, digest = $25 \
-               WHERE id = $26";
-    bind_index(sqlx::query(sql), machine, digest).execute(connection).await?;
-    Ok(())
-}
-
-type Statement<'q> = Query<'q, Any, AnyArguments>;
-
-fn bind_index<'q>(query: Statement<'q>, machine: &Machine, digest: String) -> Statement<'q> {
+/// A machine's small row, by column; its id is not in it.
+fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
     let fields = &machine.fields;
+    let flag = |set: bool| Bound::Number(i64::from(set));
+    let time = |at: Timestamp| Bound::Number(at.as_millis());
     let itself = machine.meta.get("machine-role").is_some_and(|role| role == "self");
-    query
-        .bind(machine.name.as_str().to_owned())
-        .bind(address_key(fields.address.parse().ok()))
-        .bind(indexed(&fields.arch))
-        .bind(indexed(&fields.boot_env))
-        .bind(indexed(&fields.stage))
-        .bind(indexed(&fields.workflow))
-        .bind(indexed(&fields.context))
-        .bind(indexed(&fields.os))
-        .bind(indexed(&fields.pool))
-        .bind(pool_status(fields.pool_status))
-        .bind(i64::from(fields.pool_allocated))
-        .bind(i64::from(fields.runnable))
-        .bind(i64::from(fields.locked))
-        .bind(i64::from(machine.errors.is_empty()))
-        .bind(i64::from(fields.workflow_complete))
-        .bind(i64::from(itself))
-        .bind(fields.current_task)
-        .bind(indexed(&fields.current_job))
-        .bind(indexed(&fields.job_state))
-        .bind(indexed(&fields.job_exit_state))
-        .bind(machine.created_at.as_millis())
-        .bind(indexed(&machine.created_by))
-        .bind(machine.modified_at.unwrap_or(machine.created_at).as_millis())
-        .bind(indexed(&machine.modified_by))
-        .bind(digest)
-        .bind(machine.id.to_string())
+    vec![
+        ("name", Bound::from(machine.name.as_str())),
+        ("address", Bound::Text(address_key(fields.address.parse().ok()))),
+        ("arch", Bound::from(fields.arch.as_str())),
+        ("bootenv", Bound::from(fields.boot_env.as_str())),
+        ("stage", Bound::from(fields.stage.as_str())),
+        ("workflow", Bound::from(fields.workflow.as_str())),
+        ("context", Bound::from(fields.context.as_str())),
+        ("os", Bound::from(fields.os.as_str())),
+        ("pool", Bound::from(fields.pool.as_str())),
+        ("pool_status", Bound::from(pool_status(fields.pool_status))),
+        ("pool_allocated", flag(fields.pool_allocated)),
+        ("runnable", flag(fields.runnable)),
+        ("locked", flag(fields.locked)),
+        ("available", flag(machine.errors.is_empty())),
+        ("workflow_complete", flag(fields.workflow_complete)),
+        ("is_self", flag(itself)),
+        ("current_task", Bound::Number(fields.current_task)),
+        ("current_job", Bound::from(fields.current_job.as_str())),
+        ("job_state", Bound::from(fields.job_state.as_str())),
+        ("job_exit_state", Bound::from(fields.job_exit_state.as_str())),
+        ("created_at", time(machine.created_at)),
+        ("created_by", Bound::from(machine.created_by.as_str())),
+        ("modified_at", time(machine.modified_at.unwrap_or(machine.created_at))),
+        ("modified_by", Bound::from(machine.modified_by.as_str())),
+        (DIGEST, Bound::Text(marks.digest())),
+    ]
+}
+
+/// Writes the small row of a machine that has none.
+async fn insert_row(
+    connection: &mut AnyConnection,
+    machine: &Machine,
+    marks: &Marks,
+) -> Result<(), StoreError> {
+    let row = small_row(machine, marks);
+    let names: Vec<_> = row.iter().map(|(name, _)| *name).collect();
+    let id = row.len() + 1;
+    let sql = format!("INSERT INTO machine_index ({}, id) VALUES ({})", names.join(", "), placeholders(id));
+    let query = row.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (_, value)| value.bind(query));
+    query.bind(machine.id.to_string()).execute(connection).await?;
+    Ok(())
+}
+
+/// Writes these columns of a small row: an index whose column is not among them is not touched.
+async fn update_row(
+    connection: &mut AnyConnection,
+    machine: &str,
+    columns: Vec<(&'static str, Bound)>,
+) -> Result<(), StoreError> {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let set: Vec<_> = (1..).zip(&columns).map(|(at, (name, _))| format!("{name} = ${at}")).collect();
+    let sql = format!("UPDATE machine_index SET {} WHERE id = ${}", set.join(", "), columns.len() + 1);
+    let query =
+        columns.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, (_, value)| value.bind(query));
+    query.bind(machine.to_owned()).execute(connection).await?;
+    Ok(())
 }
 
 /// The word of the wire.
@@ -219,7 +227,7 @@ pub(super) async fn index_all(connection: &mut AnyConnection) -> Result<(), Stor
         for row in &rows {
             let machine = machine(row)?;
             let marks = Marks::of(&machine);
-            insert_index(connection, &machine, marks.digest()).await?;
+            insert_row(connection, &machine, &marks).await?;
             marks.replace(connection).await?;
         }
     }
@@ -238,14 +246,31 @@ impl Store {
         query.fetch_all(&self.readers).await?.iter().map(machine).collect()
     }
 
+    /// Names of the pools that machines are in, in order: one look into the index for each.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) async fn pool_names(&self) -> Result<Vec<String>, StoreError> {
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let sql = "SELECT MIN(pool) AS pool FROM machine_index WHERE pool > $1";
+            let last = names.last().cloned().unwrap_or_default();
+            let row = sqlx::query(sql).bind(last).fetch_one(&self.readers).await?;
+            match row.try_get::<Option<String>, _>("pool")? {
+                Some(name) => names.push(name),
+                None => return Ok(names),
+            }
+        }
+    }
+
     /// The machines that have a hardware address, in order of their ids, the first few. Lower case,
     /// with colons.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub(crate) async fn machines_of_mac(&self, mac: &str) -> Result<Vec<Machine>, StoreError> {
-        let sql = "SELECT m.body AS body, m.revision AS revision FROM machine_mark k CROSS JOIN machine m \
-                   WHERE k.kind = 'mac' AND k.name = $1 AND m.id = k.machine ORDER BY k.machine LIMIT $2";
+        let sql = "SELECT m.body AS body, m.revision AS revision FROM machine_mark h CROSS JOIN machine m \
+                   WHERE h.kind = 'mac' AND h.name = $1 AND m.id = h.machine ORDER BY h.machine LIMIT $2";
         let query = sqlx::query(sql).bind(indexed(mac)).bind(NAMESAKES);
         query.fetch_all(&self.readers).await?.iter().map(machine).collect()
     }

@@ -21,36 +21,22 @@ const ROWS: usize = 8;
 /// takes no index row over 2,704 bytes.
 const INDEXED: usize = 200;
 
-/// One thing that a machine has.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Mark {
-    /// A profile of this name.
-    Profile(String),
-    /// A param of this name.
-    Param(String),
-    /// A param of this name with this value, as [`canonical`] writes it.
-    Value(String, String),
+/// What sort of thing a machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sort {
+    Profile,
+    Param,
     /// A hardware address.
-    Mac(String),
+    Mac,
 }
 
-impl Mark {
-    /// Its columns: kind, name, and the value if it is one of one value.
-    pub(super) fn columns(&self) -> (&'static str, String, Option<String>) {
+impl Sort {
+    /// As its column holds it.
+    pub(super) const fn word(self) -> &'static str {
         match self {
-            Self::Profile(name) => ("profile", indexed(name), None),
-            Self::Param(name) => ("param", indexed(name), None),
-            Self::Value(name, value) => ("param", indexed(name), Some(value.clone())),
-            Self::Mac(mac) => ("mac", indexed(mac), None),
-        }
-    }
-
-    /// How few machines have it, as a rank among those of columns.
-    pub(super) const fn selects(&self) -> u8 {
-        match self {
-            Self::Mac(_) => 3,
-            Self::Value(..) => 15,
-            Self::Profile(_) | Self::Param(_) => 28,
+            Self::Profile => "profile",
+            Self::Param => "param",
+            Self::Mac => "mac",
         }
     }
 }
@@ -60,16 +46,19 @@ impl Mark {
 pub(super) struct Marks {
     id: String,
     hints: BTreeSet<Hint>,
-    marks: BTreeSet<Mark>,
+    /// What sort, its name, and a param's value.
+    marks: BTreeSet<(Sort, String, String)>,
 }
 
 impl Marks {
     /// Of this machine.
     pub(super) fn of(machine: &Machine) -> Self {
         let fields = &machine.fields;
-        let profiles = fields.profiles.iter().cloned().map(Mark::Profile);
-        let params = fields.params.iter().map(|(name, value)| Mark::Value(name.clone(), canonical(value)));
-        let macs = fields.hardware_addrs.iter().cloned().map(Mark::Mac);
+        let plain = |sort: Sort| move |name: &String| (sort, indexed(name), String::new());
+        let profiles = fields.profiles.iter().map(plain(Sort::Profile));
+        let macs = fields.hardware_addrs.iter().map(plain(Sort::Mac));
+        let params =
+            fields.params.iter().map(|(name, value)| (Sort::Param, indexed(name), indexed(&as_text(value))));
         Self {
             id: machine.id.to_string(),
             hints: hints(&machine.inventory),
@@ -93,7 +82,7 @@ impl Marks {
     pub(super) async fn insert(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         put_hints(connection, MACHINE, &self.id, &self.hints).await?;
         let rows: Vec<_> = self.rows().collect();
-        insert_rows(connection, "INSERT INTO machine_mark (kind, name, value, machine) VALUES ", &rows).await
+        insert_rows(connection, "INSERT INTO machine_mark (machine, kind, name, value) VALUES ", &rows).await
     }
 
     /// Writes them in place of those that are there.
@@ -103,10 +92,9 @@ impl Marks {
     }
 
     fn rows(&self) -> impl Iterator<Item = [String; 4]> {
-        self.marks.iter().map(|mark| {
-            let (kind, name, value) = mark.columns();
-            [kind.to_owned(), name, value.unwrap_or_default(), self.id.clone()]
-        })
+        self.marks
+            .iter()
+            .map(|(sort, name, value)| [self.id.clone(), sort.word().to_owned(), name.clone(), value.clone()])
     }
 }
 
@@ -177,15 +165,15 @@ pub(super) fn indexed(text: &str) -> String {
     format!("{beginning}\u{1}{}", base64url(digest.as_ref()))
 }
 
-/// A param's value as its index holds it: the same for values that are equal, however their numbers
-/// are written.
-pub(super) fn canonical(value: &Value) -> String {
-    indexed(&one_form(value).to_string())
+/// A param's value as text: a text as it is, anything else as JSON in one form, the same for values
+/// that are equal however their numbers are written.
+pub(super) fn as_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| one_form(value).to_string(), str::to_owned)
 }
 
 fn one_form(value: &Value) -> Value {
     match value {
-        Value::Number(number) => number.as_f64().map_or_else(|| value.clone(), Value::from),
+        Value::Number(number) => number.as_f64().map_or_else(|| value.clone(), whole),
         Value::Array(items) => items.iter().map(one_form).collect(),
         Value::Object(members) => {
             let sorted: BTreeMap<_, _> = members.iter().collect();
@@ -195,19 +183,37 @@ fn one_form(value: &Value) -> Value {
     }
 }
 
+/// A number, without a fraction when it has none.
+fn whole(number: f64) -> Value {
+    // Beyond this a float has no fraction, and is not told apart from its neighbours.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and within 2^53")]
+        let whole = number as i64;
+        return Value::from(whole);
+    }
+    Value::from(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
     #[test]
-    fn equal_values_are_one_in_the_index() {
-        assert_eq!(
-            canonical(&json!({"b": [1, 2.0], "a": null})),
-            canonical(&json!({"a": null, "b": [1.0, 2]}))
-        );
-        assert_ne!(canonical(&json!("1")), canonical(&json!(1)));
-        assert_ne!(canonical(&json!(-0.5)), canonical(&json!(0.5)));
+    fn equal_values_are_one_text() {
+        let pairs = [
+            (json!({"b": [1, 2.0], "a": null}), json!({"a": null, "b": [1.0, 2]})),
+            (json!(7), json!(7.0)),
+            (json!(-0.0), json!(0)),
+            (json!(1e300), json!(1e300)),
+        ];
+        for (one, other) in pairs {
+            assert_eq!(as_text(&one), as_text(&other));
+        }
+        assert_eq!(as_text(&json!(7)), "7");
+        assert_eq!(as_text(&json!("a b")), "a b");
+        assert_ne!(as_text(&json!(-0.5)), as_text(&json!(0.5)));
     }
 
     #[test]

@@ -1,25 +1,13 @@
 //! What of a query's filters SQL can decide.
 
+use super::bound::Bound;
 use super::columns::{Column, Form, ITSELF, address_key};
-use crate::store::marks::{Mark, canonical, indexed};
+use crate::store::marks::{Sort, as_text, indexed};
 use engine::filter::{Filter, Operand, Query, Subject, Test};
 use serde_json::Value;
 
 /// Most values of one condition. Longer lists are decided outside.
 const MAX_VALUES: usize = 500;
-
-/// A value as columns hold them.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Bound {
-    Text(String),
-    Number(i64),
-}
-
-impl From<&str> for Bound {
-    fn from(text: &str) -> Self {
-        Self::Text(indexed(text))
-    }
-}
 
 /// What a column's value has to be.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,12 +20,21 @@ pub(super) enum Compare {
     Among { values: Vec<Bound>, within: bool },
 }
 
-/// Which of some marks a machine has to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Has {
-    Any,
-    None,
-    NotAll,
+/// Something that a machine may have.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Mark {
+    pub sort: Sort,
+    /// Of one of these names.
+    pub names: Vec<String>,
+    /// With one of these values; none: whatever its value.
+    pub values: Option<Vec<String>>,
+}
+
+impl Mark {
+    /// A mark of one of these names.
+    pub(super) fn named<'a>(sort: Sort, names: impl IntoIterator<Item = &'a str>) -> Self {
+        Self { sort, names: names.into_iter().map(indexed).collect(), values: None }
+    }
 }
 
 /// One condition in SQL.
@@ -46,7 +43,10 @@ pub(super) enum Condition {
     /// Nothing fulfils it.
     Never,
     Is(&'static Column, Compare),
-    Marked(Has, Vec<Mark>),
+    Has(Mark),
+    HasNot(Mark),
+    /// One of these is missing.
+    Lacks(Vec<Mark>),
 }
 
 /// What is the same for all objects of a list, as REST shows them.
@@ -105,51 +105,60 @@ impl Shown {
 
 /// A filter of a list. None for lists that are in no table, and for what other sources add to.
 fn of_list(index: &str, test: &Test, aggregate: bool) -> Option<Vec<Condition>> {
-    let mark = match index {
-        "Profiles" => Mark::Profile,
-        "Params" if !aggregate => Mark::Param,
-        "HardwareAddrs" => Mark::Mac,
+    let sort = match index {
+        "Profiles" => Sort::Profile,
+        "Params" if !aggregate => Sort::Param,
+        "HardwareAddrs" => Sort::Mac,
         _ => return None,
     };
-    let marks = |operands: &[Operand]| {
-        let marks = operands.iter().map(|operand| match operand {
-            Operand::Text(name) => Some(mark(name.clone())),
-            Operand::Boolean(_) | Operand::Integer(_) | Operand::Uuid(_) => None,
-            Operand::Address(_) | Operand::Time(_) | Operand::Json(..) => None,
-        });
-        marks.collect::<Option<Vec<_>>>().filter(|marks| marks.len() <= MAX_VALUES)
-    };
+    let one = |name| Mark::named(sort, [name]);
     match test {
         Test::Eq(operands) => {
-            Some(marks(operands)?.into_iter().map(|mark| Condition::Marked(Has::Any, vec![mark])).collect())
+            Some(texts(operands)?.into_iter().map(|name| Condition::Has(one(name))).collect())
         }
-        Test::Ne(operands) => Some(vec![Condition::Marked(Has::NotAll, marks(operands)?)]),
-        Test::In(operands) => Some(vec![Condition::Marked(Has::Any, marks(operands)?)]),
-        Test::Nin(operands) => Some(vec![Condition::Marked(Has::None, marks(operands)?)]),
+        Test::Ne(operands) => Some(vec![Condition::Lacks(texts(operands)?.into_iter().map(one).collect())]),
+        Test::In(operands) => Some(vec![Condition::Has(Mark::named(sort, texts(operands)?))]),
+        Test::Nin(operands) => Some(vec![Condition::HasNot(Mark::named(sort, texts(operands)?))]),
         Test::Lt(_) | Test::Lte(_) | Test::Gt(_) | Test::Gte(_) => None,
         Test::Between(..) | Test::Except(..) | Test::Re(_) => None,
     }
 }
 
-/// A filter of a param's value: as JSON, or as the text it was written as.
-fn of_param(name: &str, test: &Test) -> Option<Vec<Condition>> {
-    let (has, operands) = match test {
-        Test::Eq(operands) if operands.len() == 1 => (Has::Any, operands),
-        Test::Ne(operands) if operands.len() == 1 => (Has::None, operands),
-        Test::In(operands) => (Has::Any, operands),
-        Test::Nin(operands) => (Has::None, operands),
-        Test::Eq(_) | Test::Ne(_) | Test::Lt(_) | Test::Lte(_) | Test::Gt(_) | Test::Gte(_) => return None,
-        Test::Between(..) | Test::Except(..) | Test::Re(_) => return None,
+/// The texts that a list is asked for; none when there are too many.
+fn texts(operands: &[Operand]) -> Option<Vec<&str>> {
+    let text = |operand| match operand {
+        &Operand::Text(ref text) => Some(text.as_str()),
+        Operand::Boolean(_) | Operand::Integer(_) | Operand::Uuid(_) => None,
+        Operand::Address(_) | Operand::Time(_) | Operand::Json(..) => None,
     };
-    let mut marks = Vec::new();
-    for operand in operands {
-        let Operand::Json(value, text) = operand else { return None };
-        marks.push(Mark::Value(name.to_owned(), canonical(value)));
-        marks.push(Mark::Value(name.to_owned(), canonical(&Value::from(text.as_str()))));
+    operands.iter().map(text).collect::<Option<Vec<_>>>().filter(|texts| texts.len() <= MAX_VALUES)
+}
+
+/// A filter of a param's value.
+fn of_param(name: &str, test: &Test) -> Option<Vec<Condition>> {
+    let mark = |operands: &[Operand]| {
+        let values = operands.iter().map(as_written).collect::<Option<Vec<_>>>()?;
+        (values.len() <= MAX_VALUES)
+            .then(|| Mark { values: Some(values), ..Mark::named(Sort::Param, [name]) })
+    };
+    match test {
+        Test::Eq(operands) if operands.len() == 1 => Some(vec![Condition::Has(mark(operands)?)]),
+        Test::Ne(operands) if operands.len() == 1 => Some(vec![Condition::HasNot(mark(operands)?)]),
+        Test::In(operands) => Some(vec![Condition::Has(mark(operands)?)]),
+        Test::Nin(operands) => Some(vec![Condition::HasNot(mark(operands)?)]),
+        Test::Eq(_) | Test::Ne(_) | Test::Lt(_) | Test::Lte(_) | Test::Gt(_) | Test::Gte(_) => None,
+        Test::Between(..) | Test::Except(..) | Test::Re(_) => None,
     }
-    marks.sort();
-    marks.dedup();
-    (marks.len() <= MAX_VALUES).then(|| vec![Condition::Marked(has, marks)])
+}
+
+/// A value that was written as its own text: then the digits that were meant as text, and the number,
+/// are one in the index as they are one to filters. Other spellings are decided outside.
+fn as_written(operand: &Operand) -> Option<String> {
+    match operand {
+        Operand::Json(value, text) => (as_text(value) == *text).then(|| indexed(text)),
+        Operand::Text(_) | Operand::Boolean(_) | Operand::Integer(_) => None,
+        Operand::Uuid(_) | Operand::Address(_) | Operand::Time(_) => None,
+    }
 }
 
 fn of_column(column: &'static Column, test: &Test) -> Option<Vec<Condition>> {

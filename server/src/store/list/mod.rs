@@ -1,22 +1,24 @@
 //! Lists of machines and jobs: filtered, ordered and cut by SQL, so that no list reads more rows
 //! than it needs.
 //!
-//! Every index has the id behind it, so that what one value selects comes out in the default order
-//! without sorting. The most selective condition drives; the others are hidden from the planner, which
-//! knows nothing of how many rows a value has and would pick any. Where rows do not come out in the
-//! order that was asked for, the count decides: many are found by walking along the order, few are
-//! gathered and sorted.
+//! The most selective condition drives; the others are hidden from the planner, which knows nothing of
+//! how many rows a value has and would pick any. A driver that finds much of the table is worse than
+//! reading it from one end to the other, so its rows are counted first, which its index does alone. For
+//! the rows themselves the count decides again: many are found by walking along the order that was
+//! asked for, few are gathered by the driver and sorted.
 
+mod bound;
 mod columns;
 mod condition;
 mod sql;
 
+pub(super) use bound::Bound;
 pub(super) use columns::address_key;
 
-use super::marks::Mark;
+use super::marks::Sort;
 use super::{Store, StoreError, jobs, read};
 use columns::{Column, JOB, MACHINE};
-use condition::{Compare, Condition, Has, Shown};
+use condition::{Compare, Condition, Mark, Shown};
 use engine::filter::{Filter, Query};
 use engine::job::Job;
 use engine::machine::Machine;
@@ -129,26 +131,13 @@ impl<L: Listed> Plan<L> {
         ranks.min().map(|(_, at)| at)
     }
 
-    /// Whether the rows that this condition's index finds come in the order that was asked for.
-    fn streams(&self, driver: usize) -> bool {
-        let order = self.order.as_deref().unwrap_or_default();
-        match (self.conditions.get(driver), order) {
-            (Some(Condition::Is(_, Compare::To("=", _)) | Condition::Marked(..)), []) => true,
-            (Some(Condition::Is(column, Compare::To(..) | Compare::Between { .. })), [first]) => {
-                first == column
-            }
-            _ => false,
-        }
-    }
-
     /// How to find this part of a list, of which `filtered` of `total` rows fulfil the conditions.
     fn way(&self, offset: u64, limit: u64, filtered: u64, total: u64) -> Option<usize> {
-        let driver = self.driver()?;
-        if self.streams(driver) {
-            return Some(driver);
-        }
+        /// A row that is gathered and sorted takes as long as so many that are walked past.
+        const GATHERED: u128 = 4;
+        let filtered = u128::from(filtered);
         let walked = u128::from(offset.saturating_add(limit)) * u128::from(total);
-        (walked > u128::from(filtered) * u128::from(filtered)).then_some(driver)
+        self.driver().filter(|_| walked > filtered * filtered * GATHERED)
     }
 
     fn select(&self, driver: Option<usize>) -> Select<'_> {
@@ -157,7 +146,6 @@ impl<L: Listed> Plan<L> {
             index: L::INDEX,
             conditions: &self.conditions,
             driver,
-            streams: driver.is_some_and(|driver| self.streams(driver)),
             order: self.order.as_deref().unwrap_or_default(),
             reverse: self.reverse,
         }
@@ -182,10 +170,12 @@ fn rank(condition: &Condition) -> Option<u8> {
             Compare::Among { within: true, .. } => column.selects.map(|rank| rank.saturating_add(1)),
             Compare::Between { within: false, .. } | Compare::Among { within: false, .. } => None,
         },
-        Condition::Marked(has, marks) => match (has, marks.as_slice()) {
-            (Has::Any, [mark]) => Some(mark.selects()),
-            (Has::Any | Has::NotAll | Has::None, _) => None,
-        },
+        Condition::Has(mark) => Some(match (mark.sort, &mark.values) {
+            (Sort::Mac, _) => 3,
+            (Sort::Param, Some(_)) => 15,
+            (Sort::Param | Sort::Profile, _) => 28,
+        }),
+        Condition::HasNot(_) | Condition::Lacks(_) => None,
     }
 }
 
@@ -201,12 +191,7 @@ impl Store {
         limit: Option<u64>,
     ) -> Result<Page<L>, StoreError> {
         let mut moment = self.moment().await?;
-        let total = count(&mut moment, Statement::total(L::INDEX)).await?;
-        let filtered = match plan.driver() {
-            _ if plan.never() => 0,
-            _ if plan.conditions.is_empty() => total,
-            driver => count(&mut moment, plan.select(driver).count()).await?,
-        };
+        let (filtered, total) = counts(&mut moment, plan).await?;
         let mut items = Vec::new();
         if offset < filtered {
             let limit = limit.unwrap_or(filtered).min(filtered);
@@ -229,20 +214,17 @@ impl Store {
         after: Option<Uuid>,
         most: u32,
     ) -> Result<Vec<L>, StoreError> {
-        if plan.never() {
-            return Ok(Vec::new());
+        let mut moment = self.moment().await?;
+        let (filtered, total) = counts(&mut moment, plan).await?;
+        let mut items = Vec::new();
+        if filtered > 0 {
+            let after = after.map(|id| id.to_string()).unwrap_or_default();
+            let way = plan.way(0, most.into(), filtered, total);
+            let rows = plan.select(way).after(&after, most).query().fetch_all(&mut *moment).await?;
+            items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
         }
-        let plan = Plan::<L> {
-            conditions: plan.conditions.clone(),
-            left: Vec::new(),
-            order: Some(Vec::new()),
-            reverse: false,
-            of: PhantomData,
-        };
-        let driver = plan.driver().filter(|driver| plan.streams(*driver));
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let rows = plan.select(driver).after(&after, most).query().fetch_all(&self.readers).await?;
-        rows.iter().map(L::read).collect()
+        moment.rollback().await?;
+        Ok(items)
     }
 
     /// The next machines that something is about, in order of their ids, at most `most`.
@@ -264,6 +246,28 @@ impl Store {
         };
         self.after(&plan, after.map(|id| id.0), most).await
     }
+}
+
+/// How many objects fulfil the conditions, and how many there are.
+async fn counts<L: Listed>(connection: &mut AnyConnection, plan: &Plan<L>) -> Result<(u64, u64), StoreError> {
+    /// A driver that finds more than one in so many rows is no help: the table is read as it lies.
+    const FEW: u64 = 8;
+    let total = count(connection, Statement::total(L::INDEX)).await?;
+    if plan.conditions.is_empty() || total == 0 {
+        return Ok((total, total));
+    }
+    if plan.never() {
+        return Ok((0, total));
+    }
+    let Some(driver) = plan.driver() else {
+        return Ok((count(connection, plan.select(None).count()).await?, total));
+    };
+    let found = count(connection, plan.select(Some(driver)).count_driver()).await?;
+    if found == 0 || plan.conditions.len() == 1 {
+        return Ok((found, total));
+    }
+    let way = if found > total / FEW { None } else { Some(driver) };
+    Ok((count(connection, plan.select(way).count()).await?, total))
 }
 
 async fn count(connection: &mut AnyConnection, statement: Statement) -> Result<u64, StoreError> {
@@ -297,7 +301,7 @@ impl About<'_> {
             Self::BootEnv(name) => is("BootEnv", name),
             Self::Stage(name) => is("Stage", name),
             Self::Workflow(name) => is("Workflow", name),
-            Self::Profile(name) => vec![Condition::Marked(Has::Any, vec![Mark::Profile(name.to_owned())])],
+            Self::Profile(name) => vec![Condition::Has(Mark::named(Sort::Profile, [name]))],
         }
     }
 }

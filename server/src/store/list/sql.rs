@@ -1,9 +1,9 @@
 //! The statements of lists. Names in them are those of our own tables and columns; whatever comes
 //! from a request is bound.
 
+use super::bound::Bound;
 use super::columns::{Column, Form};
-use super::condition::{Bound, Compare, Condition, Has};
-use crate::store::marks::Mark;
+use super::condition::{Compare, Condition, Mark};
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
@@ -24,10 +24,7 @@ impl Statement {
     /// Ready to run.
     pub(super) fn query<'q>(self) -> Query<'q, Any, AnyArguments> {
         let query = sqlx::query(AssertSqlSafe(self.text));
-        self.values.into_iter().fold(query, |query, value| match value {
-            Bound::Text(text) => query.bind(text),
-            Bound::Number(number) => query.bind(number),
-        })
+        self.values.into_iter().fold(query, |query, value| value.bind(query))
     }
 
     fn push(&mut self, text: &str) {
@@ -58,8 +55,6 @@ pub(super) struct Select<'a> {
     pub conditions: &'a [Condition],
     /// The condition whose index finds the rows; without one they are walked through in order.
     pub driver: Option<usize>,
-    /// Whether the driver's rows come in order.
-    pub streams: bool,
     /// By id after these.
     pub order: &'a [&'static Column],
     pub reverse: bool,
@@ -70,13 +65,28 @@ impl Select<'_> {
     pub(super) fn count(&self) -> Statement {
         let mut sql = Statement::default();
         sql.push("SELECT COUNT(*) AS many");
-        if let ([Condition::Marked(..)], Some(mark)) = (self.conditions, self.mark()) {
-            // Every mark has its machine, which need not be looked at.
-            sql.push(" FROM machine_mark k WHERE ");
-            is_mark(&mut sql, "k", mark);
-            return sql;
-        }
         self.find(&mut sql);
+        sql
+    }
+
+    /// How many rows the driver finds, which its index alone says.
+    pub(super) fn count_driver(&self) -> Statement {
+        let mut sql = Statement::default();
+        let driver = self.driver.and_then(|driver| self.conditions.get(driver));
+        match driver {
+            Some(Condition::Has(mark)) => {
+                let what = if mark.names.len() == 1 { "*" } else { "DISTINCT h.machine" };
+                sql.push(&format!("SELECT COUNT({what}) AS many FROM machine_mark h WHERE "));
+                write_mark(&mut sql, mark, false);
+            }
+            driver => {
+                sql.push(&format!("SELECT COUNT(*) AS many FROM {} i", self.index));
+                if let Some(condition) = driver {
+                    sql.push(" WHERE ");
+                    write(&mut sql, condition, false);
+                }
+            }
+        }
         sql
     }
 
@@ -84,25 +94,18 @@ impl Select<'_> {
     pub(super) fn page(&self, offset: u64, limit: u64) -> Statement {
         let number = |number: u64| Bound::Number(i64::try_from(number).unwrap_or(i64::MAX));
         let mut sql = Statement::default();
-        sql.push("SELECT m.body AS body, m.revision AS revision FROM (SELECT ");
-        sql.push(self.id());
-        sql.push(" AS id");
+        sql.push("SELECT m.body AS body, m.revision AS revision FROM (SELECT i.id AS id");
         for (at, column) in self.order.iter().enumerate() {
             sql.push(&format!(", i.{} AS s{at}", column.sql));
         }
         self.find(&mut sql);
         sql.push(" ORDER BY ");
-        // What is gathered by a driver is sorted: an index in that order must not tempt the planner.
-        let hidden = self.driver.is_some() && !self.streams;
         for column in self.order {
-            sql.push(&name(column, hidden));
+            sql.push(&name(column, self.gathers()));
             sql.push(self.direction());
             sql.push(", ");
         }
         sql.push(self.id());
-        if hidden {
-            sql.push(" || ''");
-        }
         sql.push(self.direction());
         sql.push(" LIMIT ");
         sql.value(number(limit));
@@ -122,9 +125,7 @@ impl Select<'_> {
     /// Whole rows that come after an id, in order of their ids.
     pub(super) fn after(&self, after: &str, most: u32) -> Statement {
         let mut sql = Statement::default();
-        sql.push("SELECT m.body AS body, m.revision AS revision FROM (SELECT ");
-        sql.push(self.id());
-        sql.push(" AS id");
+        sql.push("SELECT m.body AS body, m.revision AS revision FROM (SELECT i.id AS id");
         self.find(&mut sql);
         sql.push(if self.conditions.is_empty() { " WHERE " } else { " AND " });
         sql.push(self.id());
@@ -138,17 +139,14 @@ impl Select<'_> {
         sql
     }
 
-    /// The mark that drives.
-    fn mark(&self) -> Option<&Mark> {
-        match self.conditions.get(self.driver?) {
-            Some(Condition::Marked(Has::Any, marks)) => marks.first(),
-            _ => None,
-        }
+    /// Whether the driver finds the rows, which are then sorted: an index in the order that was asked
+    /// for must not tempt the planner away.
+    const fn gathers(&self) -> bool {
+        self.driver.is_some()
     }
 
-    /// Where the id stands in the index that is walked along.
-    fn id(&self) -> &'static str {
-        if self.mark().is_some() { "k.machine" } else { "i.id" }
+    const fn id(&self) -> &'static str {
+        if self.gathers() { "(i.id || '')" } else { "i.id" }
     }
 
     const fn direction(&self) -> &'static str {
@@ -157,22 +155,10 @@ impl Select<'_> {
 
     /// From where, and under which conditions.
     fn find(&self, sql: &mut Statement) {
-        match self.mark() {
-            Some(mark) => {
-                sql.push(&format!(" FROM machine_mark k CROSS JOIN {} i WHERE ", self.index));
-                is_mark(sql, "k", mark);
-                sql.push(" AND i.id = k.machine");
-            }
-            None => sql.push(&format!(" FROM {} i", self.index)),
-        }
+        sql.push(&format!(" FROM {} i", self.index));
         for (at, condition) in self.conditions.iter().enumerate() {
-            let drives = self.driver == Some(at);
-            if drives && self.mark().is_some() {
-                continue;
-            }
-            let first = at == 0 && self.mark().is_none();
-            sql.push(if first { " WHERE " } else { " AND " });
-            write(sql, condition, !drives);
+            sql.push(if at == 0 { " WHERE " } else { " AND " });
+            write(sql, condition, self.driver != Some(at));
         }
     }
 }
@@ -193,22 +179,45 @@ fn write(sql: &mut Statement, condition: &Condition, hidden: bool) {
             sql.push(&name(column, hidden));
             write_compare(sql, compare);
         }
-        Condition::Marked(has, marks) => {
-            let (word, not) = match has {
-                Has::Any => (" OR ", ""),
-                Has::None => (" OR ", "NOT "),
-                Has::NotAll => (" AND ", "NOT "),
-            };
-            sql.push(not);
-            sql.push("(");
-            sql.join(word, marks, |sql, mark| {
-                sql.push("EXISTS (SELECT 1 FROM machine_mark h WHERE ");
-                is_mark(sql, "h", mark);
-                sql.push(" AND h.machine = i.id)");
-            });
+        Condition::Has(mark) if hidden => write_has(sql, mark),
+        Condition::Has(mark) => {
+            sql.push("i.id IN (SELECT h.machine FROM machine_mark h WHERE ");
+            write_mark(sql, mark, false);
+            sql.push(")");
+        }
+        Condition::HasNot(mark) => {
+            sql.push("NOT ");
+            write_has(sql, mark);
+        }
+        Condition::Lacks(marks) => {
+            sql.push("NOT (");
+            sql.join(" AND ", marks, write_has);
             sql.push(")");
         }
     }
+}
+
+/// Looked for in each row.
+fn write_has(sql: &mut Statement, mark: &Mark) {
+    sql.push("EXISTS (SELECT 1 FROM machine_mark h WHERE h.machine = i.id AND ");
+    write_mark(sql, mark, true);
+    sql.push(")");
+}
+
+fn write_mark(sql: &mut Statement, mark: &Mark, of_machine: bool) {
+    sql.push(&format!("h.kind = '{}' AND h.name", mark.sort.word()));
+    write_among(sql, &mark.names);
+    if let Some(values) = &mark.values {
+        // The marks of one machine are fewer than those of one value.
+        sql.push(if of_machine { " AND (h.value || '')" } else { " AND h.value" });
+        write_among(sql, values);
+    }
+}
+
+fn write_among(sql: &mut Statement, texts: &[String]) {
+    sql.push(" IN (");
+    sql.join(", ", texts, |sql, text| sql.value(Bound::Text(text.clone())));
+    sql.push(")");
 }
 
 fn write_compare(sql: &mut Statement, compare: &Compare) {
@@ -228,15 +237,5 @@ fn write_compare(sql: &mut Statement, compare: &Compare) {
             sql.join(", ", values, |sql, value| sql.value(value.clone()));
             sql.push(")");
         }
-    }
-}
-
-fn is_mark(sql: &mut Statement, table: &str, mark: &Mark) {
-    let (kind, name, value) = mark.columns();
-    sql.push(&format!("{table}.kind = '{kind}' AND {table}.name = "));
-    sql.value(Bound::Text(name));
-    if let Some(value) = value {
-        sql.push(&format!(" AND {table}.value = "));
-        sql.value(Bound::Text(value));
     }
 }
