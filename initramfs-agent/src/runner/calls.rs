@@ -22,11 +22,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 use uuid::{Builder, Uuid};
 
-/// Life of the tokens that are asked for, in seconds; they are renewed at its half. A server may be
-/// away that long without its tasks' reports being refused.
-const TOKEN_LIFE: u64 = 8 * 3_600;
-/// Life of the tokens that tasks get.
-pub(crate) const TASK_TOKEN_LIFE: Duration = Duration::from_secs(3_600);
+/// Life of the tokens that are asked for; they are renewed at its half.
+pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(3_600);
 /// Pause before a renewal that was refused is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(300);
 /// How long the server may hold the answer while nothing changes.
@@ -97,24 +94,34 @@ pub(crate) enum Asked {
 }
 
 /// The machine's token, shared by all connections of a runner.
+///
+/// How long the one it was given lasts nobody says, so another is asked for at once, and again before
+/// that one ends. The first may outlast them: a server that was away for long takes it still.
 pub(crate) struct Credential {
-    token: RefCell<String>,
+    first: String,
+    renewed: RefCell<Option<String>>,
     renew_at: Cell<Duration>,
 }
 
 impl Credential {
-    /// A token of unknown age: it is renewed at once.
-    pub(crate) fn new(token: String) -> Rc<Self> {
-        Rc::new(Self { token: RefCell::new(token), renew_at: Cell::new(Duration::ZERO) })
+    /// A token of unknown life.
+    pub(crate) fn new(first: String) -> Rc<Self> {
+        Rc::new(Self { first, renewed: RefCell::new(None), renew_at: Cell::new(Duration::ZERO) })
     }
 
     /// A token that somebody else renews.
-    pub(crate) fn lasting(token: String) -> Rc<Self> {
-        Rc::new(Self { token: RefCell::new(token), renew_at: Cell::new(Duration::MAX) })
+    pub(crate) fn lasting(first: String) -> Rc<Self> {
+        Rc::new(Self { first, renewed: RefCell::new(None), renew_at: Cell::new(Duration::MAX) })
     }
 
     fn reveal(&self) -> String {
-        self.token.borrow().clone()
+        self.renewed.borrow().as_ref().unwrap_or(&self.first).clone()
+    }
+
+    /// Goes back to the first token; `false` when that is the one in use.
+    fn fall_back(&self) -> bool {
+        self.renew_at.set(self.renew_at.get().min(since_boot()));
+        self.renewed.take().is_some()
     }
 }
 
@@ -139,14 +146,13 @@ impl Muster {
         Self::new(self.place.clone(), self.machine, self.credential.clone(), |_| {})
     }
 
-    /// A token for a task, which lasts [`TASK_TOKEN_LIFE`].
+    /// A token for a task, which lasts [`TOKEN_LIFE`].
     ///
     /// # Errors
     /// [`CallError`].
     pub(crate) async fn task_token(&mut self) -> Result<String, CallError> {
-        let path = self.machine_path(&format!("/token?ttl={}", TASK_TOKEN_LIFE.as_secs()));
-        let reply = self.answer(&Call::new(Method::GET, path)).await?;
-        good("get a token for the task", &reply).map(|Token { token }| token)
+        let reply = self.answer(&self.token_call()).await?;
+        good("get a token for the task", &reply).map(|Token { token, .. }| token)
     }
 
     /// The machine and the version it has.
@@ -359,11 +365,11 @@ impl Muster {
     /// [`CallError::Refused`] alone.
     pub(crate) async fn answer(&mut self, call: &Call) -> Result<Reply, CallError> {
         self.renew().await;
-        let reply = self.persist(call).await;
-        match reply.status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(CallError::Refused(told(&reply.body))),
-            _ => Ok(reply),
+        let mut reply = self.persist(call).await;
+        if is_refused(&reply) && self.credential.fall_back() {
+            reply = self.persist(call).await;
         }
+        if is_refused(&reply) { Err(CallError::Refused(told(&reply.body))) } else { Ok(reply) }
     }
 
     /// Asks for a new token when half of the old one's life is over.
@@ -374,15 +380,19 @@ impl Muster {
         }
         // Set before: the answer to this call decides nothing about the one to come.
         self.credential.renew_at.set(now.saturating_add(RENEW_AGAIN));
-        let path = self.machine_path(&format!("/token?ttl={TOKEN_LIFE}"));
-        let reply = self.persist(&Call::new(Method::GET, path)).await;
+        let reply = self.persist(&self.token_call()).await;
         // Refused, the old one may serve a while; the call to come finds out.
-        if let Ok(Token { token }) = good::<Token>("renew the token", &reply)
+        if let Ok(Token { token, expires_in }) = good::<Token>("renew the token", &reply)
             && !token.is_empty()
         {
-            self.credential.token.replace(token);
-            self.credential.renew_at.set(now.saturating_add(Duration::from_secs(TOKEN_LIFE / 2)));
+            self.credential.renewed.replace(Some(token));
+            let life = expires_in.map_or(TOKEN_LIFE, Duration::from_secs).min(TOKEN_LIFE);
+            self.credential.renew_at.set(now.saturating_add(life / 2));
         }
+    }
+
+    fn token_call(&self) -> Call {
+        Call::new(Method::GET, self.machine_path(&format!("/token?ttl={}", TOKEN_LIFE.as_secs())))
     }
 
     /// Makes a call until there is an answer that will not pass by itself.
@@ -417,6 +427,10 @@ impl Muster {
 /// Whether an answer says that the server has no time, or something is wrong with it.
 fn passes(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+}
+
+fn is_refused(reply: &Reply) -> bool {
+    matches!(reply.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 fn log_path(job: Uuid) -> String {

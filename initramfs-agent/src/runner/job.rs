@@ -4,7 +4,7 @@
 //! else's, everything of it is ended at once and nothing more is reported. Otherwise the log is
 //! complete on the server before the job's end is.
 
-use super::calls::{CallError, Held, Lease, Muster, TASK_TOKEN_LIFE};
+use super::calls::{CallError, Held, Lease, Muster, TOKEN_LIFE};
 use super::folder::{FolderError, TaskFolder};
 use super::log::{DeliverError, JobLog};
 use super::outcome::{JobEnd, Table, after, meaning};
@@ -128,7 +128,7 @@ impl Run<'_> {
         if let Err(error) = folder.set_token(&token) {
             return self.failed(log, chain(&error)).map(Some);
         }
-        let mut renew_at = Instant::now() + TASK_TOKEN_LIFE / 2;
+        let mut renew_at = Instant::now() + TOKEN_LIFE / 2;
         let environment = self.environment(&folder, &token);
         for (index, action) in actions.iter().enumerate() {
             log.lease_is_fresh().await;
@@ -239,7 +239,7 @@ impl Run<'_> {
 async fn keep_token(muster: &mut Muster, folder: &TaskFolder, renew_at: &mut Instant) -> CallError {
     loop {
         sleep_until(*renew_at).await;
-        *renew_at = Instant::now() + TASK_TOKEN_LIFE / 2;
+        *renew_at = Instant::now() + TOKEN_LIFE / 2;
         match muster.task_token().await {
             // Without the file the task keeps the one it began with.
             Ok(token) => folder.set_token(&token).unwrap_or(()),

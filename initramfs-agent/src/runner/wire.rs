@@ -85,6 +85,8 @@ pub(crate) struct Task {
 pub(crate) struct Token {
     /// The token.
     pub(crate) token: String,
+    /// Seconds until it ends.
+    pub(crate) expires_in: Option<u64>,
 }
 
 /// A refusal.

@@ -241,3 +241,20 @@ async fn a_token_that_is_void_ends_the_runner_and_a_good_one_is_renewed() {
     assert_eq!(run_once(&fake, &folder).await.unwrap(), Ending::Idle);
     assert_eq!(fake.state().tokens.len(), 3, "its own was renewed, and the task got one");
 }
+
+#[tokio::test]
+async fn the_first_token_serves_when_those_after_it_have_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let script = format!("echo begun; while [ ! -e {} ]; do sleep 0.05; done", go.display());
+    let fake = Fake::start(&[("one", &script)]).await;
+    let forget = async {
+        fake.until(|state| state.jobs.iter().any(|job| job.log.ends_with(b"begun\n"))).await;
+        // As after an hour in which the server was away.
+        fake.state().tokens.truncate(1);
+        std::fs::write(&go, "").unwrap();
+    };
+    let (ending, ()) = tokio::join!(run_once(&fake, &folder), forget);
+    assert_eq!(ending.unwrap(), Ending::Idle);
+    assert_eq!(told(&fake), [job("one", "running, finished complete", "begun\n")]);
+}
