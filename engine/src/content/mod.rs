@@ -19,6 +19,8 @@ mod load;
 mod prefs;
 mod put;
 mod rules;
+#[cfg(test)]
+pub(crate) mod sample;
 mod shelf;
 mod show;
 #[cfg(test)]

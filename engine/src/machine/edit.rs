@@ -117,6 +117,9 @@ impl Edit<'_> {
     fn stage(&mut self) {
         let content = self.wish.content;
         let name = if self.new.stage.is_empty() { content.pref("defaultStage") } else { &self.new.stage };
+        if name == self.machine.fields.stage {
+            return;
+        }
         if self.machine.has_pending_tasks() && !self.wish.force {
             let left = self.machine.fields.tasks.len();
             let message =
@@ -165,13 +168,12 @@ impl Edit<'_> {
         if fields.current_task < 0 || before == 0 {
             self.machine.marks = Marks::default();
         }
-        if tasks.is_empty() {
-            fields.current_task = 0;
-        } else if was_through && tasks.len() > before {
+        if was_through && tasks.len() > before {
             // What was added is what comes next: the last one that ran is the current one again.
             fields.current_task = i64::try_from(before).unwrap_or(i64::MAX).saturating_sub(1);
         }
         fields.tasks = tasks;
+        self.machine.settle();
     }
 
     /// 3.3.

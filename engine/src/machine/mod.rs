@@ -14,10 +14,10 @@ mod errors;
 mod name;
 mod presence;
 mod removal;
+#[cfg(test)]
+pub(crate) mod tests;
 mod walk;
 mod wanted;
-#[cfg(test)]
-mod tests;
 
 pub use create::{create, newborn};
 pub use edit::{edit, start, stopped};
@@ -305,4 +305,3 @@ pub enum Pause {
 fn default_meta() -> Meta {
     Meta::from([("feature-flags".to_owned(), "change-stage-v2".to_owned())])
 }
-

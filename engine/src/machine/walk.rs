@@ -65,7 +65,7 @@ impl Machine {
     /// Another list, of which nothing has run.
     pub(super) fn replace_tasks(&mut self, tasks: Vec<String>) {
         self.fields.context = self.base_context().to_owned();
-        self.fields.current_task = if tasks.is_empty() { 0 } else { -1 };
+        self.fields.current_task = -1;
         self.fields.tasks = tasks;
         self.fields.retry_task_attempt = 0;
         self.fields.task_error_stacks.clear();
@@ -73,8 +73,11 @@ impl Machine {
         self.settle();
     }
 
-    /// What follows from the rest, at every save (3.11).
+    /// What follows from the rest, at every save (3.11). Of an empty list, all has run.
     pub(super) fn settle(&mut self) {
+        if self.fields.tasks.is_empty() {
+            self.fields.current_task = 0;
+        }
         self.fields.workflow_complete = self.is_through();
     }
 

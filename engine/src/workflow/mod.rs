@@ -10,3 +10,6 @@ pub use entry::Entry;
 pub use expand::{MAX_TASKS, expand, expand_tasks};
 pub use position::{Leading, context_at, floor, leading, restart};
 pub use window::{EditError, edit};
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,8 @@ pub fn floor(tasks: &[String], current: usize, boot_env: &str) -> usize {
 }
 
 /// Where -1 leads under a workflow: the last `stage:` entry up to `current` that keeps the
-/// machine in its boot environment when it is walked again; none: the beginning.
+/// machine in its boot environment when it is walked again, and never before [`floor`]; none: the
+/// beginning.
 ///
 /// The page's words ("most recent stage in the tasks list that did not initiate a bootenv
 /// change") taken literally: reading L of `spec/machine-model.md` 3.3.
@@ -65,7 +66,9 @@ pub fn restart(tasks: &[String], current: usize, boot_env: &str) -> Option<usize
     };
     let begins =
         |(index, entry): &(usize, &String)| matches!(Entry::read(entry), Entry::Stage(_)) && stays(*index);
-    walked.iter().enumerate().rev().find(begins).map(|(index, _)| index)
+    let stage = walked.iter().enumerate().rev().find(begins).map(|(index, _)| index);
+    let lowest = floor(tasks, current, boot_env);
+    stage.map(|stage| stage.max(lowest)).or(Some(lowest).filter(|lowest| *lowest > 0))
 }
 
 /// The context that holds at an index: the last `context:` entry before it, else `base`.

@@ -1,1 +1,0 @@
-//! Machines as requests make and change them.
