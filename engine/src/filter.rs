@@ -216,7 +216,8 @@ pub fn flag(name: &str, value: &str) -> Result<bool, String> {
     boolean(value).ok_or_else(|| format!("{name} must be true or false, not {:?}", cut(value)))
 }
 
-fn boolean(value: &str) -> Option<bool> {
+/// True or false as Go and Python write it; none for any other text.
+pub fn boolean(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),

@@ -5,7 +5,7 @@ use crate::agent_api::Origin;
 use crate::code::Fingerprint;
 use crate::ids::{EnrollmentId, KeyThumbprint, MachineId};
 use crate::inventory::Inventory;
-use crate::model::{Envelope, MachineFields};
+use crate::model::{Envelope, MachineFields, ServerInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -323,6 +323,57 @@ pub struct ApiToken {
     pub token: String,
     /// RFC 3339.
     pub expires_at: String,
+    /// What this server is, for callers who may read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<Box<Info>>,
+}
+
+/// Answer to `GET /api/v3/machines/{uuid}/token`: a token that speaks for the machine. Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct MachineToken {
+    /// Sent as `Authorization: Bearer`.
+    pub token: String,
+}
+
+impl fmt::Debug for MachineToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MachineToken([redacted])")
+    }
+}
+
+/// Body of `PUT /api/v3/users/{name}/password`. Debug hides it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct NewPassword {
+    /// 12 characters or more, 1,024 bytes at most.
+    pub password: String,
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword([redacted])")
+    }
+}
+
+/// Body of `POST /api/v3/events`: an event of somebody's own. Who sent it and when is the server's
+/// to say.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NewEvent {
+    /// What it is about: a word that is no collection.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// What happened: a word.
+    pub action: String,
+    /// To what.
+    pub key: String,
+    /// Anything that belongs to it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub object: serde_json::Value,
 }
 
 impl fmt::Debug for ApiToken {
@@ -338,7 +389,7 @@ pub struct Info {
     /// The server's id, as in its certificate.
     pub id: String,
     /// Muster's version.
-    pub version: String,
+    pub muster_version: String,
     /// Protocol spoken with agents.
     pub protocol: u32,
     /// Addresses machines are told.
@@ -347,6 +398,9 @@ pub struct Info {
     pub ca_hash: Vec<String>,
     /// What there is to download, by file name; empty when no media were built.
     pub media: Vec<MediaFile>,
+    /// What clients of the machine model want to know.
+    #[serde(flatten)]
+    pub server: ServerInfo,
 }
 
 /// Body of `POST /api/v3/keys/ca/roll`: the next CA takes over, and another is made to follow it.
@@ -398,9 +452,11 @@ mod tests {
             kernel_args: "muster.token=eyJx".into(),
             menus: BootMenus { pxelinux: "eyJx".into(), grub: "eyJx".into(), ipxe: "eyJx".into() },
         };
-        let api = ApiToken { token: "mst_x".into(), expires_at: String::new() };
-        let shown = format!("{login:?} {token:?} {api:?}");
-        for secret in ["hunter2", "eyJx", "mst_x"] {
+        let api = ApiToken { token: "mst_x".into(), expires_at: String::new(), info: None };
+        let machine = MachineToken { token: "mmt_x".into() };
+        let password = NewPassword { password: "hunter3".into() };
+        let shown = format!("{login:?} {token:?} {api:?} {machine:?} {password:?}");
+        for secret in ["hunter2", "hunter3", "eyJx", "mst_x", "mmt_x"] {
             assert!(!shown.contains(secret), "{shown}");
         }
     }

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// What held requests for objects of the content wait for: any change of it.
 pub(crate) const CONTENT: Uuid = Uuid::nil();
+/// What open websockets wait for: that a log-in may have ended, or may do something else now.
+pub(crate) const LOGINS: Uuid = Uuid::max();
 /// Most events a subscriber may lag behind before it has to read everything again.
 const BACKLOG: usize = 4_096;
 /// Most bytes of them, but for the newest.
@@ -225,6 +227,11 @@ impl Hub {
 }
 
 impl Waiter<'_> {
+    /// Whether no wait lasts any more: the server stops.
+    pub(crate) fn is_let_go(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
     /// Waits until the object changes, at most this long. Whether it changed is for the caller
     /// to look: a wake-up may come for nothing.
     pub(crate) async fn wait(&mut self, at_most: Duration) {

@@ -20,7 +20,12 @@ mod report;
 mod serve;
 mod store;
 
+use engine::change::Cause;
+use engine::content;
+use engine::time::Timestamp;
+
 pub use app::AppError;
+pub use engine::content::Checked;
 pub use http::{Door, RouteInfo, routes};
 pub use keys::KeysError;
 pub use listener::ConnectionLimits;
@@ -30,4 +35,9 @@ pub use store::StoreError;
 /// The OpenAPI document of this build, as JSON: what is served and what the documentation keeps.
 pub fn openapi_json() -> String {
     http::openapi::json()
+}
+
+/// Checks a document of content against what is built in, as an import on a fresh server would.
+pub fn check_content(document: &serde_json::Value) -> Checked {
+    content::check(document, &Cause::system(Timestamp::EPOCH))
 }

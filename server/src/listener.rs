@@ -1,10 +1,10 @@
-//! The TLS listener: our own accept loop, because every limit has to be really set
-//! (`spec/security.md` 6).
+//! The listeners: our own accept loop, because every limit has to be really set
+//! (`spec/security.md` 6). HTTPS for everybody, and plain HTTP for firmware that fetches boot files.
 //!
-//! 1. Accept, count against the whole server and against the source.
-//! 2. Handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
+//! 1. Accept, count against the whole listener and against the source.
+//! 2. TLS alone: handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
 //!    builder has no header timeout while it detects the version, and hyper silently has none
-//!    at all without a timer.
+//!    at all without a timer. Plain connections speak HTTP/1.
 //! 3. Serve until the peer leaves, idles or stalls too long, or the server stops. Stopping lets running
 //!    requests end within [`ConnectionLimits::drain`], then cuts.
 
@@ -23,12 +23,12 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 /// Limits of the listener. The defaults are those of `spec/security.md` 6.
@@ -90,6 +90,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Peer {
     /// Address and port of the peer.
     pub(crate) address: SocketAddr,
+    /// Our own address that it came to; none for requests that came over no socket.
+    pub(crate) reached: Option<SocketAddr>,
     _place: Option<Arc<Place>>,
     _alive: Option<mpsc::Sender<()>>,
 }
@@ -97,14 +99,14 @@ pub(crate) struct Peer {
 impl Peer {
     /// A peer that takes no place: for requests that came over no socket.
     pub(crate) fn unconnected(address: SocketAddr) -> Self {
-        Self { address, _place: None, _alive: None }
+        Self { address, reached: None, _place: None, _alive: None }
     }
 }
 
-/// Accepts and serves until `stopping`, then lets running requests end.
+/// Accepts and serves until `stopping`, then lets running requests end. Without `tls`, plain HTTP.
 pub(crate) async fn run(
     listener: TcpListener,
-    tls: TlsAcceptor,
+    tls: Option<TlsAcceptor>,
     router: Router,
     limits: ConnectionLimits,
     stopping: CancellationToken,
@@ -135,7 +137,8 @@ pub(crate) async fn run(
             tracing::debug!(%address, "too many connections");
             continue;
         };
-        let peer = Peer { address, _place: Some(Arc::new(place)), _alive: Some(alive.clone()) };
+        let reached = stream.local_addr().ok();
+        let peer = Peer { address, reached, _place: Some(Arc::new(place)), _alive: Some(alive.clone()) };
         let (tls, router, limits) = (tls.clone(), router.clone(), Arc::clone(&limits));
         let stopping = stopping.clone();
         connections.spawn(async move { connection(stream, peer, tls, router, &limits, stopping).await });
@@ -167,7 +170,7 @@ async fn drain(mut connections: JoinSet<()>, ended: &mut mpsc::Receiver<()>, pat
 async fn connection(
     stream: TcpStream,
     peer: Peer,
-    tls: TlsAcceptor,
+    tls: Option<TlsAcceptor>,
     router: Router,
     limits: &ConnectionLimits,
     stopping: CancellationToken,
@@ -176,12 +179,16 @@ async fn connection(
     if let Err(error) = prepare(&stream, limits) {
         tracing::debug!(%address, %error, "socket options");
     }
+    let Some(tls) = tls else { return serve_http(stream, false, peer, router, limits, stopping).await };
     let handshake = tokio::select! {
         () = stopping.cancelled() => return,
         handshake = timeout(limits.handshake, tls.accept(stream)) => handshake,
     };
     match handshake {
-        Ok(Ok(stream)) => serve_http(stream, peer, router, limits, stopping).await,
+        Ok(Ok(stream)) => {
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            serve_http(stream, http2, peer, router, limits, stopping).await;
+        }
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
@@ -193,14 +200,16 @@ fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
     setsockopt(stream, sockopt::TcpNoDelay, &true)
 }
 
-async fn serve_http(
-    stream: TlsStream<TcpStream>,
+async fn serve_http<S>(
+    stream: S,
+    http2: bool,
     peer: Peer,
     router: Router,
     limits: &ConnectionLimits,
     stopping: CancellationToken,
-) {
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let activity = Activity::new();
     let router = TowerToHyperService::new(router);
     let (address, watched) = (peer.address, Arc::clone(&activity));

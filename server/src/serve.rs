@@ -1,7 +1,7 @@
 //! Starting and stopping the server.
 //!
 //! 1. Lock the data directory: two servers on one would lose each other's writes.
-//! 2. Bind, so that a taken port is told before anything is made.
+//! 2. Bind both doors, so that a taken port is told before anything is made.
 //! 3. Database and migrations, then keys and certificates: both go by a clock that never runs
 //!    behind the database's last commit. The first user on first start.
 //! 4. Accept. From here on `ready` is true.
@@ -9,7 +9,8 @@
 //!    are stored, the database is closed.
 
 use crate::app::{
-    App, AppError, Clock, Media, ReverseDns, Settings, SharedApp, interface_addresses, own_addresses,
+    App, AppError, BootSettings, Clock, HTTP_PORT, Media, ReverseDns, Settings, SharedApp,
+    interface_addresses, own_addresses,
 };
 use crate::http::{self, Http};
 use crate::keys::{Keys, KeysError, files};
@@ -29,10 +30,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Largest lock file that is read for its process id, in bytes.
 const MAX_LOCK: u64 = 32;
@@ -42,6 +44,8 @@ const BACKLOG: u32 = 4_096;
 /// Time between two looks at the certificate's end and the host's addresses: also how long a
 /// clock that jumped over its end locks machines out.
 const LEAF_CHECK: Duration = Duration::from_secs(10);
+/// The boot tree, in the data directory: kernels and installers, put there by the operator.
+const BOOT_TREE: &str = "boot";
 
 /// How a server is started.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct ServeOptions {
     pub data_dir: PathBuf,
     /// HTTPS address; port 0 takes any free one.
     pub listen: SocketAddr,
+    /// Plain HTTP for boot files; port 0 takes any free one. None for no such door.
+    pub http_listen: Option<SocketAddr>,
     /// Built boot media, or none.
     pub media_dir: Option<PathBuf>,
     /// PostgreSQL; without it the embedded database in the data directory.
@@ -63,11 +69,12 @@ pub struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// The usual: embedded database, default limits, all interfaces.
+    /// The usual: embedded database, default limits, no door for boot files.
     pub fn new(data_dir: impl Into<PathBuf>, listen: SocketAddr) -> Self {
         Self {
             data_dir: data_dir.into(),
             listen,
+            http_listen: None,
             media_dir: None,
             database_url: None,
             advertise: Vec::new(),
@@ -104,6 +111,17 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The address of the door for boot files cannot be bound.
+    #[error(
+        "cannot listen on {address} for boot files; choose another address with --http-listen, or \
+         --http-listen off to serve none"
+    )]
+    ListenHttp {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Keys or certificates.
     #[error("the server's keys cannot be used")]
     Keys(#[from] KeysError),
@@ -120,10 +138,14 @@ pub struct Server {
     http: Http,
     address: SocketAddr,
     listener: TcpListener,
+    /// The door for boot files.
+    boot: Option<(TcpListener, SocketAddr)>,
     tls: TlsAcceptor,
     limits: ConnectionLimits,
     advertise: Vec<ServerUrl>,
     first_password: Option<PathBuf>,
+    /// Looks at machines again when content changes. Ends with the server, also when that never ran.
+    checks: (JoinHandle<()>, DropGuard),
     _lock: File,
 }
 
@@ -140,7 +162,10 @@ impl fmt::Debug for Server {
 pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let lock = prepare_data_dir(&options.data_dir)?;
     raise_file_limit(options.limits.connections);
-    let (listener, address) = bind(options.listen)?;
+    let (listener, address) =
+        bind(options.listen).map_err(|source| ServeError::Listen { address: options.listen, source })?;
+    let bind_boot = |address| bind(address).map_err(|source| ServeError::ListenHttp { address, source });
+    let boot = options.http_listen.map(bind_boot).transpose()?;
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
@@ -153,6 +178,12 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let settings = Settings {
         server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
         advertise: told_to_machines(&options.advertise, address.port()),
+        boot: BootSettings {
+            tree: options.data_dir.join(BOOT_TREE),
+            http_port: boot.as_ref().map_or(HTTP_PORT, |(_, address)| address.port()),
+            https_port: address.port(),
+            advertise: options.advertise.clone(),
+        },
     };
     let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
     let app = App::open(store, keys, clock, settings, reverse_dns).await?;
@@ -167,8 +198,11 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         port: address.port(),
         start: u32::from_be_bytes([a, b, c, d]),
     };
+    let until = http.stopping.child_token();
+    let checks = tokio::spawn(Arc::clone(&http.app).run_revalidation(until.clone()));
     let ServeOptions { limits, advertise, .. } = options;
-    Ok(Server { http, address, listener, tls, limits, advertise, first_password, _lock: lock })
+    let checks = (checks, until.drop_guard());
+    Ok(Server { http, address, listener, boot, tls, limits, advertise, first_password, checks, _lock: lock })
 }
 
 /// Starts a server, calls `ready` when it is about to accept, and runs it until `shutdown`.
@@ -201,6 +235,11 @@ impl Server {
         }
     }
 
+    /// Where firmware finds boot files, when it finds any.
+    pub fn boot_address(&self) -> Option<SocketAddr> {
+        self.boot.as_ref().map(|(_, address)| *address)
+    }
+
     /// The file with the first user's password, on the very first start.
     pub fn first_password_file(&self) -> Option<&Path> {
         self.first_password.as_deref()
@@ -211,26 +250,40 @@ impl Server {
         http::router(self.http.clone())
     }
 
+    /// The door for boot files without a socket.
+    pub fn boot_router(&self) -> Router {
+        http::boot_router(self.http.clone())
+    }
+
     /// Accepts until `shutdown`, then stops gracefully.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let router = self.router();
-        let Self { http, listener, tls, limits, advertise, _lock, .. } = self;
+        let (router, boot_router) = (self.router(), self.boot_router());
+        let Self { http, listener, boot, tls, limits, advertise, checks, _lock, .. } = self;
+        let (checks, _checks_end) = checks;
         let swept = CancellationToken::new();
         let sweeper = {
             let (app, swept) = (Arc::clone(&http.app), swept.clone());
             tokio::spawn(async move { app.run_sweep(swept.cancelled_owned()).await })
         };
         let leaf = tokio::spawn(keep_leaf(Arc::clone(&http.app), advertise, http.stopping.clone()));
-        let accepting = listener::run(listener, tls, router, limits, http.stopping.clone());
+        let booting = async {
+            if let Some((listener, _)) = boot {
+                listener::run(listener, None, boot_router, limits.clone(), http.stopping.clone()).await;
+            }
+        };
+        let accepting =
+            listener::run(listener, Some(tls), router, limits.clone(), http.stopping.clone());
         let until_told = async {
             shutdown.await;
             tracing::info!("stopping");
             http.stopping.cancel();
         };
-        tokio::join!(accepting, until_told);
+        tokio::join!(accepting, booting, until_told);
         // After the last request, so that every heartbeat it brought is stored.
         swept.cancel();
-        for (name, task) in [("sweeper", sweeper), ("certificate's keeper", leaf)] {
+        for (name, task) in
+            [("sweeper", sweeper), ("certificate's keeper", leaf), ("check of machines", checks)]
+        {
             if let Err(error) = task.await {
                 tracing::error!(%error, name, "a background task failed");
             }
@@ -276,17 +329,14 @@ fn holder(lock: File) -> String {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let bound = || -> io::Result<(TcpListener, SocketAddr)> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        // A server that restarts takes its port back at once.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    };
-    bound().map_err(|source| ServeError::Listen { address, source })
+fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that restarts takes its port back at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
 }
 
 fn tls_acceptor(keys: &Keys) -> Result<TlsAcceptor, KeysError> {

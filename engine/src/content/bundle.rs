@@ -209,7 +209,7 @@ impl Content {
     }
 
     /// The objects of a bundle in the order of kinds, without users.
-    fn objects_of(&self, name: &str) -> Vec<(Kind, String)> {
+    pub fn objects_of(&self, name: &str) -> Vec<(Kind, String)> {
         let mut found = Vec::new();
         for kind in ORDER {
             let keys: Vec<String> = of_kind!(kind, T => {

@@ -6,12 +6,14 @@
 
 mod access;
 mod boot;
+mod info;
 mod job;
 mod machine;
 mod work;
 
 pub use access::{Claim, Context, Pool, PoolActions, Role, User};
 pub use boot::{ArchInfo, BootEnv, OsInfo, Template, TemplateInfo};
+pub use info::{Licenses, Nothing, ServerInfo, Stat};
 pub use job::{ExitState, Job, JobAction, JobState, ZERO_TIME};
 pub use machine::{HardwareFingerprint, MachineFields, PoolStatus, TaskErrorStack};
 pub use work::{Param, Profile, Stage, Task, Workflow};

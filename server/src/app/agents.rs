@@ -9,23 +9,28 @@ use super::events::Did;
 use crate::keys::Call;
 use engine::machine::Machine;
 use protocol::agent_api::{
-    AgentSettings, AgentState, Approved, HeartbeatAnswer, HeartbeatRequest, KEY_PATH, KeyChange, RefusalKind,
+    AgentSettings, AgentState, Approved, HeartbeatAnswer, HeartbeatRequest, KEY_PATH, KeyChange, MAX_BOOT_ID,
+    RefusalKind, RunnerTicket,
 };
 use protocol::inventory::{Inventory, MAX_OBSERVED};
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Longest time a heartbeat is held: with the interval after it, well within the 60 seconds
 /// after which a machine counts as offline.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
 /// Longest inventory digest that is looked at, in bytes: a SHA-256 as base64url.
 const MAX_DIGEST: usize = 43;
+/// Life of a runner's first token: it renews its own, and outlives an absence of the server.
+const RUNNER_TOKEN: Duration = Duration::from_secs(8 * 3_600);
 /// How often a commit is tried again because another came between.
 const RETRIES: usize = 4;
 
 impl App {
-    /// An agent says that it is there. Held up to `wait` until the machine changes.
+    /// An agent says that it is there. Held up to `wait`, until there is something to tell: work for
+    /// an agent that has none, or another name.
     ///
     /// # Errors
     /// `access_denied` when the machine was deleted or has another key now.
@@ -43,6 +48,10 @@ impl App {
             let message = format!("inventory_digest has more than {MAX_DIGEST} characters");
             return Err(AppError::refused(RefusalKind::InvalidRequest, message));
         }
+        if request.boot_id.len() > MAX_BOOT_ID {
+            let message = format!("boot_id has more than {MAX_BOOT_ID} characters");
+            return Err(AppError::refused(RefusalKind::InvalidRequest, message));
+        }
         // Listen first, then look: a change in between is not missed.
         let mut waiter = self.hub.waiter(caller.id.0);
         let (machine, observed) = self.heard(actor, caller, &request).await?;
@@ -50,12 +59,37 @@ impl App {
         let send_inventory = !matches!(observed, Some(Observed::PutOff))
             && !self.knows_inventory(&machine, &request.inventory_digest)?;
         let goodbye = request.state == AgentState::Stopping;
-        if send_inventory || goodbye || wait.is_zero() {
+        // An agent that tells of no boot runs no jobs, and one that runs some knows of work.
+        let is_called = |machine: &Machine| {
+            machine.wants_runner() && !request.boot_id.is_empty() && !request.working
+        };
+        if send_inventory || goodbye || is_called(&machine) {
             return Ok(self.heartbeat_answer(&machine, send_inventory && !goodbye));
         }
-        waiter.wait(wait.min(LONGEST_HOLD)).await;
+        let (end, mut now) = (Instant::now() + wait.min(LONGEST_HOLD), machine.clone());
+        while now.name == machine.name && !is_called(&now) && Instant::now() < end && !waiter.is_let_go() {
+            waiter.wait(end.saturating_duration_since(Instant::now())).await;
+            now = self.own_machine(caller).await?;
+        }
+        Ok(self.heartbeat_answer(&now, false))
+    }
+
+    /// What a runner of the machine's jobs needs, which its agent starts.
+    ///
+    /// # Errors
+    /// `access_denied` when the machine was deleted or has another key now.
+    pub(crate) async fn runner_ticket(&self, actor: &Actor) -> Result<RunnerTicket, AppError> {
+        actor.require(Action::MachineSelf)?;
+        let Actor::Machine(caller) = actor else {
+            return Err(AppError::new(AppErrorKind::Forbidden, "runners are machines' only"));
+        };
         let machine = self.own_machine(caller).await?;
-        Ok(self.heartbeat_answer(&machine, false))
+        Ok(RunnerTicket {
+            token: self.machine_token(&machine, RUNNER_TOKEN)?,
+            expires_in: RUNNER_TOKEN.as_secs(),
+            boot_env: machine.booted_env().to_owned(),
+            nonce: self.keys.nonce(self.clock.now()),
+        })
     }
 
     /// Notes the heartbeat and what was observed.
@@ -65,7 +99,7 @@ impl App {
         caller: &MachineActor,
         request: &HeartbeatRequest,
     ) -> Result<(Machine, Option<Observed>), AppError> {
-        let machine = self.own_machine(caller).await?;
+        let machine = self.note_boot(actor, caller, &request.boot_id).await?;
         let goodbye = request.state == AgentState::Stopping;
         let turned = self.liveness.heard(machine.id, goodbye, self.clock.now());
         let (machine, observed) = match &request.observed {
@@ -80,6 +114,27 @@ impl App {
             self.publish_machine(Did::Update, &machine, &actor.principal());
         }
         Ok((machine, observed))
+    }
+
+    /// The machine, once what a new boot means for it is stored.
+    async fn note_boot(
+        &self,
+        actor: &Actor,
+        caller: &MachineActor,
+        boot_id: &str,
+    ) -> Result<Machine, AppError> {
+        for _ in 0..RETRIES {
+            let machine = self.own_machine(caller).await?;
+            let Some((booted, changes)) = machine.booted(boot_id, self.clock.now()) else { return Ok(machine) };
+            let happening =
+                self.machine_happening(Did::Save, &actor.principal(), &booted, Some(&machine));
+            match self.commit(changes, vec![happening]).await {
+                Ok(_) => return self.own_machine(caller).await,
+                Err(error) if error.is_stale() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(super::enroll::busy())
     }
 
     /// Stores an inventory under the digest its agent gave it, when that is new and the machine

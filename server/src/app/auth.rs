@@ -1,14 +1,19 @@
-//! Who an operator is: sessions and API tokens. Passwords are next door.
+//! Who calls: sessions and API tokens, and whether they still hold. Passwords, users and machine
+//! tokens are next door.
 //!
-//! Both are random and stored as SHA-256 only, among the store's records, so a restart logs
-//! nobody out and a stolen database logs nobody in.
+//! Sessions and API tokens are random and stored as SHA-256 only, among the store's records, so a
+//! restart logs nobody out and a stolen database logs nobody in. Each remembers the stamp that its
+//! user had when it began: another password, another `Secret` or another user of the name has
+//! another stamp, which ends it, whatever else happens at the same time.
 
-use super::password::USER;
 use super::{Actor, App, AppError, AppErrorKind, UserActor};
+use crate::hub::{LOGINS, Waiter};
 use crate::keys;
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Record, Revision};
 use engine::claims::Claims;
+use engine::lifetime::Lifetime;
 use engine::time::Timestamp;
+use protocol::model::Kind;
 use protocol::rest::{ApiToken, LoginRequest, Session};
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
@@ -20,10 +25,11 @@ use std::time::Duration;
 const SESSION_LIFETIME: Duration = Duration::from_secs(12 * 3_600);
 /// API tokens begin with this, so that scanners and people know one when they see it.
 const API_TOKEN_PREFIX: &str = "mst_";
-/// Life of an API token when none is asked for, in seconds.
-const API_TOKEN_DEFAULT: u64 = 3_600;
-/// Longest life of an API token, in seconds.
-const API_TOKEN_LONGEST: u64 = 31_536_000;
+/// Life of an API token when none is asked for.
+const API_TOKEN_DEFAULT: Duration = Duration::from_secs(3_600);
+/// Shortest and longest life of an API token.
+const API_TOKEN_SHORTEST: Duration = Duration::from_secs(1);
+const API_TOKEN_LONGEST: Duration = Duration::from_secs(31_536_000);
 
 const SESSION: &str = "session";
 const API_TOKEN: &str = "api-token";
@@ -36,6 +42,12 @@ struct StoredLogin {
     /// Key of the session that an API token came from, and with which it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     session: Option<String>,
+    /// The user's stamp; none in what was stored before there were stamps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stamp: Option<String>,
+    /// Of the user's roles, those that it is good for; none for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    roles: Option<Vec<String>>,
 }
 
 /// Somebody who is logged in, and until when.
@@ -43,10 +55,33 @@ struct StoredLogin {
 pub(crate) struct LoggedIn {
     /// Who it is.
     pub(crate) actor: Actor,
-    /// End of the session or API token; none for a password.
+    /// End of the session or token; none for a password.
     pub(crate) expires_at: Option<Timestamp>,
-    /// Key of the session that is behind it, if one is.
-    pub(super) session: Option<String>,
+    /// What shows that it still holds.
+    pub(super) proof: Proof,
+}
+
+/// What a log-in stands on.
+#[derive(Clone)]
+pub(super) enum Proof {
+    /// A user's password, or a session or API token that came of it.
+    User {
+        stamp: String,
+        /// Key of the session that is behind it, if one is.
+        session: Option<String>,
+        roles: Option<Vec<String>>,
+    },
+    /// A machine token.
+    MachineToken(String),
+}
+
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::User { .. } => "User",
+            Self::MachineToken(_) => "MachineToken",
+        })
+    }
 }
 
 /// Where a request comes from, for the audit log.
@@ -68,6 +103,15 @@ pub(crate) struct OpenedSession {
     pub(crate) lifetime: u64,
 }
 
+/// What somebody wants of an API token.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ApiTokenWish<'a> {
+    /// How long it lives.
+    pub(crate) ttl: Option<&'a str>,
+    /// Roles that it is good for, a comma list; all when empty.
+    pub(crate) roles: &'a str,
+}
+
 impl App {
     /// Opens a session for a name and password.
     ///
@@ -79,11 +123,14 @@ impl App {
         origin: LoginOrigin<'_>,
     ) -> Result<OpenedSession, AppError> {
         let now = self.clock.now();
+        // Looked at before the password, which may change meanwhile.
+        let stamp = self.stamp(&request.username);
         self.check_password(&request.username, &request.password, origin).await?;
         self.password_entered(&request.username);
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
         let expires_at = now.plus(SESSION_LIFETIME);
-        let stored = StoredLogin { user: request.username.clone(), expires_at, session: None };
+        let user = request.username.clone();
+        let stored = StoredLogin { user, expires_at, session: None, stamp, roles: None };
         let changes = self
             .forget_expired(SESSION, Changes::new(now))
             .await?
@@ -104,7 +151,7 @@ impl App {
     /// When the store cannot be written.
     pub(crate) async fn logout(&self, secret: &str) -> Result<(), AppError> {
         let change = Change::DeleteRecord { kind: SESSION.to_owned(), key: hashed(secret) };
-        self.store.commit(&Changes::new(self.clock.now()).and(change)).await?;
+        self.commit(Changes::new(self.clock.now()).and(change), Vec::new()).await?;
         Ok(())
     }
 
@@ -125,57 +172,133 @@ impl App {
         self.by_secret(SESSION, secret, origin).await
     }
 
-    /// Who an API token speaks for.
+    /// Who a token speaks for: a user's API token or a machine's.
     ///
     /// # Errors
     /// `Unauthenticated` when it is unknown or over.
-    pub(crate) async fn by_api_token(
-        &self,
-        token: &str,
-        origin: LoginOrigin<'_>,
-    ) -> Result<LoggedIn, AppError> {
+    pub(crate) async fn by_token(&self, token: &str, origin: LoginOrigin<'_>) -> Result<LoggedIn, AppError> {
+        if token.starts_with(keys::MACHINE_TOKEN_PREFIX) {
+            return self.by_machine_token(token, origin).await;
+        }
         match token.strip_prefix(API_TOKEN_PREFIX) {
             Some(secret) => self.by_secret(API_TOKEN, secret, origin).await,
             None => Err(unauthenticated("the API token is unknown or has ended; get a new one")),
         }
     }
 
-    /// Makes an API token for the caller itself, good for `ttl` seconds but never beyond the
-    /// API token or session that asks for it.
+    /// The same caller with what it may do now; none when the log-in has ended since.
     ///
     /// # Errors
-    /// `Forbidden` for anybody else's name, `Invalid` for a lifetime out of bounds.
+    /// When the store cannot be read.
+    pub(crate) async fn still(
+        &self,
+        login: &LoggedIn,
+        origin: LoginOrigin<'_>,
+    ) -> Result<Option<Actor>, AppError> {
+        if login.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Ok(None);
+        }
+        let (stamp, session, roles) = match &login.proof {
+            Proof::User { stamp, session, roles } => (stamp, session, roles),
+            Proof::MachineToken(token) => {
+                return match self.by_machine_token(token, origin).await {
+                    Ok(login) => Ok(Some(login.actor)),
+                    Err(error) if error.kind == AppErrorKind::Unauthenticated => Ok(None),
+                    Err(error) => Err(error),
+                };
+            }
+        };
+        if let Some(session) = session
+            && self.store.record(SESSION, session).await?.is_none()
+        {
+            return Ok(None);
+        }
+        let name = login.actor.name();
+        if self.stamp(name).as_ref() != Some(stamp) {
+            return Ok(None);
+        }
+        Ok(self.user_actor(name, roles.as_deref(), origin))
+    }
+
+    /// What may end a log-in, or change what it may do: to be waited for, then [`App::still`] tells.
+    pub(crate) fn login_changes(&self, login: &LoggedIn) -> Waiter<'_> {
+        self.hub.waiter(match &login.actor {
+            Actor::User(_) => LOGINS,
+            Actor::Machine(machine) => machine.id.0,
+            Actor::MachineToken(token) => token.machine.0,
+        })
+    }
+
+    /// Makes an API token. It lives no longer than the log-in that asks for it, and ends with its
+    /// session. One for somebody else is for those who may, and may do what that user may.
+    ///
+    /// # Errors
+    /// `Forbidden` for more than the caller may, not found, `Invalid` for a lifetime out of bounds
+    /// or a role that the user does not have.
     pub(crate) async fn create_api_token(
         &self,
         caller: &LoggedIn,
         name: &str,
-        ttl: Option<u64>,
-        origin: LoginOrigin<'_>,
+        wish: ApiTokenWish<'_>,
     ) -> Result<ApiToken, AppError> {
-        caller.actor.may("users", "token", name)?;
-        if caller.actor.principal() != format!("user:{name}") {
-            return Err(AppError::new(AppErrorKind::Forbidden, "API tokens are made for oneself only"));
+        let (stamp, own_roles, session) = match &caller.proof {
+            Proof::User { stamp, session, roles } if caller.actor.name() == name => {
+                (Some(stamp.clone()), roles.clone(), session.clone())
+            }
+            Proof::User { session, .. } => {
+                caller.actor.may(Kind::Users.prefix(), "token", name)?;
+                caller.actor.may_grant(&self.claims_of(name, None).unwrap_or_default())?;
+                (self.stamp(name), None, session.clone())
+            }
+            Proof::MachineToken(_) => {
+                caller.actor.may(Kind::Users.prefix(), "token", name)?;
+                caller.actor.may_grant(&self.claims_of(name, None).unwrap_or_default())?;
+                (self.stamp(name), None, None)
+            }
+        };
+        if stamp.is_none() {
+            return Err(AppError::not_found(Kind::Users.prefix(), name));
         }
-        let ttl = ttl.unwrap_or(API_TOKEN_DEFAULT);
-        if !(1..=API_TOKEN_LONGEST).contains(&ttl) {
-            let message = format!("ttl must be 1 to {API_TOKEN_LONGEST} seconds");
-            return Err(AppError::new(AppErrorKind::Invalid, message));
-        }
+        let roles = self.roles_of_token(name, own_roles, wish.roles)?;
+        let ttl = lifetime_of(wish.ttl)?;
         let now = self.clock.now();
-        let wanted = now.plus(Duration::from_secs(ttl));
+        let wanted = now.plus(ttl);
         let expires_at = caller.expires_at.map_or(wanted, |end| end.min(wanted));
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
-        let stored = StoredLogin { user: name.to_owned(), expires_at, session: caller.session.clone() };
+        let stored = StoredLogin { user: name.to_owned(), expires_at, session, stamp, roles };
+        let row = AuditRow::new(AuditKind::ApiTokenIssued, &caller.actor.cause(now));
         let changes = self
             .forget_expired(API_TOKEN, Changes::new(now))
             .await?
             .and(Change::PutRecord(record(API_TOKEN, &hashed(&secret), &stored)?))
-            .audit(
-                AuditRow::new(AuditKind::ApiTokenIssued, &cause(name, origin, now))
-                    .reason(format!("until {expires_at}")),
-            );
+            .audit(row.reason(format!("for {name} until {expires_at}")));
         self.store.commit(&changes).await?;
-        Ok(ApiToken { token: format!("{API_TOKEN_PREFIX}{secret}"), expires_at: expires_at.to_string() })
+        let token = format!("{API_TOKEN_PREFIX}{secret}");
+        Ok(ApiToken { token, expires_at: expires_at.to_string(), info: None })
+    }
+
+    /// The roles that a token is good for: those that are asked for, as far as the log-in that asks
+    /// is good for them.
+    fn roles_of_token(
+        &self,
+        name: &str,
+        own: Option<Vec<String>>,
+        asked: &str,
+    ) -> Result<Option<Vec<String>>, AppError> {
+        if asked.is_empty() {
+            return Ok(own);
+        }
+        let content = self.content();
+        let held = content.users.get(name).map(|user| user.roles.clone()).unwrap_or_default();
+        let asked: Vec<String> = asked.split(',').map(|role| role.trim().to_owned()).collect();
+        let has = |role: &String| held.contains(role) && own.as_ref().is_none_or(|own| own.contains(role));
+        match asked.iter().find(|role| !has(role)) {
+            None => Ok(Some(asked)),
+            Some(role) => {
+                let message = format!("user {name} has no role {role:?} to give to a token");
+                Err(AppError::new(AppErrorKind::Invalid, message).about(Kind::Users.prefix(), name))
+            }
+        }
     }
 
     async fn by_secret(
@@ -188,7 +311,9 @@ impl App {
         let key = hashed(secret);
         let record = self.store.record(kind, &key).await?.ok_or_else(ended)?;
         let stored: StoredLogin = serde_json::from_str(&record.body).map_err(AppError::internal)?;
-        if stored.expires_at <= self.clock.now() || self.store.record(USER, &stored.user).await?.is_none() {
+        let stamp = self.stamp(&stored.user).ok_or_else(ended)?;
+        let another = stored.stamp.is_some_and(|begun_with| begun_with != stamp);
+        if stored.expires_at <= self.clock.now() || another {
             return Err(ended());
         }
         if let Some(session) = &stored.session
@@ -197,7 +322,51 @@ impl App {
             return Err(ended());
         }
         let session = if kind == SESSION { Some(key) } else { stored.session };
-        Ok(LoggedIn { actor: user_actor(&stored.user, origin), expires_at: Some(stored.expires_at), session })
+        let actor = self.user_actor(&stored.user, stored.roles.as_deref(), origin).ok_or_else(ended)?;
+        let proof = Proof::User { stamp, session, roles: stored.roles };
+        Ok(LoggedIn { actor, expires_at: Some(stored.expires_at), proof })
+    }
+
+    /// What a user's log-ins end with: derived, so that it is a name of the secret and no secret.
+    /// None for a user who does not exist.
+    pub(super) fn stamp(&self, name: &str) -> Option<String> {
+        let content = self.content();
+        let user = content.users.get(name)?;
+        Some(self.keys.label(&[b"login", name.as_bytes(), user.secret.as_bytes()]))
+    }
+
+    /// What a user may do, by these of the user's roles or by all.
+    pub(super) fn claims_of(&self, name: &str, among: Option<&[String]>) -> Option<Claims> {
+        let content = self.content();
+        let user = content.users.get(name)?;
+        let among = |role: &&String| among.is_none_or(|among| among.contains(role));
+        Some(Claims::of_roles(&content, user.roles.iter().filter(among)))
+    }
+
+    /// A user as a caller; none for one who does not exist.
+    pub(super) fn user_actor(
+        &self,
+        name: &str,
+        roles: Option<&[String]>,
+        origin: LoginOrigin<'_>,
+    ) -> Option<Actor> {
+        let claims = self.claims_of(name, roles)?;
+        let (source, request_id) = (origin.source, origin.request_id.to_owned());
+        Some(Actor::User(UserActor { name: name.to_owned(), claims, source, request_id }))
+    }
+
+    /// Ends everything that a user is logged in with.
+    pub(super) async fn end_logins(&self, user: &str, mut changes: Changes) -> Result<Changes, AppError> {
+        for kind in [SESSION, API_TOKEN] {
+            for record in self.store.records(kind).await? {
+                let is_users =
+                    serde_json::from_str::<StoredLogin>(&record.body).is_ok_and(|login| login.user == user);
+                if is_users {
+                    changes = changes.and(Change::DeleteRecord { kind: kind.to_owned(), key: record.key });
+                }
+            }
+        }
+        Ok(changes)
     }
 
     /// Drops what has ended, whenever something of the kind begins.
@@ -214,22 +383,26 @@ impl App {
     }
 }
 
-pub(super) fn user_actor(name: &str, origin: LoginOrigin<'_>) -> Actor {
-    Actor::User(UserActor {
-        name: name.to_owned(),
-        claims: claims_of_users(),
-        source: origin.source,
-        request_id: origin.request_id.to_owned(),
-    })
+/// Whether a stored record is somebody's log-in: what websockets that stand on it listen for.
+pub(super) fn is_login(kind: &str) -> bool {
+    kind == SESSION || kind == API_TOKEN
 }
 
-/// What a user may do. There are no access roles yet: who has an account may do everything.
-pub(super) fn claims_of_users() -> Claims {
-    Claims::all()
+fn lifetime_of(ttl: Option<&str>) -> Result<Duration, AppError> {
+    let Some(text) = ttl else { return Ok(API_TOKEN_DEFAULT) };
+    let ttl = text.parse::<Lifetime>();
+    let ttl = ttl.map_err(|error| AppError::new(AppErrorKind::BadRequest, format!("ttl: {error}")))?;
+    match ttl {
+        Lifetime::Of(ttl) if (API_TOKEN_SHORTEST..=API_TOKEN_LONGEST).contains(&ttl) => Ok(ttl),
+        Lifetime::Of(_) | Lifetime::Never => {
+            let message = format!("ttl must be 1 to {} seconds", API_TOKEN_LONGEST.as_secs());
+            Err(AppError::new(AppErrorKind::Invalid, message))
+        }
+    }
 }
 
 pub(super) fn unauthenticated(message: &str) -> AppError {
-    AppError::new(AppErrorKind::Unauthenticated, message)
+    AppError::new(AppErrorKind::Unauthenticated, message).about(Kind::Users.prefix(), "")
 }
 
 fn hashed(secret: &str) -> String {

@@ -43,6 +43,8 @@ pub enum AppErrorKind {
     MachineGone,
     /// Understood, and not acceptable as it is.
     Invalid,
+    /// The same of the value of a param.
+    InvalidValue,
     /// Something else has this name, or changed meanwhile; or it does not go now.
     Conflict,
     /// A new object has the key of another one.
@@ -72,7 +74,7 @@ impl AppErrorKind {
     /// (`spec/machine-model.md` 5.6).
     pub const fn word(self) -> Option<&'static str> {
         Some(match self {
-            Self::NotFound | Self::BadList | Self::Locked | Self::ReadOnly => return None,
+            Self::NotFound | Self::BadList | Self::InvalidValue | Self::Locked | Self::ReadOnly => return None,
             Self::Unauthenticated | Self::Forbidden => "AUTH",
             Self::StepUp => "step_up",
             Self::BadRequest => "invalid_request",
@@ -106,6 +108,7 @@ impl AppErrorKind {
             | Self::BadList
             | Self::MalformedCode
             | Self::Invalid
+            | Self::InvalidValue
             | Self::PatchFailed => RefusalKind::InvalidRequest,
             Self::TooManyAttempts => RefusalKind::SlowDown,
             Self::TooLarge => RefusalKind::TooLarge,

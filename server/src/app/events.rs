@@ -2,9 +2,10 @@
 //! commits and after them, so that whoever looks because of an event sees what it tells of.
 
 use super::App;
-use crate::hub::{CONTENT, Hub, Told};
+use super::auth::is_login;
+use crate::hub::{CONTENT, Hub, LOGINS, Told};
 use crate::store::StoreError;
-use engine::change::{Change, Changes, Revision};
+use engine::change::{Change, Changes, Revision, StoredObject};
 use engine::machine::Machine;
 use engine::time::Timestamp;
 use protocol::event::Event;
@@ -260,8 +261,8 @@ impl App {
     }
 }
 
-/// Whom a commit wakes: held requests for its machines and jobs, for the machines of its jobs, and
-/// for the content.
+/// Whom a commit wakes: held requests for its machines and jobs, for the machines of its jobs, for the
+/// content, and websockets whose log-in may have ended.
 fn concerned(changes: &Changes) -> Vec<Uuid> {
     let mut ids = Vec::new();
     for change in &changes.list {
@@ -272,8 +273,15 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
                 ids.extend([job.fields.uuid, job.fields.machine]);
             }
             Change::DeleteJob { id: job, .. } | Change::AppendLog { job, .. } => ids.push(*job),
-            Change::PutObject(_) | Change::DeleteObject { .. } | Change::SetPref { .. } => ids.push(CONTENT),
-            Change::InsertEnrollment(_)
+            Change::PutObject(StoredObject { kind, .. }) | Change::DeleteObject { kind, .. } => {
+                ids.push(CONTENT);
+                ids.extend(matches!(kind, Kind::Users | Kind::Roles).then_some(LOGINS));
+            }
+            // Two of them are secrets of machine tokens.
+            Change::SetPref { .. } => ids.extend([CONTENT, LOGINS]),
+            Change::DeleteRecord { kind, .. } if is_login(kind) => ids.push(LOGINS),
+            Change::DeleteRecord { .. }
+            | Change::InsertEnrollment(_)
             | Change::UpdateEnrollment(_)
             | Change::TakeCode { .. }
             | Change::RetireCode { .. }
@@ -283,7 +291,6 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
             | Change::Revoke(_)
             | Change::MachinesChecked(_)
             | Change::PutRecord(_)
-            | Change::DeleteRecord { .. }
             | Change::ForgetCodes(_)
             | Change::ForgetEnrollments(_)
             | Change::ForgetUnanswered(_)

@@ -81,6 +81,15 @@ pub(crate) struct Download {
 }
 
 impl Download {
+    /// A file as it is, of this length and entity tag.
+    ///
+    /// # Errors
+    /// When its length cannot be found out.
+    pub(super) fn of_file(file: File, len: u64, etag: String, place: Place) -> Result<Self, AppError> {
+        let image = PatchedImage::new(file, Vec::new()).map_err(AppError::internal)?;
+        Ok(Self { len, begin: 0, etag, sha256: None, image, _place: place })
+    }
+
     /// Moves to a byte of the file.
     pub(crate) fn seek(&mut self, position: u64) -> io::Result<()> {
         self.image.seek(SeekFrom::Start(self.begin.saturating_add(position))).map(|_| ())

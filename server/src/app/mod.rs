@@ -19,37 +19,54 @@ mod actor;
 mod agents;
 mod approve;
 mod auth;
+mod boot;
 mod ca;
 mod clock;
+mod contents;
 mod enroll;
 mod error;
 mod events;
 mod info;
+mod jobs;
+mod lists;
+mod machine_tokens;
 mod machines;
 mod media;
+mod meta;
 mod names;
+mod objects;
+mod params;
 mod password;
+mod pools;
 mod prove;
 mod register;
+mod revalidate;
 mod revoke;
+mod snapshot;
 mod sweep;
 mod token_keys;
 mod tokens;
+mod users;
 mod watch;
+mod whoami;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use actor::{Action, Actor, MachineActor, MachineTokenActor, UserActor};
-pub(crate) use auth::{LoggedIn, LoginOrigin};
+pub(crate) use auth::{ApiTokenWish, LoggedIn, LoginOrigin};
+pub(crate) use boot::{BootFile, BootSettings, HTTP_PORT, Requester};
 pub(crate) use clock::Clock;
 pub(crate) use enroll::accepted;
 pub use error::AppError;
 pub(crate) use error::AppErrorKind;
 pub(crate) use events::{Did, Happening};
 pub(crate) use info::{Figures, VERSION};
+pub(crate) use jobs::{CleanUp, LogPart, retry_after};
+pub(crate) use lists::Listed;
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
+pub(crate) use objects::{Deleted, Known, Shown};
 pub(crate) use watch::{News, Watch};
 
 /// What an operator chose when the server was started.
@@ -59,6 +76,8 @@ pub(crate) struct Settings {
     pub server_name: String,
     /// Addresses that machines are told, in order.
     pub advertise: Vec<ServerUrl>,
+    /// How boot files are served.
+    pub boot: BootSettings,
 }
 
 /// Everything the use cases work with. One per server; `http` shares it.
@@ -75,6 +94,9 @@ pub(crate) struct App {
     pub(crate) settings: Settings,
     pub(crate) reverse_dns: ReverseDns,
     pub(crate) passwords: password::Passwords,
+    pub(crate) snapshot: snapshot::Snapshot,
+    boot: boot::Boot,
+    revalidation: revalidate::Revalidation,
 }
 
 impl App {
@@ -91,6 +113,8 @@ impl App {
         reverse_dns: ReverseDns,
     ) -> Result<Self, StoreError> {
         let app = Self {
+            boot: boot::Boot::new(settings.boot.clone()),
+            revalidation: revalidate::Revalidation::new(),
             store,
             keys,
             hub: Arc::new(Hub::new()),
@@ -102,7 +126,9 @@ impl App {
             settings,
             reverse_dns,
             passwords: password::Passwords::new(),
+            snapshot: snapshot::Snapshot::default(),
         };
+        app.load_content().await?;
         let now = app.clock.now();
         for enrollment in app.store.live_enrollments().await? {
             if enrollment.live_code().is_some() {

@@ -1,44 +1,39 @@
-//! Passwords: the first user's, checking them, and remembering checked ones for a minute.
+//! Passwords: checking them, and remembering checked ones for a minute.
 //!
 //! Argon2id runs off the async threads, a few at a time. What is wrong is charged to the pair
 //! of account and source and to the source, never to the account alone, so that nobody can lock
 //! anybody else out; an unknown account costs as much time as a known one.
 
-use super::auth::{LoggedIn, LoginOrigin, cause, claims_of_users, record, unauthenticated, user_actor};
+use super::auth::{LoggedIn, LoginOrigin, Proof, cause, unauthenticated};
 use super::{App, AppError, AppErrorKind};
 use crate::keys;
 use crate::limits::{Buckets, Host};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
-use engine::change::{AuditKind, AuditRow, Change, Changes, Revision};
-use engine::claims::Claims;
+use engine::change::{AuditKind, AuditRow, Revision};
 use engine::time::Timestamp;
-use protocol::token::base64url;
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The first user, who may do everything.
-const ADMIN: &str = "admin";
-/// File of the data directory with the first user's first password.
-const PASSWORD_FILE: &str = "admin-password";
+/// What is told of any wrong pair.
+const WRONG: &str = "the user name or the password is wrong";
 /// How long a password checked for HTTP Basic need not be checked again.
 const BASIC_REMEMBERED: Duration = Duration::from_secs(60);
 /// Most remembered Basic credentials.
 const BASIC_MOST: usize = 1_000;
 /// Longest user name and password that are looked at, in bytes.
 const MAX_NAME: usize = 128;
-const MAX_PASSWORD: usize = 1_024;
+pub(super) const MAX_PASSWORD: usize = 1_024;
 /// Password checks at once: each takes 19 MiB and a processor for tens of milliseconds.
 const CHECKS_AT_ONCE: usize = 2;
 /// Longest wait for a password check to begin.
 const CHECK_PATIENCE: Duration = Duration::from_secs(5);
-/// Sort of the records that hold users.
+/// Sort of the records that hold what users log in with.
 pub(super) const USER: &str = "user";
 
 /// What checking passwords keeps in memory.
@@ -61,29 +56,14 @@ struct Failures {
     by_source: Buckets<Host>,
 }
 
-/// A user as it is stored.
+/// What a user logs in with, as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
-struct StoredUser {
+pub(super) struct Credentials {
     /// Argon2id in PHC form.
-    password: String,
+    pub(super) password: String,
     /// When the password was set: bootstrap tokens that the user issued before are dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    tokens_from: Option<Timestamp>,
-}
-
-/// How a user stands now.
-#[derive(Debug, Clone)]
-pub(super) struct Standing {
-    claims: Claims,
-    /// Bootstrap tokens that the user issued before this are dead.
     pub(super) tokens_from: Option<Timestamp>,
-}
-
-impl Standing {
-    /// Whether the user may still make bootstrap tokens.
-    pub(super) fn may_issue(&self) -> bool {
-        self.claims.allow("bootstrap", "token", "")
-    }
 }
 
 impl Passwords {
@@ -101,35 +81,14 @@ impl Passwords {
 }
 
 impl App {
-    /// Makes the first user with a random password, written to a file of mode 0600 that is
-    /// returned. Does nothing when there is a user already.
-    ///
-    /// # Errors
-    /// When the store or the data directory cannot be written.
-    pub(crate) async fn ensure_admin(&self, data_dir: &Path) -> Result<Option<PathBuf>, AppError> {
-        // So that the first unknown name does not take longer than the next.
-        drop(tokio::task::spawn_blocking(nobodys_hash));
-        if self.store.record(USER, ADMIN).await?.is_some() {
-            return Ok(None);
-        }
-        let password = base64url(&keys::random::<18>().map_err(AppError::internal)?);
-        let path = data_dir.join(PASSWORD_FILE);
-        keys::files::write(&path, format!("{password}\n").as_bytes(), 0o600).map_err(AppError::internal)?;
-        let now = self.clock.now();
-        let user = StoredUser { password: hash_password(password).await?, tokens_from: Some(now) };
-        let record = record(USER, ADMIN, &user)?;
-        self.store.commit(&Changes::new(now).and(Change::PutRecord(record))).await?;
-        Ok(Some(path))
-    }
-
-    /// How a user stands now; none for one who does not exist.
+    /// What a user logs in with; none for one who has no password.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub(super) async fn user_standing(&self, name: &str) -> Result<Option<Standing>, AppError> {
+    pub(super) async fn credentials(&self, name: &str) -> Result<Option<(Credentials, Revision)>, AppError> {
         let Some(record) = self.store.record(USER, name).await? else { return Ok(None) };
-        let user: StoredUser = serde_json::from_str(&record.body).map_err(AppError::internal)?;
-        Ok(Some(Standing { claims: claims_of_users(), tokens_from: user.tokens_from }))
+        let credentials = serde_json::from_str(&record.body).map_err(AppError::internal)?;
+        Ok(Some((credentials, record.revision)))
     }
 
     /// Who a name and password speak for, by HTTP Basic. A right pair is remembered for a
@@ -145,6 +104,9 @@ impl App {
     ) -> Result<LoggedIn, AppError> {
         let now = self.clock.now();
         let id = self.basic_id(name, password)?;
+        let gone = || unauthenticated(WRONG);
+        // Looked at before the password, which may change meanwhile.
+        let stamp = self.stamp(name);
         let stored = self.store.record(USER, name).await?;
         let remembered = {
             let basic = self.passwords.basic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -160,7 +122,9 @@ impl App {
             }
         }
         self.password_entered(name);
-        Ok(LoggedIn { actor: user_actor(name, origin), expires_at: None, session: None })
+        let actor = self.user_actor(name, None, origin).ok_or_else(gone)?;
+        let proof = Proof::User { stamp: stamp.ok_or_else(gone)?, session: None, roles: None };
+        Ok(LoggedIn { actor, expires_at: None, proof })
     }
 
     /// Checks a name and password. What is wrong is charged to the source, and audited.
@@ -173,14 +137,8 @@ impl App {
         let now = self.clock.now();
         let (account, source) = self.charge(name, origin.source, now)?;
         let too_long = name.len() > MAX_NAME || password.len() > MAX_PASSWORD;
-        let stored = if too_long { None } else { self.store.record(USER, name).await? };
-        let stored = match stored {
-            Some(record) => {
-                let user: StoredUser = serde_json::from_str(&record.body).map_err(AppError::internal)?;
-                Some(user.password)
-            }
-            None => None,
-        };
+        let stored = if too_long { None } else { self.credentials(name).await? };
+        let stored = stored.map(|(credentials, _)| credentials.password);
         if !too_long && self.verify_password(stored, password.to_owned()).await? {
             let mut failures = self.failures();
             failures.by_account.put_back(&account);
@@ -189,7 +147,7 @@ impl App {
         }
         let row = AuditRow::new(AuditKind::SessionRefused, &cause(name, origin, now));
         self.audit(row.reason("wrong name or password")).await?;
-        Err(unauthenticated("the user name or the password is wrong"))
+        Err(unauthenticated(WRONG))
     }
 
     /// Charges an attempt before it is made, so that parallel ones count too; a right password
@@ -219,12 +177,7 @@ impl App {
 
     /// Runs Argon2 off the async threads, a few at a time; an unknown user costs the same.
     async fn verify_password(&self, stored: Option<String>, password: String) -> Result<bool, AppError> {
-        let permit =
-            tokio::time::timeout(CHECK_PATIENCE, Arc::clone(&self.passwords.checks).acquire_owned()).await;
-        let Ok(Ok(permit)) = permit else {
-            let busy = AppError::new(AppErrorKind::Unavailable, "too many log-ins at once; try again");
-            return Err(busy.after(CHECK_PATIENCE.as_secs()));
-        };
+        let permit = self.turn().await?;
         let checked = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let known = stored.is_some();
@@ -234,6 +187,30 @@ impl App {
             right && known
         });
         checked.await.map_err(AppError::internal)
+    }
+
+    /// The PHC form of a password that is to be stored.
+    pub(super) async fn hash_password(&self, password: String) -> Result<String, AppError> {
+        let permit = self.turn().await?;
+        let hashed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
+        });
+        hashed.await.map_err(AppError::internal)?.map_err(|error| {
+            AppError::new(AppErrorKind::Internal, format!("the password cannot be hashed: {error}"))
+        })
+    }
+
+    /// A turn to use 19 MiB and a processor.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, AppError> {
+        let permit = Arc::clone(&self.passwords.checks).acquire_owned();
+        match tokio::time::timeout(CHECK_PATIENCE, permit).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => {
+                let busy = AppError::new(AppErrorKind::Unavailable, "too many log-ins at once; try again");
+                Err(busy.after(CHECK_PATIENCE.as_secs()))
+            }
+        }
     }
 
     /// Under what a Basic pair is remembered: a MAC with a key of this process, so that memory
@@ -253,17 +230,8 @@ impl App {
     }
 }
 
-async fn hash_password(password: String) -> Result<String, AppError> {
-    let hashed = tokio::task::spawn_blocking(move || {
-        Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-    });
-    hashed.await.map_err(AppError::internal)?.map_err(|error| {
-        AppError::new(AppErrorKind::Internal, format!("the password cannot be hashed: {error}"))
-    })
-}
-
 /// The hash of a password that nobody has, for names that nobody has.
-fn nobodys_hash() -> &'static str {
+pub(super) fn nobodys_hash() -> &'static str {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| Argon2::default().hash_password(b"").map(|hash| hash.to_string()).unwrap_or_default())
 }

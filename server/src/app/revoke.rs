@@ -8,7 +8,8 @@
 use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
-use super::password::Standing;
+use super::users::Standing;
+use super::tokens::SERVER;
 use engine::revocation::{Revocation, Scope, TokenMarks, epoch};
 use engine::time::Timestamp;
 use protocol::inventory::clean_text;
@@ -92,6 +93,9 @@ impl App {
                 Scope::Server => "all of its time were revoked",
                 Scope::Key(_) => "all of its key were revoked",
             }));
+        }
+        if token.by == SERVER {
+            return Ok(None);
         }
         let Some(standing) = self.standing(&token.by).await? else {
             return Ok(Some("its issuer is gone"));

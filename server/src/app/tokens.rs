@@ -4,9 +4,9 @@
 use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
-use crate::keys::{SealError, random};
+use crate::keys::{SealError, Sealed, random};
 use engine::admission::{AHEAD, AUDIENCE, BootstrapClaims, Terms};
-use engine::change::{AuditKind, AuditRow, Change, Changes, IssuedToken};
+use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken};
 use engine::revocation::{Revocation, Scope, TokenMarks, first_second};
 use engine::time::Timestamp;
 use protocol::cmdline::KernelArgs;
@@ -18,6 +18,9 @@ use std::collections::{HashMap, HashSet};
 /// File names under which boot servers usually hold our kernel and initrd.
 const KERNEL: &str = "muster/vmlinuz";
 const INITRD: &str = "muster/initrd";
+
+/// Issuer of the tokens in boot files, which nobody asked for by name.
+pub(super) const SERVER: &str = "system";
 
 /// Most tokens of the list that are read and told at once.
 const TOKENS_PAGE: u32 = 500;
@@ -35,14 +38,30 @@ impl App {
         actor.require(Action::BootstrapTokenCreate)?;
         let lifetime = request.lifetime;
         let terms = Terms::parse(request)?;
+        let (sealed, issued) = self.new_token(&actor.principal(), lifetime, terms).await?;
+        let kernel_args = self.kernel_args(&sealed.token)?;
+        let menus = menus(&kernel_args)?;
+        let (id, expires_at) = (issued.marks.jti.clone(), issued.expires_at.to_string());
+        self.keep_token(&actor.cause(self.clock.now()), issued).await?;
+        Ok(TokenCreated { token: sealed.token.reveal().to_owned(), id, expires_at, kernel_args, menus })
+    }
+
+    /// A bootstrap token, and what [`App::keep_token`] is to keep of it.
+    ///
+    /// # Errors
+    /// `ValidationError` for terms that no token is made on.
+    pub(super) async fn new_token(
+        &self,
+        by: &str,
+        lifetime: u64,
+        terms: Terms,
+    ) -> Result<(Sealed, IssuedToken), AppError> {
         self.roll_token_key_if_due().await?;
-        let claims = self.claims(actor, lifetime, &terms).await?;
+        let claims = self.claims(by, lifetime, &terms).await?;
         let sealed = self.keys.seal(&claims).map_err(|error| match error {
             SealError::TooLong(_) => AppError::new(AppErrorKind::Invalid, error.to_string()),
             SealError::Jose(_) => AppError::internal(error),
         })?;
-        let kernel_args = self.kernel_args(&sealed.token)?;
-        let menus = menus(&kernel_args)?;
         let issued = IssuedToken {
             marks: marks(&claims, &sealed.kid),
             expires_at: Timestamp::from_seconds(claims.exp),
@@ -50,18 +69,22 @@ impl App {
             uses: 0,
             last_used_at: None,
         };
-        let expires_at = issued.expires_at.to_string();
-        let cause = actor.cause(self.clock.now());
-        let row = AuditRow::new(AuditKind::TokenIssued, &cause);
-        let row = row.reason(format!("token {} until {expires_at}", claims.jti));
-        self.store.commit(&Changes::new(cause.at).and(Change::IssueToken(issued)).audit(row)).await?;
-        let token = sealed.token.reveal().to_owned();
-        Ok(TokenCreated { token, id: claims.jti, expires_at, kernel_args, menus })
+        Ok((sealed, issued))
     }
 
-    async fn claims(&self, actor: &Actor, lifetime: u64, terms: &Terms) -> Result<BootstrapClaims, AppError> {
-        let by = actor.principal();
-        let iat = self.first_second(&by).await?;
+    /// Keeps what has to be known of a token that is handed out.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub(super) async fn keep_token(&self, cause: &Cause, issued: IssuedToken) -> Result<(), AppError> {
+        let row = AuditRow::new(AuditKind::TokenIssued, cause);
+        let row = row.reason(format!("token {} until {}", issued.marks.jti, issued.expires_at));
+        self.store.commit(&Changes::new(cause.at).and(Change::IssueToken(issued)).audit(row)).await?;
+        Ok(())
+    }
+
+    async fn claims(&self, by: &str, lifetime: u64, terms: &Terms) -> Result<BootstrapClaims, AppError> {
+        let iat = self.first_second(by).await?;
         let ahead = iat.saturating_sub(self.clock.now().as_seconds());
         if ahead > AHEAD.as_secs() {
             let message = "all tokens were revoked again and again within seconds; retry in a moment";
@@ -73,7 +96,7 @@ impl App {
             jti: base64url(&random::<12>().map_err(AppError::internal)?),
             iat,
             exp: iat.saturating_add(lifetime),
-            by,
+            by: by.to_owned(),
             role: terms.placement.roles.clone(),
             net: terms.placement.mesh_network.clone(),
             appr: terms.needs_approval,
@@ -175,8 +198,12 @@ impl App {
         for token in tokens {
             let by = &token.marks.by;
             if !ended.issuers.contains_key(by) {
-                let standing = self.standing(by).await?.filter(|standing| standing.may_issue());
-                let from = standing.map(|standing| standing.tokens_from.unwrap_or(Timestamp::EPOCH));
+                let from = if by == SERVER {
+                    Some(Timestamp::EPOCH)
+                } else {
+                    let standing = self.standing(by).await?.filter(|standing| standing.may_issue());
+                    standing.map(|standing| standing.tokens_from.unwrap_or(Timestamp::EPOCH))
+                };
                 ended.issuers.insert(by.clone(), from);
             }
         }

@@ -1,10 +1,11 @@
 //! Watching events: what a websocket client asks for, may know and is told
 //! (`spec/machine-model.md` 6.1).
 
-use super::{Action, Actor, App, AppError};
+use super::{Action, Actor, App, AppError, AppErrorKind, Happening};
 use crate::hub::{Received, Subscription, Told};
-use protocol::event::{Event, EventPattern, MAX_PATTERN, MAX_PATTERNS, Topic};
+use protocol::event::{Event, EventPattern, MACHINE_JOBS, MAX_PATTERN, MAX_PATTERNS, Topic};
 use protocol::model::Kind;
+use protocol::rest::NewEvent;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -12,6 +13,11 @@ use std::sync::Arc;
 pub(super) const WEBSOCKET: &str = "websocket";
 /// `Type` of events about machines that wait for approval.
 pub(super) const ENROLLMENTS: &str = "enrollments";
+
+/// Types of events that nobody else makes, beside the collections.
+const OURS: [&str; 5] = [WEBSOCKET, ENROLLMENTS, MACHINE_JOBS, "prefs", "preferences"];
+/// Longest type and action of an event that somebody makes, in bytes.
+const MAX_WORD: usize = 64;
 
 /// One client's view of the events. Until it registers a pattern it is told nothing.
 #[derive(Debug)]
@@ -76,6 +82,34 @@ impl App {
                 }
             }
         }
+    }
+}
+
+impl App {
+    /// Makes an event of the caller's own, about something that is none of ours.
+    ///
+    /// # Errors
+    /// `Forbidden` without the right to, `Invalid` for what the server itself tells of.
+    pub(crate) fn post_event(&self, actor: &Actor, event: NewEvent) -> Result<(), AppError> {
+        actor.require(Action::EventsPost)?;
+        let invalid = |message: String| Err(AppError::new(AppErrorKind::Invalid, message).about("events", ""));
+        for (name, text) in [("Type", &event.kind), ("Action", &event.action)] {
+            let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+            if text.is_empty() || text.len() > MAX_WORD || !text.chars().all(known) {
+                let message = format!("{name} must be 1 to {MAX_WORD} letters, digits, dashes and underscores");
+                return invalid(message);
+            }
+        }
+        if event.key.len() > MAX_PATTERN {
+            return invalid(format!("Key must have at most {MAX_PATTERN} bytes"));
+        }
+        let ours = OURS.contains(&event.kind.as_str()) || event.kind.parse::<Kind>().is_ok();
+        if ours {
+            return invalid(format!("Type {} is the server's own; choose another word", event.kind));
+        }
+        let NewEvent { kind, action, key, object } = event;
+        self.tell(Happening::other(&kind, &action, key, &actor.principal(), object));
+        Ok(())
     }
 }
 

@@ -6,7 +6,8 @@ use super::extract::{AgentCall, Proven, Wait};
 use axum::Json;
 use axum::extract::State;
 use protocol::agent_api::{
-    Approved, HeartbeatAnswer, HeartbeatRequest, KeyChange, TokenAnswer, TokenRequest,
+    Approved, HeartbeatAnswer, HeartbeatRequest, KeyChange, RunnerRequest, RunnerTicket, TokenAnswer,
+    TokenRequest,
 };
 
 /// A registered key gets an access token. The first one acknowledges the registration.
@@ -24,6 +25,14 @@ pub(crate) async fn heartbeat(
     call: AgentCall<HeartbeatRequest>,
 ) -> Result<Json<HeartbeatAnswer>, HttpError> {
     Ok(Json(http.hold(http.app.heartbeat(&call.actor, call.body, wait)).await?))
+}
+
+/// What a runner of the machine's jobs needs.
+pub(crate) async fn runner(
+    State(http): State<Http>,
+    call: AgentCall<RunnerRequest>,
+) -> Result<Json<RunnerTicket>, HttpError> {
+    Ok(Json(http.app.runner_ticket(&call.actor).await?))
 }
 
 /// A machine changes its key; both keys sign.

@@ -42,6 +42,11 @@ impl HttpError {
         Self { status: Some(status), error: Arc::new(error) }
     }
 
+    /// Whether it is a use case's no of this sort.
+    pub(crate) fn is(&self, kind: AppErrorKind) -> bool {
+        self.status.is_none() && self.error.kind == kind
+    }
+
     fn operator_status(&self) -> StatusCode {
         self.status.unwrap_or_else(|| status(self.error.kind))
     }
@@ -75,7 +80,7 @@ fn status(kind: AppErrorKind) -> StatusCode {
         AppErrorKind::Locked => StatusCode::LOCKED,
         AppErrorKind::MachineGone => StatusCode::GONE,
         AppErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        AppErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        AppErrorKind::Invalid | AppErrorKind::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
         AppErrorKind::TooManyAttempts => StatusCode::TOO_MANY_REQUESTS,
         AppErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         AppErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

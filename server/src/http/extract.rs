@@ -5,6 +5,7 @@
 //! access token included. All refuse before the handler runs.
 
 use super::Http;
+use super::ask::Pairs;
 use super::body::{self, AGENT_BODY, MACHINE_BODY, OPERATOR_BODY};
 use super::error::HttpError;
 use super::observe::RequestId;
@@ -120,22 +121,20 @@ async fn by_authorization(
     if !parts.headers.contains_key(header::AUTHORIZATION) {
         return Ok(None);
     }
-    let unreadable = || unauthenticated("there must be one Authorization header, Basic or Bearer");
+    let unreadable = || forbidden("there must be one Authorization header, Basic or Bearer");
     let text = text(&parts.headers, header::AUTHORIZATION.as_str());
     let text = text.filter(|text| text.len() <= MAX_CREDENTIAL).ok_or_else(unreadable)?;
     let (scheme, credential) = text.split_once(' ').ok_or_else(unreadable)?;
     let login = match scheme.to_ascii_lowercase().as_str() {
-        "bearer" => http.app.by_api_token(credential.trim(), caller.origin()).await?,
+        "bearer" => http.app.by_token(credential.trim(), caller.origin()).await.map_err(refused)?,
         "basic" => {
             let decoded =
                 STANDARD.decode(credential.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let decoded = decoded.ok_or_else(unreadable)?;
             let (name, password) = decoded.split_once(':').ok_or_else(unreadable)?;
-            http.app.by_password(name, password, caller.origin()).await?
+            http.app.by_password(name, password, caller.origin()).await.map_err(refused)?
         }
-        "dpop" => {
-            return Err(AppError::new(AppErrorKind::Forbidden, "machines may not call this").into());
-        }
+        "dpop" => return Err(forbidden("machines may not call this")),
         _ => return Err(unreadable()),
     };
     Ok(Some(login))
@@ -186,6 +185,35 @@ fn unauthenticated(message: &str) -> HttpError {
     AppError::new(AppErrorKind::Unauthenticated, message).into()
 }
 
+fn forbidden(message: &str) -> HttpError {
+    AppError::new(AppErrorKind::Forbidden, message).into()
+}
+
+/// Wrong credentials are refused for good; who shows none is asked for them.
+fn refused(mut error: AppError) -> HttpError {
+    if error.kind == AppErrorKind::Unauthenticated {
+        error.kind = AppErrorKind::Forbidden;
+    }
+    error.into()
+}
+
+/// Who a websocket's address speaks for, `?token=` an API token, a machine's token or
+/// `USER:PASSWORD`, since browsers cannot give it a header. `None` without one.
+async fn by_query(parts: &mut Parts, http: &Http, caller: &Caller) -> Result<Option<LoggedIn>, HttpError> {
+    let Pairs(pairs) = Pairs::from_request_parts(parts, http).await?;
+    let Some((_, token)) = pairs.iter().find(|(name, _)| name.eq_ignore_ascii_case("token")) else {
+        return Ok(None);
+    };
+    if token.len() > MAX_CREDENTIAL {
+        return Err(forbidden("the token is too long to be one"));
+    }
+    let login = match token.split_once(':') {
+        Some((name, password)) => http.app.by_password(name, password, caller.origin()).await,
+        None => http.app.by_token(token, caller.origin()).await,
+    };
+    login.map(Some).map_err(refused)
+}
+
 /// Somebody who is logged in, and with a cookie only from a page of this very server: for
 /// websockets, which browsers open from any page.
 #[derive(Debug)]
@@ -195,6 +223,12 @@ impl FromRequestParts<Http> for OwnPage {
     type Rejection = HttpError;
 
     async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            let caller = Caller::of(&parts.extensions);
+            if let Some(login) = by_query(parts, http, &caller).await? {
+                return Ok(Self(Operator { login, session: None }));
+            }
+        }
         let operator = Operator::from_request_parts(parts, http).await?;
         if operator.session.is_some() && !is_same_origin(parts) {
             return Err(foreign_page());

@@ -1,34 +1,48 @@
-//! `/api/v3/machines`. A key is a UUID, `Uuid:UUID` or `Name:NAME`.
+//! What only machines can do, beside what every object can (`objects`).
 
 use super::Http;
+use super::ask::{Body, Pairs, PatchBody};
 use super::error::HttpError;
 use super::extract::{Key, Operator};
+use crate::app::{Deleted, Shown};
 use axum::Json;
 use axum::extract::State;
-use protocol::rest::Machine;
+use serde_json::Value;
 
-/// All machines.
-pub(crate) async fn list(
-    State(http): State<Http>,
-    operator: Operator,
-) -> Result<Json<Vec<Machine>>, HttpError> {
-    Ok(Json(http.app.machines(operator.actor()).await?))
-}
-
-/// One machine.
-pub(crate) async fn show(
+/// Starts the machine's workflow, the same or the one in the patch, from its beginning.
+pub(crate) async fn start(
     State(http): State<Http>,
     operator: Operator,
     Key(key): Key,
-) -> Result<Json<Machine>, HttpError> {
-    Ok(Json(http.app.machine(operator.actor(), &key).await?))
+    Pairs(pairs): Pairs,
+    PatchBody(patch): PatchBody,
+) -> Result<Shown, HttpError> {
+    Ok(http.app.start_machine(operator.actor(), &key, &pairs, &patch).await?)
 }
 
-/// Forgets a machine and its key.
-pub(crate) async fn delete(
+/// Deletes the machine, after its last workflow when it has one.
+pub(crate) async fn cleanup(
     State(http): State<Http>,
     operator: Operator,
     Key(key): Key,
-) -> Result<Json<Machine>, HttpError> {
-    Ok(Json(http.app.delete_machine(operator.actor(), &key).await?))
+) -> Result<Deleted, HttpError> {
+    Ok(http.app.cleanup_machine(operator.actor(), &key).await?)
+}
+
+/// Gives the machine back to its pool.
+pub(crate) async fn release_to_pool(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+) -> Result<Json<Value>, HttpError> {
+    Ok(Json(http.app.release_to_pool(operator.actor(), &key).await?))
+}
+
+/// Which machine the evidence points at. Never a token.
+pub(crate) async fn whoami(
+    State(http): State<Http>,
+    operator: Operator,
+    Body(evidence): Body,
+) -> Result<Json<Value>, HttpError> {
+    Ok(Json(http.app.whoami(operator.actor(), evidence).await?))
 }

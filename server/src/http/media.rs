@@ -45,7 +45,8 @@ pub(crate) fn called_by(parts: &Parts) -> Option<ServerUrl> {
     format!("https://{}", authority(parts)?).parse().ok()
 }
 
-fn respond(name: &str, download: Download, parts: &Parts) -> Response {
+/// A download, or the part of it that was asked for.
+pub(super) fn respond(name: &str, download: Download, parts: &Parts) -> Response {
     let (len, etag) = (download.len, download.etag.clone());
     let sha256 = download.sha256.clone();
     let mut response = match select(&parts.headers, len, &etag) {

@@ -2,22 +2,33 @@
 //! [`error`], who may call in [`extract`]. Nothing here decides anything about machines.
 
 mod agent;
+mod ask;
 pub(crate) mod body;
+mod boot;
 mod bootstrap;
+mod contents;
 mod error;
 mod extract;
+mod jobs;
+mod json;
 mod keys;
 mod machines;
 mod media;
+mod model;
+mod objects;
 mod observe;
 pub(crate) mod openapi;
 mod pages;
+mod params;
 mod range;
+mod render;
 mod routes;
 mod session;
 mod tokens;
+mod users;
 mod ws;
 
+pub(crate) use boot::router as boot_router;
 pub use routes::{Door, RouteInfo, routes};
 
 use crate::app::{AppError, Media, SharedApp};

@@ -106,7 +106,7 @@ impl Line<'_> {
 }
 
 /// A path as the log may show it: short, printable, without what looks like a token.
-fn shown_path(path: &str) -> String {
+pub(super) fn shown_path(path: &str) -> String {
     redact(&path.chars().take(MAX_LOGGED_PATH).collect::<String>())
 }
 

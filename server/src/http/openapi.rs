@@ -32,7 +32,8 @@ fn document() -> OpenApi {
         table().iter().filter(|route| route.path.starts_with("/api/") || route.path.starts_with("/media/"))
     {
         let item = PathItem::new(method(route.method), operation(route, &mut schemas));
-        paths = paths.path(route.path, item);
+        // OpenAPI has no word for a parameter that spans slashes.
+        paths = paths.path(route.path.replace("{*", "{"), item);
     }
     for shape in [Shape::of_errors(), Shape::of_refusals()] {
         reference(&shape, &mut schemas);
@@ -91,6 +92,14 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Operation {
             .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
         operation = operation.parameter(parameter);
     }
+    for (name, purpose) in route.asks {
+        let parameter = ParameterBuilder::new()
+            .name(*name)
+            .parameter_in(ParameterIn::Query)
+            .description(Some(*purpose))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+        operation = operation.parameter(parameter);
+    }
     if let Some(shape) = &route.takes {
         let content = ContentBuilder::new().schema(Some(reference(shape, schemas))).build();
         let body = RequestBodyBuilder::new()
@@ -119,8 +128,8 @@ fn operation(route: &Route, schemas: &mut Schemas) -> Operation {
 
 /// `POST /api/v3/bootstrap/enrollments/{id}/poll` -> `post_bootstrap_enrollments_id_poll`.
 fn operation_id(route: &Route) -> String {
-    let path = route.path.trim_start_matches("/api/v3").replace(['{', '}'], "");
-    let words: Vec<&str> = path.split(['/', '.']).filter(|word| !word.is_empty()).collect();
+    let path = route.path.trim_start_matches("/api/v3").replace(['{', '}', '*'], "");
+    let words: Vec<&str> = path.split(['/', '.', '-']).filter(|word| !word.is_empty()).collect();
     format!("{}_{}", route.method.to_ascii_lowercase(), words.join("_"))
 }
 
@@ -129,7 +138,8 @@ fn tag(path: &'static str) -> &'static str {
 }
 
 fn parameters(path: &'static str) -> impl Iterator<Item = &'static str> {
-    path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+    let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    named.map(|name| name.trim_start_matches('*'))
 }
 
 fn description(status: u16) -> &'static str {

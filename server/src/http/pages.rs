@@ -5,6 +5,7 @@ use super::extract::Operator;
 use super::{Http, openapi};
 use crate::app::AppError;
 use crate::dashboard;
+use crate::listener::Peer;
 use axum::Json;
 use axum::extract::State;
 use axum::http::request::Parts;
@@ -81,8 +82,15 @@ pub(crate) async fn info(
     operator: Operator,
     parts: Parts,
 ) -> Result<Json<Info>, HttpError> {
-    let advertise = http.media.servers(super::media::called_by(&parts), http.port);
+    about(&http, &operator, &parts).await.map(Json)
+}
+
+/// What this server is, as this caller sees it.
+pub(crate) async fn about(http: &Http, operator: &Operator, parts: &Parts) -> Result<Info, HttpError> {
+    let advertise = http.media.servers(super::media::called_by(parts), http.port);
     let media = http.media.clone();
     let files = tokio::task::spawn_blocking(move || media.list()).await.map_err(AppError::internal)?;
-    Ok(Json(http.app.info(operator.actor(), &advertise, files)?))
+    let reached = parts.extensions.get::<Peer>().and_then(|peer| peer.reached);
+    let reached = reached.map(|address| address.ip().to_canonical());
+    Ok(http.app.info(operator.actor(), &advertise, reached, files).await?)
 }

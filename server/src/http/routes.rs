@@ -2,11 +2,15 @@
 //!
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
-use super::{Http, agent, bootstrap, error, keys, machines, media, pages, session, tokens, ws};
+use super::{
+    Http, agent, boot, bootstrap, contents, error, jobs, keys, machines, media, model as parts, objects, pages, params, render, session,
+    tokens, users, ws,
+};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use protocol::agent_api as wire;
-use protocol::rest;
+use protocol::{model, rest};
+use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
@@ -45,6 +49,8 @@ pub(super) struct Route {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) summary: &'static str,
+    /// Names in the query, and what they are for.
+    pub(super) asks: &'static [(&'static str, &'static str)],
     pub(super) takes: Option<Shape>,
     pub(super) gives: Vec<(u16, Option<Shape>)>,
     handler: MethodRouter<Http>,
@@ -57,12 +63,22 @@ fn route(
     handler: MethodRouter<Http>,
     summary: &'static str,
 ) -> Route {
-    Route { door, method, path, summary, takes: None, gives: Vec::new(), handler }
+    Route { door, method, path, summary, asks: &[], takes: None, gives: Vec::new(), handler }
 }
 
 impl Route {
     fn takes<T: ToSchema>(mut self) -> Self {
         self.takes = Some(Shape::of::<T>(false));
+        self
+    }
+
+    fn takes_list<T: ToSchema>(mut self) -> Self {
+        self.takes = Some(Shape::of::<T>(true));
+        self
+    }
+
+    const fn asks(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.asks = query;
         self
     }
 
@@ -82,18 +98,78 @@ impl Route {
     }
 }
 
-#[rustfmt::skip]
+const FORCE: (&str, &str) =
+    ("force", "Insist: tasks that are pending do not keep the stage from changing, and the like");
+const CHECK: (&str, &str) = ("check", "Only say what would become of it");
+const SLIM: (&str, &str) = ("slim", "Fields to leave out, by commas");
+const PARAMS: (&str, &str) = ("params", "Params to keep, by commas");
+const AGGREGATE: (&str, &str) =
+    ("aggregate", "Show the params of every source, not the object's own alone");
+const COMPOSE: (&str, &str) = ("compose", "Merge the maps and join the lists of every source");
+const LISTS: [(&str, &str); 8] = [
+    ("limit", "Most objects; 0 for all"),
+    ("offset", "Objects to leave out at the beginning"),
+    ("sort", "Indexes to order by, by commas; the key is the last one"),
+    ("reverse", "Last one first"),
+    SLIM,
+    PARAMS,
+    AGGREGATE,
+    ("exclude-self", "Leave out the machine that the server is"),
+];
+
+const OS: (&str, &str) = ("os", "Only what is for this operating system, such as linux");
+const FROM: (&str, &str) = ("offset", "Byte of the log to begin at");
+const CLEAN_UP: [(&str, &str); 5] = [
+    ("dryrun", "Only say which"),
+    ("machine", "Of this machine, by its UUID; missing: of machines that are gone"),
+    ("jobsToKeep", "Jobs of a machine that stay: 50 unless told otherwise"),
+    ("failedJobsPurgedAfter", "Failed jobs that are older go, such as 30d; never"),
+    ("completeJobsPurgedAfter", "Finished jobs that are older go, such as 30d; never"),
+];
+
+/// One operation of a JSON Patch (RFC 6902).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "the shape of what is read as `engine::patch::Patch`, for the document")]
+struct JsonPatch {
+    /// `add`, `remove`, `replace`, `move`, `copy` or `test`.
+    op: String,
+    /// JSON Pointer.
+    path: String,
+    /// JSON Pointer, for `move` and `copy`.
+    from: Option<String>,
+    /// Any JSON, for `add`, `replace` and `test`.
+    value: Option<Value>,
+}
+
+/// Every route.
 pub(super) fn table() -> Vec<Route> {
+    [house(), objects(), machines_alone(), jobs_alone(), model()].concat()
+}
+
+#[rustfmt::skip]
+fn jobs_alone() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "POST",   "/api/v3/jobs",               post(jobs::create),     "Get a machine's next job (Machine, Context): 201 a new one, 202 the one that was incomplete, 204 none now").takes::<model::Job>().gives::<model::Job>(201).gives::<model::Job>(202).gives_none(204),
+        route(Operator, "DELETE", "/api/v3/jobs",               delete(jobs::clean_up), "Delete old jobs; answers their ids").asks(&CLEAN_UP).gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/jobs/{key}/actions", get(jobs::actions),     "What is to be done for it: its task's templates, rendered now").asks(&[OS]).gives_list::<model::JobAction>(),
+        route(Operator, "GET",    "/api/v3/jobs/{key}/log",     get(jobs::log),         "Its log; with Prefer: wait=SECONDS, as soon as there is more of it").asks(&[FROM]).gives_none(200),
+        route(Operator, "PUT",    "/api/v3/jobs/{key}/log",     put(jobs::append),      "Write at the end of its log; with offset, what is there already is not written twice").asks(&[FROM]).gives_none(204),
+    ]
+}
+
+#[rustfmt::skip]
+fn house() -> Vec<Route> {
     use Door::{Agent, Machine, Operator, Public};
     vec![
         route(Public,   "POST",   "/api/v3/session",                            post(session::login),           "Log in").takes::<rest::LoginRequest>().gives::<rest::Session>(201),
         route(Operator, "GET",    "/api/v3/session",                            get(session::show),             "Who the caller is").gives::<rest::Session>(200),
         route(Operator, "DELETE", "/api/v3/session",                            delete(session::logout),        "Log out").gives_none(204),
-        route(Operator, "GET",    "/api/v3/users/{name}/token",                 get(session::api_token),        "Make an API token for oneself (?ttl=SECONDS)").gives::<rest::ApiToken>(200),
+        route(Operator, "GET",    "/api/v3/users/{key}/token",                  get(users::token),              "Make an API token: for oneself, or for a user who may no more than oneself").asks(&[("ttl", "Seconds it lives, or such as 90m; an hour without it"), ("roles", "Roles it is good for, by commas; all without it")]).gives::<rest::ApiToken>(200),
+        route(Operator, "PUT",    "/api/v3/users/{key}/password",               put(users::password),           "Set a password; ends what the user is logged in with, and tokens the user made").takes::<rest::NewPassword>().gives::<model::User>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/token",               get(users::machine_token),      "Make a token that speaks for a machine").asks(&[("ttl", "Seconds it lives, or such as 90m, 1h, 2w, or never; the preference knownTokenTimeout without it")]).gives::<rest::MachineToken>(200),
+        route(Operator, "POST",   "/api/v3/events",                             post(ws::post),                 "Make an event; whose and when is the server's to say").takes::<rest::NewEvent>().gives_none(204),
         route(Operator, "GET",    "/api/v3/info",                               get(pages::info),               "What this server is").gives::<rest::Info>(200),
-        route(Operator, "GET",    "/api/v3/machines",                           get(machines::list),            "All machines, without the long lists of their inventories").gives_list::<rest::Machine>(),
-        route(Operator, "GET",    "/api/v3/machines/{key}",                     get(machines::show),            "One machine, by UUID or Name:NAME").gives::<rest::Machine>(200),
-        route(Operator, "DELETE", "/api/v3/machines/{key}",                     delete(machines::delete),       "Forget a machine and its key").gives::<rest::Machine>(200),
         route(Operator, "POST",   "/api/v3/bootstrap/lookup",                   post(bootstrap::lookup),        "Look a bootstrap code up").takes::<rest::LookupRequest>().gives::<rest::EnrollmentPreview>(200),
         route(Operator, "GET",    "/api/v3/bootstrap/enrollments",              get(bootstrap::list),           "Waiting machines").gives_list::<rest::EnrollmentPreview>(),
         route(Operator, "POST",   "/api/v3/bootstrap/enrollments/{id}/approve", post(bootstrap::approve),       "Register a waiting machine").takes::<rest::ApproveRequest>().gives::<rest::Machine>(200),
@@ -105,7 +181,7 @@ pub(super) fn table() -> Vec<Route> {
         route(Operator, "GET",    "/api/v3/keys/token",                         get(keys::list_token_keys),     "Keys of bootstrap tokens; never a key").gives_list::<rest::TokenKey>(),
         route(Operator, "POST",   "/api/v3/keys/token/roll",                    post(keys::roll_token_key),     "Let a new key seal bootstrap tokens").gives::<rest::TokenKey>(200),
         route(Operator, "POST",   "/api/v3/keys/ca/roll",                       post(keys::roll_ca),            "Let the next CA take over").takes::<rest::CaRoll>().gives::<rest::CaRolled>(200),
-        route(Operator, "GET",    "/api/v3/ws",                                 get(ws::connect),               "Events, as a websocket").gives_none(101),
+        route(Operator, "GET",    "/api/v3/ws",                                 get(ws::connect),               "Events, as a websocket: say `register TYPE.ACTION.KEY`").asks(&[("token", "An API token, a machine token or USER:PASSWORD, for who cannot send headers")]).gives_none(101),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments",              post(bootstrap::enroll),        "Ask to be registered").takes::<wire::EnrollmentRequest>().gives::<wire::EnrollmentAnswer>(201).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/poll",    post(bootstrap::poll),          "Ask for the decision (Prefer: wait=25)").gives::<wire::EnrollmentAnswer>(202).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/cancel",  post(bootstrap::cancel),        "Take the request back").gives_none(200),
@@ -113,12 +189,181 @@ pub(super) fn table() -> Vec<Route> {
         route(Machine,  "POST",   "/api/v3/agent/token",                        post(agent::token),             "Get an access token").takes::<wire::TokenRequest>().gives::<wire::TokenAnswer>(200),
         route(Agent,    "POST",   "/api/v3/agent/key",                          post(agent::change_key),        "Change the machine's key; both keys sign").takes::<wire::KeyChange>().gives::<wire::Approved>(200),
         route(Agent,    "POST",   "/api/v3/agent/heartbeat",                    post(agent::heartbeat),         "Be alive (Prefer: wait=20)").takes::<wire::HeartbeatRequest>().gives::<wire::HeartbeatAnswer>(200),
+        route(Agent,    "POST",   "/api/v3/agent/runner",                       post(agent::runner),            "What a runner of the machine's jobs needs").takes::<wire::RunnerRequest>().gives::<wire::RunnerTicket>(200),
         route(Public,   "GET",    "/api/v3/openapi.json",                       get(pages::openapi),            "This document").gives_none(200),
         route(Public,   "GET",    "/media/{file}",                              get(media::download),           "Boot media, by ranges").gives_none(200).gives_none(206),
+        route(Public,   "GET",    "/boot/{*path}",                              get(boot::file),                "Boot files: rendered for the machine that asks, or of the boot tree").gives_none(200).gives_none(206),
         route(Public,   "GET",    "/healthz",                                   get(pages::healthz),            "The process runs").gives_none(200),
         route(Public,   "GET",    "/readyz",                                    get(pages::readyz),             "Requests can be served").gives_none(200),
         route(Public,   "GET",    "/metrics",                                   get(pages::metrics),            "Numbers in OpenMetrics text").gives_none(200),
         route(Public,   "GET",    "/",                                          get(pages::dashboard),          "The dashboard").gives_none(200),
+    ]
+}
+
+/// The routes that every collection has but jobs, which are made and changed by their own. `$key` is
+/// `{key}`, or `{*key}` where keys have slashes.
+macro_rules! collection {
+    ($prefix:literal, $key:literal, $type:ty) => {
+        vec![
+            list_of::<$type>(concat!("/api/v3/", $prefix)),
+            route(Door::Operator, "POST", concat!("/api/v3/", $prefix), post(objects::create), "Make one")
+                .takes::<$type>()
+                .gives::<$type>(201),
+            one_of::<$type>(concat!("/api/v3/", $prefix, "/", $key)),
+            replace_of::<$type>(concat!("/api/v3/", $prefix, "/", $key)),
+            change_of::<$type>(concat!("/api/v3/", $prefix, "/", $key)),
+            end_of::<$type>(concat!("/api/v3/", $prefix, "/", $key)),
+        ]
+    };
+}
+
+/// What plugins can do with an object: nothing, since there are none.
+macro_rules! actions {
+    ($prefix:literal) => {
+        vec![
+            route(Door::Operator, "GET", concat!("/api/v3/", $prefix, "/{key}/actions"), get(objects::actions), "What plugins can do with it: there are none")
+                .gives_list::<Value>(),
+            route(Door::Operator, "GET", concat!("/api/v3/", $prefix, "/{key}/actions/{command}"), get(objects::action), "One of these: never found")
+                .gives::<Value>(200),
+            route(Door::Operator, "POST", concat!("/api/v3/", $prefix, "/{key}/actions/{command}"), post(objects::action), "Do one of these: never found")
+                .gives::<Value>(200),
+        ]
+    };
+}
+
+/// The params of an object.
+macro_rules! params {
+    ($prefix:literal) => {
+        params_of(
+            concat!("/api/v3/", $prefix, "/{key}/params"),
+            concat!("/api/v3/", $prefix, "/{key}/params/{*param}"),
+            concat!("/api/v3/", $prefix, "/{key}/pubkey"),
+        )
+    };
+}
+
+#[rustfmt::skip]
+fn params_of(all: &'static str, one: &'static str, public_key: &'static str) -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "GET",    all,        get(params::all),        "Its params; with aggregate those of every source").asks(&[AGGREGATE, PARAMS]).gives::<Value>(200),
+        route(Operator, "POST",   all,        post(params::replace),   "Put these params in place of all").takes::<Value>().gives::<Value>(200),
+        route(Operator, "PATCH",  all,        patch(params::patch),    "Change params by RFC 6902, rooted at the map, or by an object of params to set").takes_list::<JsonPatch>().gives::<Value>(200),
+        route(Operator, "GET",    one,        get(params::one),        "One param, null when it is not set; with aggregate from every source, with compose made of all").asks(&[AGGREGATE, COMPOSE]).gives::<Value>(200),
+        route(Operator, "POST",   one,        post(params::set),       "Set one param").takes::<Value>().gives::<Value>(200),
+        route(Operator, "DELETE", one,        delete(params::unset),   "Take one param away; answers its value").gives::<Value>(200),
+        route(Operator, "GET",    public_key, get(params::public_key), "The key to seal secure params to: never found, since none is secure").gives::<Value>(200),
+    ]
+}
+
+fn list_of<T: ToSchema>(path: &'static str) -> Route {
+    let summary = "A list. Any other name in the query is a filter: an index or a param, with VALUE, Eq(..), Ne(..), \
+                   Lt(..), Lte(..), Gt(..), Gte(..), Between(..), Except(..), In(..), Nin(..) or Re(..)";
+    route(Door::Operator, "GET", path, get(objects::list), summary).asks(&LISTS).gives_list::<T>()
+}
+
+fn one_of<T: ToSchema>(path: &'static str) -> Route {
+    let summary = "One by its key, or INDEX:VALUE of a unique index; with If-None-Match and Prefer: wait=SECONDS, \
+                   as soon as it is another one";
+    route(Door::Operator, "GET", path, get(objects::show), summary)
+        .asks(&[SLIM, PARAMS, AGGREGATE])
+        .gives::<T>(200)
+        .gives_none(304)
+}
+
+fn replace_of<T: ToSchema>(path: &'static str) -> Route {
+    let summary = "Put another in its place; fields of the server's own are ignored";
+    route(Door::Operator, "PUT", path, put(objects::replace), summary)
+        .asks(&[FORCE])
+        .takes::<T>()
+        .gives::<T>(200)
+}
+
+fn change_of<T: ToSchema>(path: &'static str) -> Route {
+    let summary = "Change it by RFC 6902, or by an object of fields to set, whose Params are merged";
+    route(Door::Operator, "PATCH", path, patch(objects::patch), summary)
+        .asks(&[FORCE])
+        .takes_list::<JsonPatch>()
+        .gives::<T>(200)
+}
+
+fn end_of<T: ToSchema>(path: &'static str) -> Route {
+    route(Door::Operator, "DELETE", path, delete(objects::delete), "Delete it").asks(&[FORCE]).gives::<T>(200)
+}
+
+fn objects() -> Vec<Route> {
+    [
+        collection!("bootenvs", "{key}", model::BootEnv),
+        collection!("contexts", "{key}", model::Context),
+        collection!("machines", "{key}", rest::Machine),
+        collection!("params", "{*key}", model::Param),
+        collection!("pools", "{key}", model::Pool),
+        collection!("profiles", "{key}", model::Profile),
+        collection!("roles", "{key}", model::Role),
+        collection!("stages", "{key}", model::Stage),
+        collection!("tasks", "{key}", model::Task),
+        collection!("templates", "{key}", model::Template),
+        collection!("users", "{key}", model::User),
+        collection!("workflows", "{key}", model::Workflow),
+        vec![
+            list_of::<model::Job>("/api/v3/jobs"),
+            one_of::<model::Job>("/api/v3/jobs/{key}"),
+            replace_of::<model::Job>("/api/v3/jobs/{key}"),
+            change_of::<model::Job>("/api/v3/jobs/{key}"),
+            end_of::<model::Job>("/api/v3/jobs/{key}"),
+        ],
+        actions!("bootenvs"),
+        actions!("contexts"),
+        actions!("machines"),
+        actions!("pools"),
+        actions!("profiles"),
+        actions!("roles"),
+        actions!("stages"),
+        actions!("tasks"),
+        actions!("templates"),
+        actions!("users"),
+        actions!("workflows"),
+        params!("machines"),
+        params!("profiles"),
+        params!("stages"),
+    ]
+    .concat()
+}
+
+#[rustfmt::skip]
+fn machines_alone() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "PATCH",  "/api/v3/machines/{key}/start",         patch(machines::start),          "Start its workflow, or the one in the patch, from the beginning").asks(&[FORCE]).takes_list::<JsonPatch>().gives::<rest::Machine>(200),
+        route(Operator, "DELETE", "/api/v3/machines/{key}/cleanup",       delete(machines::cleanup),       "Delete it, after its on-delete-workflow when it has one").gives::<rest::Machine>(200).gives::<rest::Machine>(202),
+        route(Operator, "POST",   "/api/v3/machines/{key}/releaseToPool", post(machines::release_to_pool), "Give it back to its pool").gives::<Value>(200),
+        route(Operator, "POST",   "/api/v3/machines/{key}/render",        post(render::machine_text),      "A template in the body, rendered for it").gives_none(200),
+        route(Operator, "GET",    "/api/v3/templates/{key}/render/{machine}", get(render::template),       "A template of the content, rendered for a machine").gives_none(200),
+        route(Operator, "POST",   "/api/v3/whoami",                       post(machines::whoami),          "Which machine the hardware points at; never a token").takes::<Value>().gives::<Value>(200),
+    ]
+}
+
+#[rustfmt::skip]
+fn model() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "GET",    "/api/v3/objects",                   get(parts::collections),  "Names of all collections").gives_list::<String>(),
+        route(Operator, "GET",    "/api/v3/indexes",                   get(parts::indexes),      "All indexes of all collections").gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/indexes/{prefix}",          get(parts::indexes_of),   "The indexes of one collection").gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/indexes/{prefix}/{*param}", get(parts::index),        "One index, or a param").gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/meta/{prefix}/{*key}",      get(parts::meta),         "Labels of an object").gives::<Value>(200),
+        route(Operator, "PATCH",  "/api/v3/meta/{prefix}/{*key}",      patch(parts::patch_meta), "Change labels of an object by RFC 6902, rooted at the map").takes_list::<JsonPatch>().gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/prefs",                     get(parts::prefs),        "Preferences; secret ones are empty").gives::<Value>(200),
+        route(Operator, "POST",   "/api/v3/prefs",                     post(parts::set_prefs),   "Set some preferences; answers all").takes::<Value>().gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/contents",                  get(contents::list),      "Bundles of content in short").gives_list::<Value>(),
+        route(Operator, "POST",   "/api/v3/contents",                  post(contents::create),   "Import a bundle of content, whole or not at all").asks(&[CHECK]).takes::<Value>().gives::<Value>(201),
+        route(Operator, "GET",    "/api/v3/contents/{key}",            get(contents::show),      "A bundle as a document").gives::<Value>(200),
+        route(Operator, "PUT",    "/api/v3/contents/{key}",            put(contents::replace),   "Import a bundle in place of the one of its name").asks(&[CHECK]).takes::<Value>().gives::<Value>(200),
+        route(Operator, "DELETE", "/api/v3/contents/{key}",            delete(contents::delete), "Give a bundle up").gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/subnets",                   get(parts::subnets),      "Always empty: Muster leases no addresses").gives_list::<Value>(),
+        route(Operator, "GET",    "/api/v3/pools-active",              get(parts::active_pools), "Names of pools that machines are in").gives_list::<String>(),
+        route(Operator, "GET",    "/api/v3/pools/{key}/status",        get(parts::pool_status),  "Machines of a pool by their place in it").gives::<Value>(200),
+        route(Operator, "POST",   "/api/v3/pools/{key}/{move}",        post(parts::move_in_pool), "addMachines, removeMachines, allocateMachines or releaseMachines: those of machine-list, or count of those for which filter holds").asks(&[FORCE]).takes::<Value>().gives::<Value>(200),
     ]
 }
 

@@ -1,13 +1,13 @@
-//! `/api/v3/session` and `/api/v3/users/{name}/token`: logging in.
+//! `/api/v3/session`: logging in and out.
 
 use super::Http;
-use super::body::{LOGIN_BODY, bad_request};
+use super::body::LOGIN_BODY;
 use super::error::HttpError;
-use super::extract::{Caller, Json, Key, NoForeignPage, Operator, SESSION_COOKIE};
-use axum::extract::{RawQuery, State};
+use super::extract::{Caller, Json, NoForeignPage, Operator, SESSION_COOKIE};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use protocol::rest::{ApiToken, LoginRequest, Session};
+use protocol::rest::{LoginRequest, Session};
 
 /// Opens a session and sets its cookie.
 pub(crate) async fn login(
@@ -41,20 +41,6 @@ pub(crate) async fn logout(
         http.app.logout(secret).await?;
     }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, session_cookie("", 0))]))
-}
-
-/// Makes an API token: `?ttl=SECONDS`. It is a GET that changes something, hence no foreign page.
-pub(crate) async fn api_token(
-    State(http): State<Http>,
-    operator: Operator,
-    _own: NoForeignPage,
-    caller: Caller,
-    Key(name): Key,
-    RawQuery(query): RawQuery,
-) -> Result<axum::Json<ApiToken>, HttpError> {
-    let ttl = query.as_deref().unwrap_or_default().split('&').find_map(|pair| pair.strip_prefix("ttl="));
-    let ttl = ttl.map(str::parse).transpose().map_err(|_| bad_request("ttl must be a number of seconds"))?;
-    Ok(axum::Json(http.app.create_api_token(&operator.login, &name, ttl, caller.origin()).await?))
 }
 
 fn session_cookie(secret: &str, lifetime: u64) -> String {

@@ -1,16 +1,18 @@
-//! `/api/v3/ws`: events. A cookie alone is not enough here, since browsers send it from any
+//! `/api/v3/ws` and `/api/v3/events`: events. A cookie alone is not enough here, since browsers send it from any
 //! page: the page must be the dashboard's own.
 
 use super::Http;
 use super::body::bad_request;
 use super::error::HttpError;
-use super::extract::{Caller, Operator, OwnPage};
+use super::extract::{Caller, Json, Operator, OwnPage};
+use super::objects::nothing;
 use crate::app::{App, News, Watch};
 use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use protocol::event::Event;
+use protocol::rest::NewEvent;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -22,6 +24,10 @@ const PING: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(60);
 /// Longest time one message may take to leave.
 const SEND: Duration = Duration::from_secs(30);
+/// Until the log-in changes; it is looked at with every ping as well.
+const LONG: Duration = Duration::from_secs(3_600);
+/// Longest body of an event that somebody makes.
+const EVENT_BODY: usize = 64 * 1_024;
 
 /// Upgrades to a websocket.
 pub(crate) async fn connect(
@@ -34,6 +40,16 @@ pub(crate) async fn connect(
     let upgrade = upgrade.map_err(|_| bad_request("this address is for websockets"))?;
     let upgrade = upgrade.max_message_size(MAX_COMMAND).max_frame_size(MAX_COMMAND);
     Ok(upgrade.on_upgrade(move |socket| Connection { http, caller, operator, socket }.run(watch)))
+}
+
+/// Makes an event.
+pub(crate) async fn post(
+    State(http): State<Http>,
+    operator: Operator,
+    Json(event): Json<NewEvent, EVENT_BODY>,
+) -> Result<Response, HttpError> {
+    http.app.post_event(operator.actor(), event)?;
+    Ok(nothing())
 }
 
 struct Connection {
@@ -61,6 +77,7 @@ impl Connection {
         let app = std::sync::Arc::clone(&self.http.app);
         let mut pings = interval(PING);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut changes = app.login_changes(&self.operator.login);
         let mut heard = Instant::now();
         loop {
             let sent = tokio::select! {
@@ -81,7 +98,11 @@ impl Connection {
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return End(close_code::NORMAL, ""),
                     }
                 }
-                _ = pings.tick() => self.ping(&app, heard).await,
+                () = changes.wait(LONG) => self.look_again(&app, &mut watch).await,
+                _ = pings.tick() => match self.ping(heard).await {
+                    Ok(()) => self.look_again(&app, &mut watch).await,
+                    Err(end) => Err(end),
+                },
             };
             if let Err(end) = sent {
                 return end;
@@ -89,17 +110,25 @@ impl Connection {
         }
     }
 
-    /// Pings, and ends what has ended: a silent peer, a log-in that is over.
-    async fn ping(&mut self, app: &App, heard: Instant) -> Result<(), End> {
+    /// Ends with the log-in, and goes on with what the caller may do now.
+    async fn look_again(&mut self, app: &App, watch: &mut Watch) -> Result<(), End> {
+        match app.still(&self.operator.login, self.caller.origin()).await {
+            Ok(Some(actor)) => {
+                watch.goes_on_as(actor);
+                Ok(())
+            }
+            Ok(None) => Err(End(close_code::POLICY, "the log-in has ended")),
+            Err(error) => {
+                tracing::warn!(%error, "whether a websocket's log-in holds cannot be told");
+                Err(End(close_code::ERROR, "the server cannot tell whether the log-in holds"))
+            }
+        }
+    }
+
+    /// Pings, and ends a silent peer.
+    async fn ping(&mut self, heard: Instant) -> Result<(), End> {
         if heard.elapsed() > SILENCE {
             return Err(End(close_code::AWAY, "no answer to pings"));
-        }
-        let over = End(close_code::POLICY, "the log-in has ended");
-        if self.operator.login.expires_at.is_some_and(|end| end <= app.now()) {
-            return Err(over);
-        }
-        if let Some(secret) = &self.operator.session {
-            app.by_session(secret, self.caller.origin()).await.map_err(|_| over)?;
         }
         self.send(Message::Ping(Vec::new().into())).await
     }

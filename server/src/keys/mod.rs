@@ -10,10 +10,12 @@ mod bootstrap_token;
 pub(crate) mod files;
 mod identity;
 mod leaf;
+mod machine_token;
 mod nonce;
 mod proof;
 
 pub(crate) use bootstrap_token::{KeyState, OpenError, Opened, SealError, Sealed, TokenKeys};
+pub(crate) use machine_token::{GrantSecrets, MachineGrant, MachineTokens, PREFIX as MACHINE_TOKEN_PREFIX};
 pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
 
@@ -101,6 +103,7 @@ pub(crate) struct Keys {
     tokens: Arc<TokenKeys>,
     nonces: Nonces,
     access: AccessTokens,
+    machine_tokens: MachineTokens,
     labels: hmac::Key,
 }
 
@@ -163,6 +166,7 @@ impl Keys {
             tokens: Arc::new(TokenKeys::open(&directory.join("kids.json"), &master, now.as_seconds())?),
             nonces: Nonces::new(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
+            machine_tokens: MachineTokens::new(master.derive_hmac("machine-token/v1")),
             labels: master.derive_hmac("label/v1"),
             server_id,
         })
@@ -209,6 +213,11 @@ impl Keys {
     /// Seconds an access token is good for.
     pub(crate) const fn access_token_lifetime() -> u64 {
         access::ACCESS_LIFETIME.as_secs()
+    }
+
+    /// What makes and checks the tokens of machines.
+    pub(crate) fn machine_tokens(&self) -> &MachineTokens {
+        &self.machine_tokens
     }
 
     /// Seals a bootstrap token.

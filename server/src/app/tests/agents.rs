@@ -146,3 +146,79 @@ async fn heartbeats_reach_the_store_in_one_batch_and_no_revision() {
     app.sweep().await.unwrap();
     assert_eq!(app.store.machines().await.unwrap(), before);
 }
+
+/// A heartbeat of an agent that runs jobs, in the boot of this id.
+fn beat(boot: &str, working: bool) -> HeartbeatRequest {
+    HeartbeatRequest { boot_id: boot.into(), working, ..heartbeat(AgentState::Discovery) }
+}
+
+/// Changes the stored machine, as a use case does.
+async fn change(app: &TestApp, registered: &protocol::rest::Machine, edit: impl FnOnce(&mut engine::machine::Machine)) {
+    let mut machine = app.store.machine(registered.uuid).await.unwrap().unwrap();
+    edit(&mut machine);
+    let changes = Changes::new(app.now()).and(Change::UpdateMachine(Box::new(machine)));
+    app.commit(changes, Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_held_heartbeat_hears_of_work_at_once_and_of_nothing_else() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let held = app.heartbeat(&actor, beat("boot-1", false), 25 * SECOND);
+    let work = async {
+        tokio::task::yield_now().await;
+        change(&app, &registered, |machine| machine.description = "nobody's business".into()).await;
+        change(&app, &registered, |machine| {
+            machine.fields.tasks = vec!["task".into()];
+            machine.fields.current_task = -1;
+        })
+        .await;
+    };
+    let both = async { tokio::join!(held, work) };
+    let (answer, ()) = tokio::time::timeout(10 * SECOND, both).await.expect("woken, not waited");
+    assert!(answer.unwrap().work);
+    // An agent without a runner hears of it again, one that has one is not called from its work.
+    let again = app.heartbeat(&actor, beat("boot-1", false), 25 * SECOND);
+    assert!(tokio::time::timeout(SECOND, again).await.expect("answered at once").unwrap().work);
+    let busy = app.heartbeat(&actor, beat("boot-1", true), SECOND);
+    assert!(tokio::time::timeout(SECOND / 2, busy).await.is_err(), "held while it works");
+    let of_old = app.heartbeat(&actor, heartbeat(AgentState::Discovery), SECOND);
+    assert!(tokio::time::timeout(SECOND / 2, of_old).await.is_err(), "it runs no jobs");
+}
+
+#[tokio::test]
+async fn a_new_boot_lets_go_on_what_waited_for_it() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    app.heartbeat(&actor, beat("boot-1", false), NO_WAIT).await.unwrap();
+    change(&app, &registered, |machine| {
+        machine.fields.boot_env = "other".into();
+        machine.fields.runnable = false;
+        machine.paused = Some(engine::machine::Pause::BootEnv);
+    })
+    .await;
+    let booted = app.store.machine(registered.uuid).await.unwrap().unwrap().booted_env().to_owned();
+    let ticket = app.runner_ticket(&actor).await.unwrap();
+    assert_eq!(ticket.boot_env, booted, "what it runs in, not what it is to boot");
+    let still = app.heartbeat(&actor, beat("boot-1", false), NO_WAIT).await.unwrap();
+    assert!(still.work, "to reboot is work");
+    assert!(!app.machine(&admin(), &registered.uuid.to_string()).await.unwrap().fields.runnable);
+    let after = app.heartbeat(&actor, beat("boot-2", false), NO_WAIT).await.unwrap();
+    assert!(!after.work);
+    let shown = app.machine(&admin(), &registered.uuid.to_string()).await.unwrap();
+    assert!(shown.fields.runnable);
+    assert_eq!(app.runner_ticket(&actor).await.unwrap().boot_env, "other");
+}
+
+#[tokio::test]
+async fn a_boot_id_longer_than_any_is_refused() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let long = app.heartbeat(&machine.actor(&registered), beat(&"b".repeat(37), false), NO_WAIT).await;
+    assert_eq!(refusal(long), refused_as(RefusalKind::InvalidRequest));
+}

@@ -68,6 +68,12 @@ impl TestApp {
         let settings = Settings {
             server_name: "dc1".into(),
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
+            boot: BootSettings {
+                tree: directory.path().join("boot"),
+                http_port: HTTP_PORT,
+                https_port: 8092,
+                advertise: Vec::new(),
+            },
         };
         App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap()
     }

@@ -1,0 +1,10 @@
+//! The machine model by its REST calls, in process.
+
+mod errors;
+mod etags;
+mod golden;
+mod lists;
+mod objects;
+mod page;
+mod params;
+mod site;
