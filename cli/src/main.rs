@@ -3,20 +3,27 @@
 //! Exit codes are part of the interface: 0 done, 1 refused or failed, 2 wrong usage.
 
 mod bootstrap;
+mod content;
 mod events;
+mod job;
 mod key;
 mod login;
 mod machine;
 mod media;
+mod object;
 mod pages;
+mod pref;
 mod print;
 mod prompt;
 mod rest;
 mod serve;
 mod token;
+mod user;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use object::Collection;
+use protocol::model::Kind;
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -45,9 +52,54 @@ enum Command {
     /// Make, list and revoke bootstrap tokens for kernel command lines
     #[command(subcommand)]
     Token(token::Command),
-    /// See and delete registered machines
+    /// See registered machines, and say what they are to do
     #[command(subcommand)]
     Machine(machine::Command),
+    /// Workflows: lists of stages
+    #[command(subcommand)]
+    Workflow(object::Command),
+    /// Stages: lists of tasks, and the boot environment they run in
+    #[command(subcommand)]
+    Stage(object::Command),
+    /// Tasks: files and scripts for machines
+    #[command(subcommand)]
+    Task(object::Command),
+    /// Boot environments: what machines boot
+    #[command(subcommand)]
+    Bootenv(object::Command),
+    /// Templates: texts that are rendered for machines
+    #[command(subcommand)]
+    Template(object::Command),
+    /// Profiles: params under a name
+    #[command(subcommand)]
+    Profile(object::Command),
+    /// Machine roles: profiles that say what a machine is for
+    #[command(subcommand)]
+    Role(object::Command),
+    /// Params: what they may hold
+    #[command(subcommand)]
+    Param(object::Command),
+    /// Contexts: where tasks run when it is not the machine itself
+    #[command(subcommand)]
+    Context(object::Command),
+    /// Pools: groups of machines
+    #[command(subcommand)]
+    Pool(object::Command),
+    /// Jobs: runs of tasks, and their logs
+    #[command(subcommand)]
+    Job(job::Command),
+    /// Preferences of the server
+    #[command(subcommand)]
+    Pref(pref::Command),
+    /// Users: who may log in
+    #[command(subcommand)]
+    User(user::Command),
+    /// Access roles: what users may do
+    #[command(subcommand)]
+    AccessRole(object::Command),
+    /// Content bundles: import, export and check folders of objects
+    #[command(subcommand)]
+    Content(content::Command),
     /// See and replace the server's own keys
     #[command(subcommand)]
     Key(key::Command),
@@ -90,12 +142,31 @@ fn run(command: Command) -> Result<()> {
         Command::Bootstrap(command) => wait_for(bootstrap::run(command)),
         Command::Token(command) => wait_for(token::run(command)),
         Command::Machine(command) => wait_for(machine::run(command)),
+        Command::Workflow(command) => objects(Kind::Workflows, command),
+        Command::Stage(command) => objects(Kind::Stages, command),
+        Command::Task(command) => objects(Kind::Tasks, command),
+        Command::Bootenv(command) => objects(Kind::BootEnvs, command),
+        Command::Template(command) => objects(Kind::Templates, command),
+        Command::Profile(command) => objects(Kind::Profiles, command),
+        Command::Role(command) => wait_for(object::run(Collection::MACHINE_ROLES, command)),
+        Command::Param(command) => objects(Kind::Params, command),
+        Command::Context(command) => objects(Kind::Contexts, command),
+        Command::Pool(command) => objects(Kind::Pools, command),
+        Command::Job(command) => wait_for(job::run(command)),
+        Command::Pref(command) => wait_for(pref::run(command)),
+        Command::User(command) => wait_for(user::run(command)),
+        Command::AccessRole(command) => wait_for(object::run(Collection::ACCESS_ROLES, command)),
+        Command::Content(command) => wait_for(content::run(command)),
         Command::Key(command) => wait_for(key::run(command)),
         Command::Events(args) => wait_for(events::run(args)),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(folder) => pages::man(&folder),
         Command::Docs(folder) => pages::docs(&folder),
     }
+}
+
+fn objects(kind: Kind, command: object::Command) -> Result<()> {
+    wait_for(object::run(Collection::of(kind), command))
 }
 
 /// Runs a command that speaks to a server.

@@ -34,15 +34,28 @@ pub(crate) struct Args {
     /// Address that machines are told; repeat it for several. Else the server's own addresses
     #[arg(long, value_name = "URL")]
     advertise: Vec<ServerUrl>,
-    /// HTTP for boot files: not in this version
-    #[arg(long, value_name = "off", default_value = "off", value_parser = ["off"], hide_possible_values = true)]
-    http_listen: String,
+    /// Address of plain HTTP, for firmware and loaders that fetch boot files: nothing else is served
+    /// there. Port 0 takes any free one, off serves none
+    #[arg(long, value_name = "ADDR:PORT|off", default_value = "0.0.0.0:8091", value_parser = boot_door)]
+    http_listen: BootDoor,
     /// TFTP for boot files: not in this version
     #[arg(long, value_name = "off", default_value = "off", value_parser = ["off"], hide_possible_values = true)]
     tftp_listen: String,
     /// How to log, on standard error. MUSTER_LOG=debug says how much
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
+}
+
+/// Where boot files are served, if they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct BootDoor(Option<SocketAddr>);
+
+fn boot_door(text: &str) -> Result<BootDoor, String> {
+    if text == "off" {
+        return Ok(BootDoor(None));
+    }
+    let address = text.parse().map_err(|_| "it is an address with a port, or off".to_owned())?;
+    Ok(BootDoor(Some(address)))
 }
 
 /// How to log.
@@ -59,6 +72,7 @@ enum LogFormat {
 pub(crate) fn run(args: Args) -> Result<()> {
     start_log(args.log_format)?;
     let options = ServeOptions {
+        http_listen: args.http_listen.0,
         media_dir: args.media_dir,
         database_url: args.database_url,
         advertise: args.advertise,
@@ -73,8 +87,12 @@ pub(crate) fn run(args: Args) -> Result<()> {
     })
 }
 
-/// The one line that scripts wait for, and the way in for whoever started the first server.
+/// The one line that scripts wait for, and before it, beside the result, where boot files are and the
+/// way in for whoever started the first server.
 fn announce(server: &Server) -> Result<()> {
+    if let Some(address) = server.boot_address() {
+        print::note(&format!("boot files http://{address}"))?;
+    }
     if let Some(file) = server.first_password_file() {
         // A log or a pipe keeps what it is told; a terminal belongs to who may know.
         if std::io::stdout().is_terminal() {

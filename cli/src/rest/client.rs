@@ -107,6 +107,21 @@ impl Client {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
+    /// `PATCH path` with a JSON body.
+    pub(crate) async fn patch(&self, path: &str, body: &impl Serialize) -> Result<Value> {
+        self.json(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// `PUT path` with a JSON body.
+    pub(crate) async fn put(&self, path: &str, body: &impl Serialize) -> Result<Value> {
+        self.json(self.request(Method::PUT, path).json(body)).await
+    }
+
+    /// Sends a request whose answer is no JSON.
+    pub(crate) async fn bytes(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
+        read_bounded(self.send(request).await?).await
+    }
+
     /// A request with our identity.
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.endpoint));

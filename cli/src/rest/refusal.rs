@@ -8,8 +8,8 @@ use std::fmt;
 pub(crate) struct Refused {
     /// HTTP status.
     pub(crate) status: u16,
-    /// What the server said, or what can be said in its place.
-    message: String,
+    /// What the server said, or what can be said in its place; at least one sentence.
+    pub(crate) messages: Vec<String>,
     /// Seconds the server asks us to wait.
     retry_after: Option<u64>,
 }
@@ -17,22 +17,24 @@ pub(crate) struct Refused {
 impl Refused {
     /// Reads an answer's body: our servers explain themselves, a proxy in between may not.
     pub(crate) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
-        let message = match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(error) if !error.messages.is_empty() => error.messages.join("; "),
-            Ok(error) => format!("the server answered {status} {}", error.kind),
-            Err(_) => format!("the server answered {status} without an explanation"),
+        let messages = match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(error) if !error.messages.is_empty() => error.messages,
+            Ok(error) => vec![format!("the server answered {status} {}", error.kind)],
+            Err(_) => vec![format!("the server answered {status} without an explanation")],
         };
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
-        Self { status, message: crate::print::one_line(&message), retry_after }
+        let messages = messages.iter().map(|message| crate::print::one_line(message)).collect();
+        Self { status, messages, retry_after }
     }
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
+        let message = self.messages.join("; ");
+        f.write_str(&message)?;
         // Many of our servers' sentences name the time already.
         if let Some(wait) = self.retry_after.map(|seconds| format!("in {seconds} s"))
-            && !self.message.contains(&wait)
+            && !message.contains(&wait)
         {
             write!(f, "; try again {wait}")?;
         }
@@ -58,8 +60,11 @@ mod tests {
         assert_eq!(Refused::read(404, None, body).to_string(), "no machine shows this code");
         let busy = Refused::read(429, Some("30"), br#"{"Model":"","Key":"","Type":"too_many_attempts","Messages":["too many wrong codes"],"Code":429}"#);
         assert_eq!(busy.to_string(), "too many wrong codes; try again in 30 s");
-        let told =
-            Refused { status: 429, message: "too many; retry in 30 s".to_owned(), retry_after: Some(30) };
+        let told = Refused {
+            status: 429,
+            messages: vec!["too many; retry in 30 s".to_owned()],
+            retry_after: Some(30),
+        };
         assert_eq!(told.to_string(), "too many; retry in 30 s");
     }
 

@@ -1,5 +1,8 @@
-//! `muster machine`: what is registered.
+//! `muster machine`: what is registered, and what it is to do.
 
+mod work;
+
+use crate::object::{self, Collection};
 use crate::print::{self, Output};
 use crate::prompt;
 use crate::rest::{Client, Connection, decode, encode};
@@ -7,27 +10,47 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 use protocol::ids::MachineId;
 use protocol::inventory::{Bmc, Inventory, Link, Lldp, MemoryModule, Tpm};
+use protocol::model::Kind;
 use protocol::rest::Machine;
+
+const MACHINES: Collection = Collection::of(Kind::Machines);
 
 /// Verbs of `muster machine`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the machines
     #[command(visible_alias = "ls")]
-    List(List),
+    List(object::List),
     /// Show one machine
     Show(Show),
+    /// Register a machine by hand, before it ever booted
+    Create(object::Create),
+    /// Change fields of a machine
+    Set(work::Set),
+    /// Set a param
+    SetParam(work::SetParam),
+    /// Show a param, or all of them
+    GetParam(work::GetParam),
+    /// Remove a param
+    RemoveParam(work::RemoveParam),
+    /// Put profiles behind those it has
+    AddProfile(work::Profiles),
+    /// Take profiles away
+    RemoveProfile(work::Profiles),
+    /// Set the workflow; an empty one clears it
+    Workflow(work::Workflow),
+    /// Let its agent run tasks
+    Run(work::One),
+    /// Let its agent run no further task
+    Pause(work::One),
+    /// Refuse changes by users
+    Lock(work::One),
+    /// Accept changes by users again
+    Unlock(work::One),
+    /// Show the log of its current job
+    Logs(work::Logs),
     /// Forget machines; each must be bootstrapped again to come back
     Delete(Delete),
-}
-
-/// Arguments of `muster machine list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Arguments of `muster machine show`
@@ -61,13 +84,25 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::List(args) => list(args).await,
         Command::Show(args) => show(args).await,
+        Command::Create(args) => object::create(MACHINES, args).await,
+        Command::Set(args) => work::set(args).await,
+        Command::SetParam(args) => work::set_param(args).await,
+        Command::GetParam(args) => work::get_param(args).await,
+        Command::RemoveParam(args) => work::remove_param(args).await,
+        Command::AddProfile(args) => work::add_profiles(args).await,
+        Command::RemoveProfile(args) => work::remove_profiles(args).await,
+        Command::Workflow(args) => work::workflow(args).await,
+        Command::Run(args) => work::run(args).await,
+        Command::Pause(args) => work::pause(args).await,
+        Command::Lock(args) => work::lock(args).await,
+        Command::Unlock(args) => work::unlock(args).await,
+        Command::Logs(args) => work::logs(args).await,
         Command::Delete(args) => delete(args).await,
     }
 }
 
-async fn list(args: List) -> Result<()> {
-    let client = Client::open(&args.connection)?;
-    let answer = client.get("/api/v3/machines").await?;
+async fn list(args: object::List) -> Result<()> {
+    let answer = args.fetch(MACHINES).await?;
     args.output.show(&answer, || {
         let machines: Vec<Machine> = decode(&answer)?;
         Ok(draw_list(&machines))
@@ -124,6 +159,11 @@ pub(crate) fn draw(machine: &Machine) -> String {
         ("Provision", machine.own.provision_state.to_string()),
         ("Mesh network", machine.own.mesh_network.clone()),
         ("Roles", machine.own.roles.join(", ")),
+        ("Workflow", machine.fields.workflow.clone()),
+        ("Stage", format!("{} in {}", machine.fields.stage, machine.fields.boot_env)),
+        ("Task", task(machine)),
+        ("Profiles", machine.fields.profiles.join(", ")),
+        ("Errors", machine.envelope.errors.join("; ")),
         ("Address", machine.fields.address.clone()),
         ("Hardware", print::hardware(&inventory.vendor, &inventory.product, &inventory.serial)),
         ("Processors", format!("{} x {}", inventory.cpu.threads, inventory.cpu.model)),
@@ -140,6 +180,22 @@ pub(crate) fn draw(machine: &Machine) -> String {
         parts.push(modules(&inventory.memory_modules));
     }
     parts.join("\n\n")
+}
+
+/// How far a machine is with its tasks, and why it goes no further.
+fn task(machine: &Machine) -> String {
+    let fields = &machine.fields;
+    let stands = match usize::try_from(fields.current_task) {
+        _ if fields.tasks.is_empty() => "nothing to do".to_owned(),
+        Ok(at) => match fields.tasks.get(at) {
+            Some(name) => format!("{} of {}: {name} {}", at + 1, fields.tasks.len(), fields.job_state),
+            None => format!("all {} done", fields.tasks.len()),
+        },
+        Err(_) => format!("none of {} begun", fields.tasks.len()),
+    };
+    let pause = if fields.runnable { "" } else { ", paused" };
+    let lock = if fields.locked { ", locked" } else { "" };
+    format!("{}{pause}{lock}", stands.trim_end())
 }
 
 fn memory(inventory: &Inventory) -> String {
@@ -258,7 +314,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn machine() -> Machine {
-        serde_json::from_str(include_str!("../tests/fixtures/machine.json")).unwrap()
+        serde_json::from_str(include_str!("../../tests/fixtures/machine.json")).unwrap()
     }
 
     #[test]

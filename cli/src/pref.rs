@@ -1,0 +1,70 @@
+//! `muster pref`: the server's preferences.
+
+use crate::print::{self, Output};
+use crate::rest::{Client, Connection};
+use anyhow::{Context, Result};
+use clap::Subcommand;
+use serde_json::{Map, Value};
+
+const PREFS: &str = "/api/v3/prefs";
+
+/// Verbs of `muster pref`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the preferences
+    #[command(visible_alias = "ls")]
+    List(List),
+    /// Set preferences; all of them or none
+    Set(Set),
+}
+
+/// Arguments of `muster pref list`
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Arguments of `muster pref set`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Set {
+    /// Such as defaultWorkflow=discover
+    #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
+    prefs: Vec<(String, String)>,
+    #[command(flatten)]
+    output: Output,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("a preference is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Runs one verb.
+pub(crate) async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::List(args) => {
+            let answer = Client::open(&args.connection)?.get(PREFS).await?;
+            args.output.show(&answer, || draw(&answer))
+        }
+        Command::Set(args) => {
+            let wanted: Map<String, Value> =
+                args.prefs.into_iter().map(|(name, value)| (name, value.into())).collect();
+            let answer = Client::open(&args.connection)?.post(PREFS, &wanted).await?;
+            args.output.show(&answer, || draw(&answer))
+        }
+    }
+}
+
+fn draw(prefs: &Value) -> Result<String> {
+    let prefs = prefs.as_object().context("the server's answer is no map")?;
+    let rows = prefs
+        .iter()
+        .map(|(name, value)| vec![name.clone(), value.as_str().unwrap_or_default().to_owned()])
+        .collect();
+    Ok(print::table(&["PREFERENCE", "VALUE"], rows, "no preferences"))
+}
