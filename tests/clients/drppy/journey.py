@@ -68,16 +68,17 @@ def steps_create_get_and_delete():
 
 
 def steps_list_with_filters():
-    ids = [MACHINES.create_machine({"Name": name(f"list{n}"), "Address": f"10.1.0.{n}"}).uuid for n in range(4)]
+    net = f"10.{int(RUN[0:2], 16)}.{int(RUN[2:4], 16)}"
+    ids = [MACHINES.create_machine({"Name": name(f"list{n}"), "Address": f"{net}.{n}"}).uuid for n in range(4)]
     mine = f"Re(^list.*{RUN}$)"
     found = MACHINES.list_machines(name=mine, sort="Name")
     assert [machine.uuid for machine in found] == ids, found
     assert [machine.uuid for machine in MACHINES.list_machines(name=mine, sort="Name", reverse="true")] == ids[::-1]
     assert [machine.uuid for machine in MACHINES.list_machines(name=mine, sort="Name", limit=2, offset=1)] == ids[1:3]
-    assert [machine.uuid for machine in MACHINES.filter("Address", "Eq", "10.1.0.2")] == [ids[2]]
+    assert [machine.uuid for machine in MACHINES.filter("Address", "Eq", f"{net}.2")] == [ids[2]]
     assert len(MACHINES.list_machines(name=mine, runnable=True)) == 4
     assert MACHINES.list_machines(name=mine, runnable=False) == []
-    slim = MACHINES.list_machines(name=mine, slim="Params,Meta")[0]
+    slim = MACHINES.list_machines(name=mine, sort="Name", slim="Params,Meta")[0]
     assert slim.partial and slim.name == name("list0")
     refused(406, MACHINES.list_machines, runnable="maybe")
     refused(406, MACHINES.list_machines, limit=-1)
@@ -157,7 +158,7 @@ def steps_workflow_jobs_and_logs():
         assert job.task == name(task) and job.current_index == index and job.next_index == index + 1
         assert job.previous == previous and job.current
         refused(409, JOBS.create_job, {"Machine": machine})
-        JOBS.get_job_actions(job.uuid, os="linux")
+        JOBS.get_job_actions(job.uuid)
         assert f"echo {name('delta')} hello" in API.last_response.data, API.last_response.data
         change(job.uuid, "created", "running")
         put_log(job.uuid, f"{task} works\n")
