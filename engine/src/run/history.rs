@@ -1,6 +1,6 @@
 //! Jobs of the past: which may be deleted, and which go by themselves.
 
-use super::settle;
+use super::{give_up, settle, touch};
 use crate::change::{Cause, Change, Changes};
 use crate::job::Job;
 use crate::machine::Machine;
@@ -35,6 +35,19 @@ pub fn delete(
         changes = changes.and(Change::UpdateMachine(Box::new(machine.clone())));
     }
     Ok((changes, machine))
+}
+
+/// The current job of a machine that is deleted: no machine's newest any more, and over, since
+/// nobody will end it.
+#[must_use]
+pub fn orphan(job: &Job, cause: &Cause) -> Job {
+    let mut job = job.clone();
+    job.fields.current = false;
+    if !job.fields.state.is_final() {
+        give_up(&mut job, "its machine was deleted", cause);
+    }
+    touch(&mut job, cause);
+    job
 }
 
 fn without_job(machine: &Machine, at: Timestamp) -> Machine {

@@ -2,7 +2,7 @@
 //!
 //! - [`next_job`]: the walk through the task list, one call of `POST /jobs`
 //! - [`report`]: what is told about a job: it runs, it ended, and what that does to its machine
-//! - [`delete`], [`Retention`]: which jobs go
+//! - [`delete`], [`Retention`]: which jobs go; [`orphan`]: whose machine went
 //! - [`append`]: the log
 //! - [`why_waiting`]: why a machine with tasks left gets no job
 //!
@@ -21,7 +21,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-pub use history::{Retention, delete};
+pub use history::{Retention, delete, orphan};
 pub use log::{Append, MAX_APPEND, MAX_LOG, append};
 pub use marks::Marks;
 pub use report::{Report, Reported, check_lease, report, wanted};
@@ -34,7 +34,7 @@ use crate::job::Job;
 use crate::machine::{Machine, Pause};
 use crate::problem::{Problem, ProblemKind};
 use crate::time::Timestamp;
-use protocol::model::Kind;
+use protocol::model::{ExitState, JobState, Kind};
 
 /// What the machine shows of its current job (4.7).
 fn mirror(machine: &mut Machine, job: &Job) {
@@ -67,6 +67,15 @@ fn touch(job: &mut Job, cause: &Cause) {
     if let Some(user) = cause.principal.strip_prefix("user:") {
         user.clone_into(&mut envelope.last_modified_by);
     }
+}
+
+/// The job fails because nobody goes on with it.
+fn give_up(job: &mut Job, reason: &str, cause: &Cause) {
+    let fields = &mut job.fields;
+    fields.state = JobState::Failed;
+    fields.exit_state = ExitState::Failed;
+    fields.end_time = cause.at.to_string();
+    fields.result_errors = vec![reason.to_owned()];
 }
 
 /// What was asked about a machine's jobs does not go now.

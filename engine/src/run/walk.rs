@@ -4,7 +4,7 @@
 use super::failure::{self, Failure};
 use super::marks::Marks;
 use super::step::{MachineAfter, Made, Outcome, Step};
-use super::{conflict, mirror, settle, stop, touch, waiting};
+use super::{conflict, give_up, mirror, orphan, settle, stop, touch, waiting};
 use crate::change::Cause;
 use crate::content::Content;
 use crate::job::Job;
@@ -135,11 +135,7 @@ impl Walk<'_> {
         let Some(job) = &mut self.current else { return };
         match job.fields.state {
             JobState::Running | JobState::Incomplete => {
-                let reason = "the machine's task list went on without it".to_owned();
-                job.fields.state = JobState::Failed;
-                job.fields.exit_state = ExitState::Failed;
-                job.fields.end_time = self.request.cause.at.to_string();
-                job.fields.result_errors = vec![reason];
+                give_up(job, "the machine's task list went on without it", self.request.cause);
                 touch(job, self.request.cause);
                 mirror(&mut self.machine, job);
                 self.given_up = true;
@@ -349,9 +345,9 @@ impl Walk<'_> {
                 Ok(self.done(None, Outcome::Nothing { again_in: None }))
             }
             Completion::Delete => {
-                let mut step = self.done(None, Outcome::Nothing { again_in: None });
-                step.machine = MachineAfter::Deleted;
-                Ok(step)
+                let before = self.current.as_ref().map(|job| orphan(job, self.request.cause));
+                let outcome = Outcome::Nothing { again_in: None };
+                Ok(Step { outcome, machine: MachineAfter::Deleted, made: None, before })
             }
         }
     }

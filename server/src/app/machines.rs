@@ -146,8 +146,13 @@ impl App {
             let principal = &cause.principal;
             let (changes, told, deleted) = match removal {
                 Removal::Now(changes) => {
-                    let told = self.machine_happening(Did::Delete, principal, &machine, None);
-                    (changes.on(content.revision), told, Deleted::Now(json(&self.view(&machine))?))
+                    let mut changes = changes.on(content.revision);
+                    let mut told = vec![self.machine_happening(Did::Delete, principal, &machine, None)];
+                    if let Some((change, happening)) = self.orphaned_job(&machine, &cause).await? {
+                        changes = changes.and(change);
+                        told.push(happening);
+                    }
+                    (changes, told, Deleted::Now(json(&self.view(&machine))?))
                 }
                 Removal::Later(after) => {
                     let after = self.with_errors(*after, &content).await;
@@ -156,10 +161,10 @@ impl App {
                         return Ok(shown);
                     }
                     let told = self.machine_happening(Did::Update, principal, &after, Some(&machine));
-                    (after.saved(Some(&machine), content.revision, &cause), told, shown)
+                    (after.saved(Some(&machine), content.revision, &cause), vec![told], shown)
                 }
             };
-            match self.commit(changes, vec![told]).await {
+            match self.commit(changes, told).await {
                 Ok(_) => {
                     if matches!(deleted, Deleted::Now(_)) {
                         self.liveness.forget(id);

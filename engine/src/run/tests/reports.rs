@@ -209,6 +209,21 @@ fn only_a_job_that_is_over_is_deleted_while_its_machine_is_there() {
 }
 
 #[test]
+fn job_of_a_machine_that_is_deleted_is_over() {
+    for (state, then) in [
+        ("created", JobState::Failed),
+        ("running", JobState::Failed),
+        ("incomplete", JobState::Failed),
+        ("failed", JobState::Failed),
+        ("finished", JobState::Finished),
+    ] {
+        let site = site_in(state);
+        let job = orphan(&site.jobs[0], &site.cause()).fields;
+        assert_eq!((job.state, job.current, job.end_time == ZERO_TIME), (then, false, false), "{state}");
+    }
+}
+
+#[test]
 fn clean_up_keeps_what_is_new_under_way_or_current() {
     let mut site = site_in("finished");
     let day = std::time::Duration::from_secs(86_400);

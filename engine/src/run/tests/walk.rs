@@ -304,6 +304,8 @@ fn machine_that_is_to_be_deleted_goes_at_the_end_of_its_list() {
     assert!(!site.deleted);
     assert!(is_nothing(&site.post().unwrap()));
     assert!(site.deleted);
+    let job = &site.jobs[0].fields;
+    assert_eq!((job.state, job.current), (JobState::Finished, false), "kept, and no machine's newest");
 }
 
 #[test]

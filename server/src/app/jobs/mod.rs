@@ -227,6 +227,22 @@ impl App {
         }
     }
 
+    /// What becomes of the job of a machine that is deleted; to be committed with that.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) async fn orphaned_job(
+        &self,
+        machine: &Machine,
+        cause: &Cause,
+    ) -> Result<Option<(Change, Happening)>, AppError> {
+        Ok(self.current_job(machine).await?.map(|job| {
+            let after = run::orphan(&job, cause);
+            let told = job_happening(Did::Save, cause, &after, Some(&job));
+            (Change::UpdateJob(Box::new(after)), told)
+        }))
+    }
+
     /// What keeps a change of a machine to whoever holds the lease of its current job: to be
     /// committed with the change. None without a lease.
     ///
