@@ -28,7 +28,7 @@ pub use app::AppError;
 pub use engine::content::Checked;
 pub use http::{Door, RouteInfo, routes};
 pub use keys::KeysError;
-pub use listener::ConnectionLimits;
+pub use listener::{ConnectionLimits, from_address};
 pub use serve::{ServeError, ServeOptions, Server, serve, start};
 pub use store::StoreError;
 

@@ -103,6 +103,13 @@ impl Peer {
     }
 }
 
+/// A request as if it had come over a connection from this address: for routers that are called
+/// without a socket.
+pub fn from_address<B>(mut request: hyper::Request<B>, address: SocketAddr) -> hyper::Request<B> {
+    request.extensions_mut().insert(Peer::unconnected(address));
+    request
+}
+
 /// Accepts and serves until `stopping`, then lets running requests end. Without `tls`, plain HTTP.
 pub(crate) async fn run(
     listener: TcpListener,

@@ -271,8 +271,7 @@ impl Server {
                 listener::run(listener, None, boot_router, limits.clone(), http.stopping.clone()).await;
             }
         };
-        let accepting =
-            listener::run(listener, Some(tls), router, limits.clone(), http.stopping.clone());
+        let accepting = listener::run(listener, Some(tls), router, limits.clone(), http.stopping.clone());
         let until_told = async {
             shutdown.await;
             tracing::info!("stopping");

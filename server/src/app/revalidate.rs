@@ -6,9 +6,9 @@
 //! goes on. Changes that come meanwhile are done together afterwards. `head.checked_revision` says
 //! how far it got, so that a server that was killed in between makes good for it when it starts.
 
+use super::App;
 use super::error::AppError;
 use super::events::Did;
-use super::App;
 use crate::report::chain;
 use crate::store::About;
 use engine::change::{Change, Changes, Revision};
@@ -121,7 +121,8 @@ impl App {
     pub(crate) async fn machine_errors(&self, machine: &Machine, content: &Arc<Content>) -> Vec<String> {
         let machines = vec![machine.clone()];
         let found = self.errors_of(machines, content).await;
-        let text = |error: tokio::task::JoinError| vec![format!("the machine's files were not checked: {error}")];
+        let text =
+            |error: tokio::task::JoinError| vec![format!("the machine's files were not checked: {error}")];
         match found {
             Ok(list) => list.into_iter().flat_map(|(_, errors)| errors).collect(),
             Err(error) => text(error),
@@ -292,7 +293,9 @@ fn concerns(content: &Content, kind: Kind, key: &str) -> BTreeSet<Concern> {
         Kind::Stages => of_stage(content, key),
         Kind::Workflows => BTreeSet::from([Concern::Workflow(key.to_owned())]),
         Kind::Profiles => of_profile(content, key),
-        Kind::Contexts | Kind::Jobs | Kind::Machines | Kind::Pools | Kind::Roles | Kind::Users => BTreeSet::new(),
+        Kind::Contexts | Kind::Jobs | Kind::Machines | Kind::Pools | Kind::Roles | Kind::Users => {
+            BTreeSet::new()
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server from outside: its whole surface without sockets, and its listener with them.
 
+mod boot_door;
 mod doors;
 mod enrolment;
 mod events;

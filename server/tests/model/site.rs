@@ -3,12 +3,13 @@
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, header};
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use server::{ServeOptions, Server};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -102,7 +103,8 @@ impl Site {
         path: &str,
         body: &Value,
     ) -> Answer {
-        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let reads = matches!(method, "GET" | "HEAD" | "DELETE");
+        let text = if reads { String::new() } else { body.to_string() };
         let mut request = request(method, path, text);
         request.headers_mut().insert(header::AUTHORIZATION, authorization.parse().unwrap());
         self.send(request).await
@@ -113,10 +115,7 @@ impl Site {
         if !request.headers().contains_key(header::AUTHORIZATION) {
             request.headers_mut().insert(header::AUTHORIZATION, self.authorization.parse().unwrap());
         }
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
-        Answer { status, headers, body }
+        answer(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, body: &Value) -> Answer {
@@ -141,6 +140,18 @@ impl Site {
 
     pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.call("DELETE", path, &Value::Null).await
+    }
+
+    /// A boot file, as firmware at this address gets it.
+    pub(crate) async fn boot_file(&self, from: &str, path: &str) -> Answer {
+        let request = Request::get(format!("/{path}")).body(Body::empty()).unwrap();
+        self.boot(from, request).await
+    }
+
+    /// Any call of the door for boot files.
+    pub(crate) async fn boot(&self, from: &str, request: Request<Body>) -> Answer {
+        let request = server::from_address(request, SocketAddr::new(from.parse().unwrap(), 1_024));
+        answer(self.server.boot_router().oneshot(request).await.unwrap()).await
     }
 
     /// Makes objects of one collection.
@@ -228,6 +239,12 @@ impl Site {
         }
         panic!("{machine} never comes to an end");
     }
+}
+
+async fn answer(response: Response) -> Answer {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+    Answer { status, headers, body }
 }
 
 /// `Basic` of a name and a password.

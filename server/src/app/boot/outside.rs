@@ -86,7 +86,8 @@ impl FromServer {
     /// A preference in seconds.
     fn seconds(&self, pref: &str) -> Result<Duration, String> {
         let text = self.content.pref(pref);
-        let seconds = text.parse().map_err(|_| format!("the preference {pref} is {text:?}, which is no number"));
+        let seconds =
+            text.parse().map_err(|_| format!("the preference {pref} is {text:?}, which is no number"));
         seconds.map(Duration::from_secs)
     }
 

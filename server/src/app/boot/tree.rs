@@ -22,8 +22,7 @@ impl App {
         let Some((file, metadata)) = opened.await.map_err(AppError::internal)?? else { return Ok(None) };
         let busy = "too many boot files are on their way; try again";
         let place = self.boot.downloads.take(source);
-        let place =
-            place.ok_or_else(|| AppError::new(AppErrorKind::Unavailable, busy).after(RETRY_AFTER))?;
+        let place = place.ok_or_else(|| AppError::new(AppErrorKind::Unavailable, busy).after(RETRY_AFTER))?;
         let download = Download::of_file(file, metadata.len(), etag(&metadata), place)?;
         Ok(Some(BootFile::Tree(Box::new(download))))
     }
