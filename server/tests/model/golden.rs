@@ -159,17 +159,17 @@ async fn g5_workflow_change_stops_the_machine_only_for_another_bootenv() {
 #[tokio::test]
 async fn g6_workflow_that_is_not_available_is_refused() {
     let site = Site::start().await;
-    let made = site.post("workflows", json!({"Name": "w", "Stages": ["none", "later"]})).await.ok();
+    let made = site.post("workflows", json!({"Name": "ww", "Stages": ["none", "later"]})).await.ok();
     assert_eq!((&made["Available"], made["Errors"].as_array().unwrap().len()), (&json!(false), 1));
     let machine = site.machine(json!({"Name": "alpha"})).await;
-    site.set(&machine, json!({"Workflow": "w"})).await.refused(422);
+    site.set(&machine, json!({"Workflow": "ww"})).await.refused(422);
     assert_eq!(site.again(&machine).await, machine);
     site.make("stages", json!([{"Name": "later"}])).await;
-    assert_eq!(site.get("workflows/w").await.ok()["Available"], true, "what it lacked has come");
+    assert_eq!(site.get("workflows/ww").await.ok()["Available"], true, "what it lacked has come");
     site.delete("stages/later").await.ok();
-    assert_eq!(site.get("workflows/w").await.ok()["Available"], false, "and gone");
+    assert_eq!(site.get("workflows/ww").await.ok()["Available"], false, "and gone");
     site.make("stages", json!([{"Name": "later"}])).await;
-    site.set(&machine, json!({"Workflow": "w"})).await.ok();
+    site.set(&machine, json!({"Workflow": "ww"})).await.ok();
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn g7_jobs_of_a_workflow_and_its_change_in_the_middle() {
     let stages =
         json!([{"Name": "s1", "Tasks": ["t1", "t2", "t3"]}, {"Name": "s2", "Tasks": ["t2", "t3", "t4"]}]);
     site.make("stages", stages).await;
-    site.make("workflows", json!([{"Name": "w", "Stages": ["s1", "s2"]}, {"Name": "v", "Stages": ["s2"]}]))
+    site.make("workflows", json!([{"Name": "ww", "Stages": ["s1", "s2"]}, {"Name": "vv", "Stages": ["s2"]}]))
         .await;
-    let machine = site.machine(json!({"Name": "alpha", "Workflow": "w"})).await;
+    let machine = site.machine(json!({"Name": "alpha", "Workflow": "ww"})).await;
     let first = site.next_job(&machine).await.ok();
     assert_eq!((&first["Task"], place(&first), &first["Previous"]), (&json!("t1"), (1, 2), &json!(NO_JOB)));
     finish(&site, &first).await;
@@ -191,7 +191,7 @@ async fn g7_jobs_of_a_workflow_and_its_change_in_the_middle() {
         (&json!("t2"), (2, 3), &first["Uuid"])
     );
     site.move_job(&second, "created", "running", "").await.ok();
-    let now = site.set(&machine, json!({"Workflow": "v"})).await.ok();
+    let now = site.set(&machine, json!({"Workflow": "vv"})).await.ok();
     assert_eq!(json!(pick(&now, &["CurrentTask", "Runnable"])), json!([-1, true]));
     site.move_job(&second, "running", "finished", "complete").await.ok();
     let next = site.next_job(&machine).await.ok();
@@ -208,8 +208,8 @@ async fn g8_bootenv_switch_in_the_middle_and_the_floor_it_makes() {
         {"Name": "s1", "BootEnv": "e1", "Tasks": ["t1", "t2"]}, {"Name": "s2", "BootEnv": "e2", "Tasks": ["t3", "t4"]},
     ]);
     site.make("stages", stages).await;
-    site.make("workflows", json!([{"Name": "w", "Stages": ["s1", "s2"]}])).await;
-    let machine = site.machine(json!({"Name": "alpha", "Workflow": "w"})).await;
+    site.make("workflows", json!([{"Name": "ww", "Stages": ["s1", "s2"]}])).await;
+    let machine = site.machine(json!({"Name": "alpha", "Workflow": "ww"})).await;
     for (name, at) in [("t1", (2, 3)), ("t2", (3, 4))] {
         let job = site.next_job(&machine).await.ok();
         assert_eq!((&job["Task"], place(&job)), (&json!(name), at));

@@ -1,5 +1,6 @@
 //! The machine model by its REST calls, in process.
 
+mod boot;
 mod errors;
 mod etags;
 mod golden;
@@ -8,3 +9,4 @@ mod objects;
 mod page;
 mod params;
 mod site;
+mod watch;

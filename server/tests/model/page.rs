@@ -130,15 +130,15 @@ async fn p7_bootenv_change_renders_anew_and_is_refused_under_a_workflow() {
 #[tokio::test]
 async fn p8_params_of_the_machine_win_over_every_other_source() {
     let site = Site::start().await;
-    site.make("params", json!([{"Name": "x", "Schema": {"type": "string", "default": "schema"}}])).await;
-    site.make("profiles", json!([{"Name": "p8", "Params": {"x": "profile"}}])).await;
-    site.make("stages", json!([{"Name": "p8", "Params": {"x": "stage"}}])).await;
-    site.patch("profiles/global", json!({"Params": {"x": "global"}})).await.ok();
+    site.make("params", json!([{"Name": "site/x", "Schema": {"type": "string", "default": "schema"}}])).await;
+    site.make("profiles", json!([{"Name": "p8", "Params": {"site/x": "profile"}}])).await;
+    site.make("stages", json!([{"Name": "p8", "Params": {"site/x": "stage"}}])).await;
+    site.patch("profiles/global", json!({"Params": {"site/x": "global"}})).await.ok();
     let machine = site.machine(json!({"Name": "p8", "Profiles": ["p8"], "Stage": "p8"})).await;
     let path = site.path(&machine);
-    let x = || async { site.get(&format!("{path}/params/x?aggregate=true")).await.ok() };
+    let x = || async { site.get(&format!("{path}/params/site/x?aggregate=true")).await.ok() };
     assert_eq!(x().await, "profile");
-    site.post(&format!("{path}/params/x"), json!("machine")).await.ok();
+    site.post(&format!("{path}/params/site/x"), json!("machine")).await.ok();
     assert_eq!(x().await, "machine");
     site.set(&machine, json!({"Params": {}, "Profiles": []})).await.ok();
     assert_eq!(x().await, "stage");
@@ -278,30 +278,30 @@ async fn p14_stage_and_bootenv_are_read_only_under_a_workflow() {
 #[tokio::test]
 async fn p15_tasks_change_only_where_nothing_ran_and_before_the_next_stage() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b"), task("c"), task("d")].clone())).await;
-    site.make("stages", json!([{"Name": "s1", "Tasks": ["a", "b"]}, {"Name": "s2", "Tasks": ["c"]}])).await;
+    site.make("tasks", json!([task("ta"), task("tb"), task("tc"), task("td")].clone())).await;
+    site.make("stages", json!([{"Name": "s1", "Tasks": ["ta", "tb"]}, {"Name": "s2", "Tasks": ["tc"]}])).await;
     site.make("workflows", json!([{"Name": "p15", "Stages": ["s1", "s2"]}])).await;
     let machine = site.machine(json!({"Name": "p15", "Workflow": "p15"})).await;
-    assert_eq!(machine["Tasks"], json!(["stage:s1", "a", "b", "stage:s2", "c"]));
+    assert_eq!(machine["Tasks"], json!(["stage:s1", "ta", "tb", "stage:s2", "tc"]));
     site.run_task(&machine).await;
     let tasks = |list: Value| site.set(&machine, json!({ "Tasks": list }));
-    tasks(json!(["stage:s1", "d", "a", "b", "stage:s2", "c"])).await.refused(422);
-    tasks(json!(["stage:s1", "b", "stage:s2", "c"])).await.refused(422);
-    tasks(json!(["stage:s1", "a", "b", "stage:s2", "c", "d"])).await.refused(422);
-    tasks(json!(["stage:s1", "a", "b", "nobody", "stage:s2", "c"])).await.refused(422);
-    tasks(json!(["stage:s1", "a", "d", "b", "stage:s2", "c"])).await.ok();
-    let now = tasks(json!(["stage:s1", "a", "d", "stage:s2", "c"])).await.ok();
+    tasks(json!(["stage:s1", "td", "ta", "tb", "stage:s2", "tc"])).await.refused(422);
+    tasks(json!(["stage:s1", "tb", "stage:s2", "tc"])).await.refused(422);
+    tasks(json!(["stage:s1", "ta", "tb", "stage:s2", "tc", "td"])).await.refused(422);
+    tasks(json!(["stage:s1", "ta", "tb", "nobody", "stage:s2", "tc"])).await.refused(422);
+    tasks(json!(["stage:s1", "ta", "td", "tb", "stage:s2", "tc"])).await.ok();
+    let now = tasks(json!(["stage:s1", "ta", "td", "stage:s2", "tc"])).await.ok();
     assert_eq!(now["CurrentTask"], 1);
-    assert_eq!(site.run_all(&machine).await, ["d", "c"]);
+    assert_eq!(site.run_all(&machine).await, ["td", "tc"]);
 }
 
 #[tokio::test]
 async fn p16_current_task_counts_from_minus_one_to_the_length() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b")])).await;
-    let machine = site.machine(json!({"Name": "p16", "Tasks": ["a", "b"]})).await;
+    site.make("tasks", json!([task("ta"), task("tb")])).await;
+    let machine = site.machine(json!({"Name": "p16", "Tasks": ["ta", "tb"]})).await;
     assert_eq!((&machine["CurrentTask"], &machine["WorkflowComplete"]), (&json!(-1), &json!(false)));
-    for (at, name) in [(0, "a"), (1, "b")] {
+    for (at, name) in [(0, "ta"), (1, "tb")] {
         let job = site.run_task(&machine).await;
         assert_eq!((&job["Task"], &job["CurrentIndex"]), (&json!(name), &json!(at)));
         assert_eq!(
@@ -320,21 +320,21 @@ async fn p16_current_task_counts_from_minus_one_to_the_length() {
 #[tokio::test]
 async fn p17_minus_one_under_a_workflow_lands_on_the_stage_that_changed_no_bootenv() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b"), task("c")])).await;
+    site.make("tasks", json!([task("ta"), task("tb"), task("tc")])).await;
     site.make("bootenvs", json!([bootenv("p17", "x")])).await;
     let stages = json!([
-        {"Name": "s1", "BootEnv": "p17", "Tasks": ["a"]}, {"Name": "s2", "Tasks": ["b"]}, {"Name": "s3", "Tasks": ["c"]},
+        {"Name": "s1", "BootEnv": "p17", "Tasks": ["ta"]}, {"Name": "s2", "Tasks": ["tb"]}, {"Name": "s3", "Tasks": ["tc"]},
     ]);
     site.make("stages", stages).await;
     site.make("workflows", json!([{"Name": "p17", "Stages": ["s1", "s2", "s3"]}])).await;
     let machine = site.machine(json!({"Name": "p17", "Workflow": "p17"})).await;
-    assert_eq!(machine["Tasks"], json!(["stage:s1", "bootenv:p17", "a", "stage:s2", "b", "stage:s3", "c"]));
-    assert_eq!(site.run_all(&machine).await, ["a", "b", "c"]);
+    assert_eq!(machine["Tasks"], json!(["stage:s1", "bootenv:p17", "ta", "stage:s2", "tb", "stage:s3", "tc"]));
+    assert_eq!(site.run_all(&machine).await, ["ta", "tb", "tc"]);
     let now = site.set(&machine, json!({"CurrentTask": -1})).await.ok();
     assert_eq!((&now["CurrentTask"], &now["WorkflowComplete"]), (&json!(5), &json!(false)), "stage:s3");
     site.set(&machine, json!({"Runnable": true})).await.ok();
-    assert_eq!(site.run_all(&machine).await, ["c"]);
-    let free = site.machine(json!({"Name": "p17-b", "Tasks": ["a"]})).await;
+    assert_eq!(site.run_all(&machine).await, ["tc"]);
+    let free = site.machine(json!({"Name": "p17-b", "Tasks": ["ta"]})).await;
     site.run_all(&free).await;
     assert_eq!(
         site.set(&free, json!({"CurrentTask": -1})).await.ok()["CurrentTask"],
@@ -346,8 +346,8 @@ async fn p17_minus_one_under_a_workflow_lands_on_the_stage_that_changed_no_boote
 #[tokio::test]
 async fn p18_current_job_is_the_running_one() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b")])).await;
-    let machine = site.machine(json!({"Name": "p18", "Tasks": ["a", "b"]})).await;
+    site.make("tasks", json!([task("ta"), task("tb")])).await;
+    let machine = site.machine(json!({"Name": "p18", "Tasks": ["ta", "tb"]})).await;
     assert_eq!(machine["CurrentJob"], "");
     for _ in 0..2 {
         let job = site.next_job(&machine).await.ok();
@@ -363,35 +363,35 @@ async fn p18_current_job_is_the_running_one() {
 #[tokio::test]
 async fn p19_stage_change_replaces_tasks_and_a_new_bootenv_stops_the_machine() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b")])).await;
+    site.make("tasks", json!([task("ta"), task("tb")])).await;
     site.make("bootenvs", json!([bootenv("p19", "x")])).await;
-    let stages = json!([{"Name": "same", "BootEnv": "local", "Tasks": ["a"]}, {"Name": "new", "BootEnv": "p19", "Tasks": ["b", "a"]}]);
+    let stages = json!([{"Name": "same", "BootEnv": "local", "Tasks": ["ta"]}, {"Name": "new", "BootEnv": "p19", "Tasks": ["tb", "ta"]}]);
     site.make("stages", stages).await;
     let machine = site.machine(json!({"Name": "p19"})).await;
     let now = site.set(&machine, json!({"Stage": "same"})).await.ok();
     assert_eq!(
         (&now["Tasks"], &now["CurrentTask"], &now["Runnable"]),
-        (&json!(["a"]), &json!(-1), &json!(true))
+        (&json!(["ta"]), &json!(-1), &json!(true))
     );
     site.run_all(&machine).await;
     let now = site.set(&machine, json!({"Stage": "new"})).await.ok();
-    assert_eq!((&now["Tasks"], &now["CurrentTask"]), (&json!(["b", "a"]), &json!(-1)));
+    assert_eq!((&now["Tasks"], &now["CurrentTask"]), (&json!(["tb", "ta"]), &json!(-1)));
     assert_eq!((&now["BootEnv"], &now["Runnable"]), (&json!("p19"), &json!(false)));
 }
 
 #[tokio::test]
 async fn p20_context_is_set_by_people_and_by_entries_of_the_list() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a"), task("b")])).await;
+    site.make("tasks", json!([task("ta"), task("tb")])).await;
     site.make("contexts", json!([{"Name": "box"}])).await;
-    let machine = site.machine(json!({"Name": "p20", "Tasks": ["a", "context:box", "b", "context:"]})).await;
+    let machine = site.machine(json!({"Name": "p20", "Tasks": ["ta", "context:box", "tb", "context:"]})).await;
     assert_eq!(machine["Context"], "");
-    assert_eq!(site.run_task(&machine).await["Task"], "a");
+    assert_eq!(site.run_task(&machine).await["Task"], "ta");
     assert_eq!(site.next_job(&machine).await.status, 204, "the entry was processed");
     assert_eq!(site.again(&machine).await["Context"], "box");
     assert_eq!(site.next_job(&machine).await.status, 204, "not for the machine's own agent");
     let job = site.post("jobs", json!({"Machine": machine["Uuid"], "Context": "box"})).await;
-    assert_eq!((job.status, &job.json()["Task"]), (201, &json!("b")));
+    assert_eq!((job.status, &job.json()["Task"]), (201, &json!("tb")));
     let job = job.json();
     site.move_job(&job, "created", "running", "").await.ok();
     site.move_job(&job, "running", "finished", "complete").await.ok();
@@ -406,8 +406,8 @@ async fn p20_context_is_set_by_people_and_by_entries_of_the_list() {
 #[tokio::test]
 async fn p21_a_new_task_list_resets_the_context_to_the_base_one() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a")])).await;
-    site.make("stages", json!([{"Name": "p21", "Tasks": ["a"]}])).await;
+    site.make("tasks", json!([task("ta")])).await;
+    site.make("stages", json!([{"Name": "p21", "Tasks": ["ta"]}])).await;
     site.make("workflows", json!([{"Name": "p21", "Stages": ["p21"]}])).await;
     let plain = site.machine(json!({"Name": "p21-a", "Context": "somewhere"})).await;
     let now = site.set(&plain, json!({"Workflow": "p21"})).await.ok();
@@ -423,8 +423,8 @@ async fn p21_a_new_task_list_resets_the_context_to_the_base_one() {
 #[tokio::test]
 async fn p22_complete_workflow_deletes_the_machine_when_it_shall() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a")])).await;
-    site.make("stages", json!([{"Name": "p22", "Tasks": ["a"]}])).await;
+    site.make("tasks", json!([task("ta")])).await;
+    site.make("stages", json!([{"Name": "p22", "Tasks": ["ta"]}])).await;
     site.make("workflows", json!([{"Name": "p22", "Stages": ["p22"]}])).await;
     let kept = site.machine(json!({"Name": "p22-a", "Workflow": "p22"})).await;
     site.run_all(&kept).await;
@@ -435,7 +435,7 @@ async fn p22_complete_workflow_deletes_the_machine_when_it_shall() {
     let gone = site
         .machine(json!({"Name": "p22-c", "Workflow": "p22", "Params": {"on-complete-delete": true}}))
         .await;
-    assert_eq!(site.run_all(&gone).await, ["a"]);
+    assert_eq!(site.run_all(&gone).await, ["ta"]);
     site.get(&site.path(&gone)).await.refused(404);
     let jobs = site.get(&format!("jobs?Machine={}", gone["Uuid"].as_str().unwrap())).await.ok();
     assert!(!jobs.as_array().unwrap().is_empty(), "its jobs are kept");
@@ -494,8 +494,8 @@ async fn p24_both_params_finish_the_workflow_then_run_the_one_for_deleting_then_
 #[tokio::test]
 async fn p25_machine_mirrors_its_current_job() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a")])).await;
-    let machine = site.machine(json!({"Name": "p25", "Tasks": ["a"]})).await;
+    site.make("tasks", json!([task("ta")])).await;
+    let machine = site.machine(json!({"Name": "p25", "Tasks": ["ta"]})).await;
     let mirrored = || async {
         let now = site.again(&machine).await;
         (now["JobState"].clone(), now["JobExitState"].clone(), now["JobResultErrors"].clone())
@@ -591,9 +591,9 @@ async fn p29_machine_role_says_what_is_a_machine() {
 #[tokio::test]
 async fn p30_machine_jobs_register_tells_of_that_machines_jobs() {
     let site = Site::start().await;
-    site.make("tasks", json!([task("a")])).await;
-    let mine = site.machine(json!({"Name": "p30-a", "Tasks": ["a"]})).await;
-    let other = site.machine(json!({"Name": "p30-b", "Tasks": ["a"]})).await;
+    site.make("tasks", json!([task("ta")])).await;
+    let mine = site.machine(json!({"Name": "p30-a", "Tasks": ["ta"]})).await;
+    let other = site.machine(json!({"Name": "p30-b", "Tasks": ["ta"]})).await;
     let mut events = site.events(&format!("machine_jobs.*.{}", mine["Uuid"].as_str().unwrap())).await;
     site.run_task(&other).await;
     let job = site.run_task(&mine).await;
