@@ -135,8 +135,15 @@ impl App {
     /// When the store cannot be read.
     pub(super) async fn user_standing(&self, name: &str) -> Result<Option<Standing>, AppError> {
         let Some(claims) = self.claims_of(name, None) else { return Ok(None) };
-        let credentials = self.credentials(name).await?;
-        let tokens_from = credentials.and_then(|(credentials, _)| credentials.tokens_from);
+        let tokens_from = match self.credentials(name).await? {
+            Some((credentials, _)) => credentials.tokens_from,
+            // Whoever had the name before issued what is older.
+            None => {
+                let content = self.content();
+                let user = content.users.get(name);
+                user.and_then(|user| user.envelope.created_at.as_deref()?.parse().ok())
+            }
+        };
         Ok(Some(Standing { claims, tokens_from }))
     }
 

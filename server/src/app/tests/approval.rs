@@ -127,7 +127,7 @@ async fn every_use_case_asks_for_its_right() {
             refusal(app.deny(&nobody, id, DenyRequest::default()).await),
             refusal(app.machines(&nobody).await),
             refusal(app.machine(&nobody, &key).await),
-            refusal(app.delete_machine(&nobody, &key).await),
+            refusal(app.forget(&nobody, &key).await),
             refusal(app.create_token(&nobody, lifetime.clone()).await),
         ];
         assert_eq!(refused, [AppErrorKind::Forbidden; 8]);
@@ -260,10 +260,10 @@ async fn deleted_machine_is_refused_and_asks_with_a_new_code() {
     let app = TestApp::start().await;
     let machine = Bare::number(1);
     let registered = app.registered(&machine).await;
-    let deleted = app.delete_machine(&admin(), &registered.uuid.to_string()).await.unwrap();
+    let deleted = app.forget(&admin(), &registered.uuid.to_string()).await.unwrap();
     assert_eq!(deleted.uuid, registered.uuid);
     assert!(app.machines(&admin()).await.unwrap().is_empty());
-    let again = app.delete_machine(&admin(), &registered.uuid.to_string()).await;
+    let again = app.forget(&admin(), &registered.uuid.to_string()).await;
     assert_eq!(refusal(again), AppErrorKind::NotFound);
     let beat = app.heartbeat(&machine.actor(&registered), heartbeat(AgentState::Discovery), NO_WAIT).await;
     assert_eq!(refusal(beat), refused_as(RefusalKind::AccessDenied));

@@ -10,7 +10,10 @@ mod restart;
 mod tokens;
 
 use super::actor::only;
-use super::{Actor, App, AppError, AppErrorKind, Clock, MachineActor, ReverseDns, Settings, UserActor};
+use super::{
+    Actor, App, AppError, AppErrorKind, BootSettings, Clock, Deleted, HTTP_PORT, Known, MachineActor, ReverseDns,
+    Settings, UserActor,
+};
 use crate::hub::{Received, Subscription};
 use crate::keys::{Keys, MachineCaller};
 use crate::store::Store;
@@ -24,7 +27,9 @@ use protocol::agent_api::{
 use protocol::event::Event;
 use protocol::ids::{KeyThumbprint, MacAddr};
 use protocol::inventory::{Inventory, Link, MAX_INVENTORY, PciDevice};
-use protocol::rest::{ApproveRequest, EnrollmentPreview};
+use protocol::model::Kind;
+use protocol::rest::{ApproveRequest, EnrollmentPreview, Machine};
+use serde_json::json;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::time::Duration;
@@ -80,6 +85,10 @@ impl TestApp {
 
     /// A user whom nobody logs in as: Argon2 would only take time.
     async fn ensure_user(&self, name: &str) {
+        if !self.content().users.has(name) {
+            let user = json!({"Name": name, "Roles": ["superuser"]});
+            self.create(&admin(), Kind::Users, &[], user).await.unwrap();
+        }
         if self.store.record("user", name).await.unwrap().is_none() {
             self.put_user(name, r#"{"password":""}"#, Revision(0)).await;
         }
@@ -88,6 +97,23 @@ impl TestApp {
     async fn put_user(&self, name: &str, body: &str, revision: Revision) {
         let record = Record { kind: "user".into(), key: name.into(), body: body.into(), revision };
         self.store.commit(&Changes::new(self.now()).and(Change::PutRecord(record))).await.unwrap();
+    }
+
+    async fn machine(&self, actor: &Actor, key: &str) -> Result<Machine, AppError> {
+        let shown = self.get(actor, Kind::Machines, key, &[], &Known::default()).await?.unwrap();
+        Ok(serde_json::from_value(shown.value).unwrap())
+    }
+
+    async fn machines(&self, actor: &Actor) -> Result<Vec<Machine>, AppError> {
+        let listed = self.list(actor, Kind::Machines, &[]).await?;
+        Ok(serde_json::from_str(&listed.json).unwrap())
+    }
+
+    async fn forget(&self, actor: &Actor, key: &str) -> Result<Machine, AppError> {
+        match self.delete(actor, Kind::Machines, key, &[]).await? {
+            Deleted::Now(machine) => Ok(serde_json::from_value(machine).unwrap()),
+            Deleted::Later(machine) => panic!("there is no workflow to run first: {machine}"),
+        }
     }
 
     /// The same data under a new process, which the old one did not expect.
@@ -121,10 +147,12 @@ impl TestApp {
         approved
     }
 
+    /// What is on record, but for the users that every test begins with.
     async fn audit_kinds(&self) -> Vec<AuditKind> {
         let rows = self.store.audit(0, 10_000).await.unwrap();
         self.store.verify_audit().await.unwrap();
-        rows.into_iter().map(|entry| entry.row.kind).collect()
+        let kinds = rows.into_iter().map(|entry| entry.row.kind);
+        kinds.filter(|kind| *kind != AuditKind::AccessChanged).collect()
     }
 
     async fn count(&self, kind: AuditKind) -> usize {

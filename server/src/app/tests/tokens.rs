@@ -157,8 +157,8 @@ async fn token_dies_with_its_issuer_and_with_a_change_of_password() {
     assert!(app.is_revoked(2, &token.token).await);
     let fresh = app.create_token(&eve, of(YEAR)).await.unwrap();
     assert!(!app.is_revoked(3, &fresh.token).await);
-    let gone = Change::DeleteRecord { kind: "user".into(), key: "eve".into() };
-    app.store.commit(&Changes::new(app.now()).and(gone)).await.unwrap();
+    app.delete(&admin(), Kind::Users, "eve", &[]).await.unwrap();
+    assert!(app.store.record("user", "eve").await.unwrap().is_none(), "the password goes with its user");
     assert!(app.is_revoked(4, &fresh.token).await);
     assert_eq!(app.listed(&fresh.id).await.state, TokenState::Revoked);
     let why = app.told(AuditKind::TokenRefused).await;
@@ -168,13 +168,12 @@ async fn token_dies_with_its_issuer_and_with_a_change_of_password() {
     );
     // Whoever gets the name later did not issue it.
     app.pass(1);
-    app.put_user(
-        "eve",
-        &format!(r#"{{"password":"","tokens_from":{}}}"#, app.now().as_millis()),
-        Revision(0),
-    )
-    .await;
+    let namesake = json!({"Name": "eve", "Roles": ["superuser"]});
+    app.create(&admin(), Kind::Users, &[], namesake).await.unwrap();
     assert!(app.is_revoked(5, &fresh.token).await);
+    let changed = format!(r#"{{"password":"","tokens_from":{}}}"#, app.now().as_millis());
+    app.put_user("eve", &changed, Revision(0)).await;
+    assert!(app.is_revoked(6, &fresh.token).await);
 }
 
 #[tokio::test]
