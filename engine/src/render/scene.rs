@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Three years of 364 days: what `.GenerateInfiniteToken` calls infinite.
-pub const INFINITE: Duration = Duration::from_secs(3 * 52 * 7 * 24 * 3_600);
+/// What `.GenerateInfiniteToken` calls infinite: a token on a disk is found one day, and one that is
+/// needed longer is made anew by the machine itself.
+pub const INFINITE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// A token that a template asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
