@@ -67,11 +67,10 @@ pub fn hints(inventory: &Inventory) -> BTreeSet<Hint> {
     hints
 }
 
-/// Everything under which a registered machine can be found again: what its inventory says, and
-/// what was written into its fields.
+/// Under what a registered machine can be found again, beside its hardware addresses: what its
+/// inventory says, and the fingerprint in its fields.
 pub fn hints_of(machine: &Machine) -> BTreeSet<Hint> {
     let mut hints = hints(&machine.inventory);
-    hints.extend(macs_of(machine).into_iter().map(Hint::Mac));
     hints.extend(fingerprint_hints(&machine.fields.fingerprint));
     hints
 }

@@ -74,7 +74,9 @@ impl AppErrorKind {
     /// (`spec/machine-model.md` 5.6).
     pub const fn word(self) -> Option<&'static str> {
         Some(match self {
-            Self::NotFound | Self::BadList | Self::InvalidValue | Self::Locked | Self::ReadOnly => return None,
+            Self::NotFound | Self::BadList | Self::InvalidValue | Self::Locked | Self::ReadOnly => {
+                return None;
+            }
             Self::Unauthenticated | Self::Forbidden => "AUTH",
             Self::StepUp => "step_up",
             Self::BadRequest => "invalid_request",

@@ -65,7 +65,12 @@ impl App {
     }
 
     /// What a refused insert means: somebody else's content came between, or the machine is there.
-    async fn may_try_again(&self, error: StoreError, machine: &Machine, chosen: bool) -> Result<(), AppError> {
+    async fn may_try_again(
+        &self,
+        error: StoreError,
+        machine: &Machine,
+        chosen: bool,
+    ) -> Result<(), AppError> {
         match error {
             StoreError::Conflict(Conflict::Exists | Conflict::NameTaken)
                 if chosen && self.store.machine(machine.id).await?.is_some() =>
@@ -227,13 +232,7 @@ impl App {
 }
 
 /// What the engine has to know to decide about a machine.
-fn wish<'a>(
-    actor: &Actor,
-    content: &'a Content,
-    cause: &'a Cause,
-    force: bool,
-    secret: &'a str,
-) -> Wish<'a> {
+fn wish<'a>(actor: &Actor, content: &'a Content, cause: &'a Cause, force: bool, secret: &'a str) -> Wish<'a> {
     let fresh = Fresh { id: Uuid::new_v4(), secret };
     Wish { content, cause, force, by_user: actor.is_user(), fresh }
 }

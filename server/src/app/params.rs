@@ -5,11 +5,12 @@
 use super::App;
 use super::actor::Actor;
 use super::error::{AppError, AppErrorKind};
-use super::objects::{Fields, Found, How, Pair, flag, missing};
-use engine::filter::{Shape, parse_shape};
+use super::objects::{Fields, Found, How, Pair, fields_of, flag, json, missing, pairs};
+use engine::content::Content;
+use engine::filter::parse_shape;
+use engine::params::{self, Source};
 use engine::patch::{Patch, Target};
-use engine::{index, params};
-use protocol::model::Kind;
+use protocol::model::{Kind, Params};
 use serde_json::Value;
 
 impl App {
@@ -25,10 +26,18 @@ impl App {
         key: &str,
         query: &[Pair],
     ) -> Result<Value, AppError> {
-        let shape = parse_shape(kind, super::objects::pairs(query))?;
+        let shape = parse_shape(kind, pairs(query))?;
         let found = self.find(actor, kind, key, "get").await?;
-        let mut shown = self.show(&found, &Shape { slim: Vec::new(), reduced: false, ..shape })?;
-        Ok(params_of(&mut shown.value))
+        let mut params = if shape.aggregate {
+            let content = self.content();
+            params::merge(sources(&content, &found))
+        } else {
+            found.own_params(&self.content())
+        };
+        if let Some(names) = &shape.params {
+            params.retain(|name, _| names.contains(name));
+        }
+        json(&params)
     }
 
     /// One param of an object; null when it is not set. With `aggregate` from every source, with
@@ -46,18 +55,15 @@ impl App {
     ) -> Result<Value, AppError> {
         let (aggregate, compose) = (flag(query, "aggregate")?, flag(query, "compose")?);
         let found = self.find(actor, kind, key, "get").await?;
-        let mut own = params_of(&mut self.show(&found, &Shape::default())?.value);
-        let own = own.as_object_mut().and_then(|params| params.remove(name));
         let content = self.content();
-        let found = match &found {
-            Found::Machine(machine) if compose => params::compose(&content, Some(machine), name),
-            Found::Machine(machine) if aggregate => params::lookup(&content, Some(machine), name),
-            Found::Content(..) | Found::Pool(_) | Found::Job(_) if aggregate || compose => {
-                own.or_else(|| params::default(&content, name).cloned())
-            }
-            Found::Machine(_) | Found::Content(..) | Found::Pool(_) | Found::Job(_) => own,
+        let value = if compose {
+            params::compose_of(sources(&content, &found), name)
+        } else if aggregate {
+            sources(&content, &found).into_iter().find_map(|(_, params)| params.get(name)).cloned()
+        } else {
+            return Ok(found.own_params(&content).remove(name).unwrap_or_default());
         };
-        Ok(found.unwrap_or_default())
+        Ok(value.or_else(|| params::default(&content, name).cloned()).unwrap_or_default())
     }
 
     /// Puts these params in the place of an object's own; answers them.
@@ -90,9 +96,7 @@ impl App {
         patch: &Patch,
     ) -> Result<Value, AppError> {
         let apply = |key: &str, before: Value| match patch {
-            Patch::Operations(_) => {
-                Ok(patch.apply(&Target { model: kind, key, volatile: &[] }, before)?)
-            }
+            Patch::Operations(_) => Ok(patch.apply(&Target { model: kind, key, volatile: &[] }, before)?),
             // Names of params are no names of fields: each is set as it is written.
             Patch::Fields(more) => Ok(merged(before, more)),
         };
@@ -128,9 +132,8 @@ impl App {
         name: &str,
     ) -> Result<Value, AppError> {
         let found = self.find(actor, kind, key, "get").await?;
-        let mut own = params_of(&mut self.show(&found, &Shape::default())?.value);
-        let old = own.as_object_mut().and_then(|params| params.remove(name));
-        let old = old.ok_or_else(|| missing(Kind::Params, name))?;
+        let old =
+            found.own_params(&self.content()).remove(name).ok_or_else(|| missing(Kind::Params, name))?;
         let without = |_: &str, mut before: Value| {
             let gone = before.as_object_mut().and_then(|params| params.remove(name));
             gone.map(|_| before).ok_or_else(|| missing(Kind::Params, name))
@@ -157,11 +160,10 @@ impl App {
         key: &str,
         wish: impl Fn(&str, Value) -> Result<Value, AppError>,
     ) -> Result<Value, AppError> {
-        debug_assert!(index::has_params(kind));
         let edited = self
             .edit(actor, kind, key, How::default(), |key, mut object| {
                 let wanted = wish(key, params_of(&mut object))?;
-                let mut object = super::objects::fields_of(kind, object)?;
+                let mut object = fields_of(kind, object)?;
                 object.insert("Params".to_owned(), wanted);
                 Ok(object)
             })
@@ -174,6 +176,38 @@ impl App {
             error
         })?;
         Ok(params_of(&mut shown.value))
+    }
+}
+
+impl Found {
+    /// The params of the object itself.
+    fn own_params(&self, content: &Content) -> Params {
+        match self {
+            Self::Machine(machine) => machine.fields.params.clone(),
+            Self::Content(_, Kind::Profiles, key) => {
+                content.profiles.get(key).map(|profile| profile.params.clone()).unwrap_or_default()
+            }
+            Self::Content(_, Kind::Stages, key) => {
+                content.stages.get(key).map(|stage| stage.params.clone()).unwrap_or_default()
+            }
+            Self::Content(..) | Self::Pool(_) | Self::Job(_) => Params::new(),
+        }
+    }
+}
+
+/// Where the params of an object come from, in the order in which they win.
+fn sources<'a>(content: &'a Content, found: &'a Found) -> Vec<(Source<'a>, &'a Params)> {
+    match found {
+        Found::Machine(machine) => params::sources(content, Some(machine)),
+        Found::Content(_, Kind::Profiles, key) => {
+            let profile = content.profiles.get(key);
+            profile.map(|profile| params::sources_of_profile(content, profile)).unwrap_or_default()
+        }
+        Found::Content(_, Kind::Stages, key) => {
+            let stage = content.stages.get(key);
+            stage.map(|stage| params::sources_of_stage(content, stage)).unwrap_or_default()
+        }
+        Found::Content(..) | Found::Pool(_) | Found::Job(_) => Vec::new(),
     }
 }
 

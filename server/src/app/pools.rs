@@ -162,9 +162,8 @@ impl App {
         from: &str,
         how: Move,
     ) -> Result<Vec<MachineId>, AppError> {
-        let fits = |machine: &Machine| {
-            machine.fields.pool == from && machine.fields.pool_status == how.from()
-        };
+        let fits =
+            |machine: &Machine| machine.fields.pool == from && machine.fields.pool_status == how.from();
         let mut found = Vec::new();
         for key in &wanted.machines {
             if let Found::Machine(machine) = self.find(actor, Kind::Machines, key, "update").await? {
@@ -179,7 +178,8 @@ impl App {
         if wanted.machines.is_empty() {
             let mut filters = wanted.filters.clone();
             filters.push(("Pool".to_owned(), format!("Eq({from})")));
-            filters.push(("PoolStatus".to_owned(), json(&how.from())?.as_str().unwrap_or_default().to_owned()));
+            filters
+                .push(("PoolStatus".to_owned(), json(&how.from())?.as_str().unwrap_or_default().to_owned()));
             let machines = self.machines_where(&filters, Some(wanted.count)).await?;
             found.extend(machines.iter().filter(|machine| fits(machine)).map(|machine| machine.id));
             if found.len() < wanted.count {
@@ -228,7 +228,8 @@ fn implicit(id: String) -> Pool {
 
 /// A pool goes when the last machine leaves it.
 pub(super) fn in_use(pool: &str) -> AppError {
-    let message = "machines are in this pool, or it is the one of all machines; it goes with the last of them";
+    let message =
+        "machines are in this pool, or it is the one of all machines; it goes with the last of them";
     Problem::new(ProblemKind::InUse, Kind::Pools, pool, message).into()
 }
 

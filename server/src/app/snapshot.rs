@@ -64,8 +64,8 @@ impl App {
     pub(crate) async fn load_content(&self) -> Result<(), StoreError> {
         let stored = self.store.content().await?;
         let content = Content::load(stored.objects, stored.prefs, stored.revision);
-        let mut content = content
-            .map_err(|error| StoreError::Damaged { table: "object", reason: error.to_string() })?;
+        let mut content =
+            content.map_err(|error| StoreError::Damaged { table: "object", reason: error.to_string() })?;
         let bundles = stored.bundles.into_iter().map(|record| (record.key, record.body));
         content = content
             .with_bundles(bundles)
@@ -85,7 +85,8 @@ impl App {
         let content = Arc::clone(&before);
         let missing = tokio::task::spawn_blocking(move || app.missing_files(&content));
         let missing_files = missing.await.map_err(AppError::internal)?;
-        let changed: Vec<String> = missing_files.symmetric_difference(&before.missing_files).cloned().collect();
+        let changed: Vec<String> =
+            missing_files.symmetric_difference(&before.missing_files).cloned().collect();
         if changed.is_empty() {
             return Ok(());
         }
@@ -165,9 +166,7 @@ fn happenings(before: &Content, after: &Content, changes: &Changes, principal: &
             let did = if then.is_some() { Did::Update } else { Did::Create };
             tell(did, kind, key, after.show(kind, key), then)
         }
-        Change::DeleteObject { kind, key } => {
-            tell(Did::Delete, *kind, key, before.show(*kind, key), None)
-        }
+        Change::DeleteObject { kind, key } => tell(Did::Delete, *kind, key, before.show(*kind, key), None),
         _ => None,
     };
     changes.list.iter().filter_map(of).collect()

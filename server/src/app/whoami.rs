@@ -35,6 +35,9 @@ impl App {
         actor.may("whoami", "create", "")?;
         let evidence = evidence(&body)?;
         let mut candidates = self.store.lookalikes(&evidence.hints()).await?;
+        for mac in &evidence.macs {
+            candidates.extend(self.store.machines_of_mac(&mac.to_string()).await?);
+        }
         if let Some(id) = evidence.on_disk {
             candidates.extend(self.store.machine(id).await?);
         }

@@ -18,10 +18,7 @@ pub(crate) async fn collections(
 }
 
 /// All indexes of all collections.
-pub(crate) async fn indexes(
-    State(http): State<Http>,
-    operator: Operator,
-) -> Result<Json<Value>, HttpError> {
+pub(crate) async fn indexes(State(http): State<Http>, operator: Operator) -> Result<Json<Value>, HttpError> {
     Ok(Json(http.app.indexes(operator.actor())?))
 }
 

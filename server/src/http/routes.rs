@@ -3,8 +3,8 @@
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
 use super::{
-    Http, agent, boot, bootstrap, contents, error, jobs, keys, machines, media, model as parts, objects, pages, params, render, session,
-    tokens, users, ws,
+    Http, agent, boot, bootstrap, contents, error, jobs, keys, machines, media, model as parts, objects,
+    pages, params, render, session, tokens, users, ws,
 };
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -103,8 +103,7 @@ const FORCE: (&str, &str) =
 const CHECK: (&str, &str) = ("check", "Only say what would become of it");
 const SLIM: (&str, &str) = ("slim", "Fields to leave out, by commas");
 const PARAMS: (&str, &str) = ("params", "Params to keep, by commas");
-const AGGREGATE: (&str, &str) =
-    ("aggregate", "Show the params of every source, not the object's own alone");
+const AGGREGATE: (&str, &str) = ("aggregate", "Show the params of every source, not the object's own alone");
 const COMPOSE: (&str, &str) = ("compose", "Merge the maps and join the lists of every source");
 const LISTS: [(&str, &str); 8] = [
     ("limit", "Most objects; 0 for all"),
@@ -221,12 +220,30 @@ macro_rules! collection {
 macro_rules! actions {
     ($prefix:literal) => {
         vec![
-            route(Door::Operator, "GET", concat!("/api/v3/", $prefix, "/{key}/actions"), get(objects::actions), "What plugins can do with it: there are none")
-                .gives_list::<Value>(),
-            route(Door::Operator, "GET", concat!("/api/v3/", $prefix, "/{key}/actions/{command}"), get(objects::action), "One of these: never found")
-                .gives::<Value>(200),
-            route(Door::Operator, "POST", concat!("/api/v3/", $prefix, "/{key}/actions/{command}"), post(objects::action), "Do one of these: never found")
-                .gives::<Value>(200),
+            route(
+                Door::Operator,
+                "GET",
+                concat!("/api/v3/", $prefix, "/{key}/actions"),
+                get(objects::actions),
+                "What plugins can do with it: there are none",
+            )
+            .gives_list::<Value>(),
+            route(
+                Door::Operator,
+                "GET",
+                concat!("/api/v3/", $prefix, "/{key}/actions/{command}"),
+                get(objects::action),
+                "One of these: never found",
+            )
+            .gives::<Value>(200),
+            route(
+                Door::Operator,
+                "POST",
+                concat!("/api/v3/", $prefix, "/{key}/actions/{command}"),
+                post(objects::action),
+                "Do one of these: never found",
+            )
+            .gives::<Value>(200),
         ]
     };
 }

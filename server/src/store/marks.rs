@@ -2,7 +2,7 @@
 //! hardware (hints), and a machine's profiles, params and hardware addresses (marks).
 
 use super::StoreError;
-use engine::identity::{Hint, hints};
+use engine::identity::{Hint, hints, hints_of};
 use engine::machine::Machine;
 use protocol::inventory::Inventory;
 use protocol::token::base64url;
@@ -61,7 +61,7 @@ impl Marks {
             fields.params.iter().map(|(name, value)| (Sort::Param, indexed(name), indexed(&as_text(value))));
         Self {
             id: machine.id.to_string(),
-            hints: hints(&machine.inventory),
+            hints: hints_of(machine),
             marks: profiles.chain(params).chain(macs).collect(),
         }
     }

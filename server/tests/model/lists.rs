@@ -83,8 +83,20 @@ async fn filters_select_by_indexes_params_and_lists() {
 async fn values_that_are_none_are_406_and_name_the_collection() {
     let site = machines().await;
     for query in [
-        "Address=word", "Uuid=word", "Runnable=word", "CurrentTask=word", "CreatedAt=word", "limit=-1", "offset=-1",
-        "limit=x", "sort=Profiles", "sort=nothing", "Name=Re(()", "Profiles=Lt(a)", "reverse=maybe", "aggregate=2",
+        "Address=word",
+        "Uuid=word",
+        "Runnable=word",
+        "CurrentTask=word",
+        "CreatedAt=word",
+        "limit=-1",
+        "offset=-1",
+        "limit=x",
+        "sort=Profiles",
+        "sort=nothing",
+        "Name=Re(()",
+        "Profiles=Lt(a)",
+        "reverse=maybe",
+        "aggregate=2",
     ] {
         let refused = site.get(&format!("machines?{query}")).await.refused(406);
         assert_eq!((&refused["Type"], &refused["Model"]), (&json!("GET"), &json!("machines")), "{query}");
@@ -156,12 +168,24 @@ async fn indexes_of_the_store_agree_with_a_look_at_each() {
     let all = all.as_array().unwrap();
     let values = ["alpha", "10.0.0.5", "true", "p1", "none", "3", "", "r1", "-1", "default"];
     let functions = ["", "Eq", "Ne", "Lt", "Lte", "Gt", "Gte", "In", "Nin"];
-    let fields = ["Name", "Address", "Locked", "Stage", "CurrentTask", "Pool", "Profiles", "Params", "rack", "Workflow"];
+    let fields = [
+        "Name",
+        "Address",
+        "Locked",
+        "Stage",
+        "CurrentTask",
+        "Pool",
+        "Profiles",
+        "Params",
+        "rack",
+        "Workflow",
+    ];
     let mut asked = 0;
     for field in fields {
         for function in functions {
             for value in values {
-                let value = if function.is_empty() { value.to_owned() } else { format!("{function}({value})") };
+                let value =
+                    if function.is_empty() { value.to_owned() } else { format!("{function}({value})") };
                 let pairs = [(field, value.as_str())];
                 let parsed = engine::filter::parse(protocol::model::Kind::Machines, pairs);
                 let answer = site.get(&format!("machines?{field}={value}")).await;

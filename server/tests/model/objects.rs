@@ -147,7 +147,9 @@ async fn labels_of_any_object_are_patched_by_themselves() {
     site.make("stages", json!([{"Name": "one", "Meta": {"a": "1"}}])).await;
     let machine = site.machine(json!({"Name": "alpha"})).await;
     let id = machine["Uuid"].as_str().unwrap();
-    for (path, shown) in [("meta/stages/one", "stages/one"), (&format!("meta/machines/{id}"), &*site.path(&machine))] {
+    for (path, shown) in
+        [("meta/stages/one", "stages/one"), (&format!("meta/machines/{id}"), &*site.path(&machine))]
+    {
         let add = json!([{"op": "add", "path": "/colour", "value": "red"}]);
         let meta = site.patch(path, add).await.ok();
         assert_eq!(meta["colour"], "red");
@@ -169,7 +171,8 @@ async fn preferences_are_one_map() {
     let set = site.post("prefs", json!({"knownTokenTimeout": 7200, "logLevel": "1"})).await.ok();
     assert_eq!((&set["knownTokenTimeout"], &set["logLevel"]), (&json!("7200"), &json!("info")));
     assert_eq!(site.get("prefs").await.ok(), set);
-    let refused = site.post("prefs", json!({"noSuchPref": "x", "defaultStage": "missing"})).await.refused(422);
+    let refused =
+        site.post("prefs", json!({"noSuchPref": "x", "defaultStage": "missing"})).await.refused(422);
     assert_eq!((&refused["Model"], &refused["Messages"].as_array().unwrap().len()), (&json!("prefs"), &2));
     assert_eq!(site.get("prefs").await.ok(), set);
 }
@@ -181,7 +184,10 @@ async fn collections_and_indexes_tell_of_themselves() {
     let names: Vec<&str> = objects.as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     assert!(names.is_sorted() && names.contains(&"preferences") && names.contains(&"machines"));
     let indexes = site.get("indexes").await.ok();
-    assert_eq!(indexes["machines"]["Uuid"], json!({"Type": "UUID string", "Unique": true, "Unordered": false, "Regex": false}));
+    assert_eq!(
+        indexes["machines"]["Uuid"],
+        json!({"Type": "UUID string", "Unique": true, "Unordered": false, "Regex": false})
+    );
     assert_eq!(site.get("indexes/machines").await.ok(), indexes["machines"]);
     assert_eq!(site.get("indexes/machines/Profiles").await.ok()["Unordered"], true);
     assert_eq!(site.get("indexes/machines/some/param").await.ok()["Type"], "string");
@@ -201,7 +207,10 @@ async fn pools_exist_by_the_machines_in_them() {
     assert_eq!((&moved[0]["Name"], &moved[0]["Status"]), (&json!("alpha"), &json!("Free")));
     assert_eq!(site.again(&machine).await["Pool"], "red");
     assert_eq!(site.get("pools/red").await.ok()["Id"], "red");
-    assert_eq!(site.post("pools/red/allocateMachines", json!({"pool/count": 1})).await.ok()[0]["Status"], "InUse");
+    assert_eq!(
+        site.post("pools/red/allocateMachines", json!({"pool/count": 1})).await.ok()[0]["Status"],
+        "InUse"
+    );
     assert_eq!(site.get("pools/red/status").await.ok()["InUse"][0]["Name"], "alpha");
     site.post("pools/red/allocateMachines", json!({"pool/count": 1})).await.refused(409);
     site.post("pools/red/removeMachines", list.clone()).await.refused(409);
@@ -220,9 +229,7 @@ async fn hardware_points_at_a_machine_and_yields_no_token() {
         .machine(json!({"Name": "alpha", "HardwareAddrs": ["52:54:00:00:00:01", "52:54:00:00:00:02"],
             "Fingerprint": {"SystemUUID": "11111111-2222-4333-8444-555555555555"}}))
         .await;
-    let ask = |macs: Value, system: &str| {
-        json!({"MacAddrs": macs, "Fingerprint": {"SystemUUID": system}, "OnDiskUUID": ""})
-    };
+    let ask = |macs: Value, system: &str| json!({"MacAddrs": macs, "Fingerprint": {"SystemUUID": system}, "OnDiskUUID": ""});
     let same = ask(json!(["52:54:00:00:00:01"]), "11111111-2222-4333-8444-555555555555");
     let answer = site.post("whoami", same).await.ok();
     assert_eq!(answer["Result"], json!({"Score": 100, "Uuid": machine["Uuid"], "Token": ""}));
@@ -238,10 +245,37 @@ async fn info_has_every_key_that_clients_need() {
     let site = Site::start().await;
     let info = site.get("info").await.ok();
     for key in [
-        "address", "api_port", "arch", "binl_enabled", "binl_port", "dhcp_enabled", "dhcp_port", "dns_enabled",
-        "dns_port", "file_port", "ha_consensus_id", "ha_id", "ha_is_active", "ha_status", "id", "local_id",
-        "manager", "os", "prov_enabled", "secure_file_port", "secure_prov_enabled", "tftp_enabled", "tftp_port",
-        "uuid", "version", "stats", "features", "scopes", "errors", "License", "ClusterState",
+        "address",
+        "api_port",
+        "arch",
+        "binl_enabled",
+        "binl_port",
+        "dhcp_enabled",
+        "dhcp_port",
+        "dns_enabled",
+        "dns_port",
+        "file_port",
+        "ha_consensus_id",
+        "ha_id",
+        "ha_is_active",
+        "ha_status",
+        "id",
+        "local_id",
+        "manager",
+        "os",
+        "prov_enabled",
+        "secure_file_port",
+        "secure_prov_enabled",
+        "tftp_enabled",
+        "tftp_port",
+        "uuid",
+        "version",
+        "stats",
+        "features",
+        "scopes",
+        "errors",
+        "License",
+        "ClusterState",
     ] {
         assert!(info.get(key).is_some_and(|value| !value.is_null()), "{key}: {info}");
     }

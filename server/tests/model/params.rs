@@ -8,7 +8,9 @@ async fn params_are_read_and_written_one_by_one() {
     let site = Site::start().await;
     let machine = site.machine(json!({"Name": "alpha"})).await;
     let params = format!("{}/params", site.path(&machine));
-    for value in [json!("text"), json!(4), json!(0), json!(false), json!(null), json!([1]), json!({"a": null})] {
+    for value in
+        [json!("text"), json!(4), json!(0), json!(false), json!(null), json!([1]), json!({"a": null})]
+    {
         assert_eq!(site.post(&format!("{params}/some/key"), value.clone()).await.ok(), value);
         assert_eq!(site.get(&format!("{params}/some%2Fkey")).await.ok(), value);
         assert_eq!(site.get(&params).await.ok(), json!({"some/key": value}));
@@ -64,7 +66,8 @@ async fn schemas_are_kept_and_give_the_last_resort() {
     assert_eq!(site.get(&format!("{}/params?aggregate=true", site.path(&machine))).await.ok(), json!({}));
     let refused = site.post(&param, json!(["a"])).await.refused(422);
     assert_eq!(refused["Type"], "POST");
-    let refused = site.patch(&format!("{}/params", site.path(&machine)), json!({"net/name": 3})).await.refused(422);
+    let refused =
+        site.patch(&format!("{}/params", site.path(&machine)), json!({"net/name": 3})).await.refused(422);
     assert_eq!(refused["Type"], "PATCH");
     site.patch(&site.path(&machine), json!({"Params": {"net/name": 3}})).await.refused(422);
     assert_eq!(site.get(&param).await.ok(), Value::Null, "nothing was saved");
@@ -74,7 +77,9 @@ async fn schemas_are_kept_and_give_the_last_resort() {
     assert_eq!(site.get("params/net/name").await.ok()["Name"], "net/name");
     assert_eq!(site.get("params/net%2Fname").await.ok()["Name"], "net/name");
     site.make("params", json!([])).await;
-    site.post("params", json!({"Name": "bad", "Schema": {"type": "string", "default": 1}})).await.refused(422);
+    site.post("params", json!({"Name": "bad", "Schema": {"type": "string", "default": 1}}))
+        .await
+        .refused(422);
 }
 
 #[tokio::test]
