@@ -117,7 +117,7 @@ async fn held_heartbeat_answers_at_once_when_the_machine_is_deleted() {
     let key = registered.uuid.to_string();
     let delete = async {
         tokio::task::yield_now().await;
-        app.delete_machine(&operator, &key).await.unwrap();
+        app.forget(&operator, &key).await.unwrap();
     };
     let both = async { tokio::join!(held, delete) };
     let (answer, ()) = tokio::time::timeout(10 * SECOND, both).await.expect("woken, not waited");
