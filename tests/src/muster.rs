@@ -27,6 +27,8 @@ use crate::{output, wait};
 
 /// First line of a server that accepts connections, up to the address.
 const READY: &str = "ready https://";
+/// Line that says where boot files are, up to the URL.
+const BOOT_FILES: &str = "boot files ";
 /// First starts make keys and hash a password; TCG machines may hold the processor meanwhile.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longest graceful stop.
@@ -186,6 +188,16 @@ impl Server {
         format!("https://{HOST_FROM_GUEST}:{}", self.port)
     }
 
+    /// Where firmware on the host's loopback finds boot files; another port after each start.
+    ///
+    /// # Errors
+    /// When the server did not say where, or its logs cannot be read.
+    pub fn boot_url(&self) -> Result<String> {
+        let logs = self.logs()?;
+        let told = logs.lines().rev().find_map(|line| line.strip_prefix(BOOT_FILES));
+        Ok(told.context("the server did not say where its boot files are")?.trim().to_owned())
+    }
+
     /// Its data directory.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
@@ -343,7 +355,8 @@ impl Server {
     fn args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), (&self.data).into()];
         args.extend(["--listen".into(), format!("127.0.0.1:{}", self.port).into()]);
-        args.extend(["--http-listen".into(), "off".into()]);
+        // Servers run beside each other: each takes any free port for its boot files.
+        args.extend(["--http-listen".into(), "127.0.0.1:0".into()]);
         if let Some(media) = &self.settings.media {
             args.extend(["--media-dir".into(), media.into()]);
         }
