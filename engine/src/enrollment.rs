@@ -18,7 +18,7 @@
 //! When a machine last polled lives in the server's memory and is an argument here.
 
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
-use crate::machine::{Machine, Name, UNCLAIMED};
+use crate::machine::{Machine, Name, Newborn, UNCLAIMED};
 use crate::time::Timestamp;
 use protocol::agent_api::Origin;
 use protocol::code::{BootstrapCode, Fingerprint};
@@ -226,6 +226,8 @@ pub enum Becomes {
         id: MachineId,
         /// Its name.
         name: Name,
+        /// Where it begins.
+        newborn: Box<Newborn>,
     },
     /// A machine that exists, under the new key.
     Merged {
@@ -393,10 +395,12 @@ impl Enrollment {
     ) -> Result<(Machine, Changes), DecisionError> {
         let changes = Changes::new(cause.at);
         match becomes {
-            Becomes::New { id, name } => {
+            Becomes::New { id, name, newborn } => {
                 let inventory = self.inventory.clone();
+                let changes = changes.on(newborn.content);
                 let machine =
-                    Machine::register(id, name, self.key, self.origin, inventory, &cause.principal, cause.at);
+                    Machine::register(id, name, self.key, self.origin, inventory, &cause.principal, cause.at)
+                        .begins(*newborn);
                 Ok((machine.clone(), changes.and(Change::InsertMachine(Box::new(machine)))))
             }
             Becomes::Merged { machine, online: true, .. } => Err(DecisionError::MergeOnline(machine.name)),

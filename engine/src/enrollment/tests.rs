@@ -41,7 +41,11 @@ fn approval(at: Timestamp) -> Approval {
         fingerprint_confirmed: false,
         has_warnings: false,
         last_poll: at,
-        becomes: Becomes::New { id: MachineId(uuid::Uuid::from_u128(2)), name: "db-07".parse().unwrap() },
+        becomes: Becomes::New {
+            id: MachineId(uuid::Uuid::from_u128(2)),
+            name: "db-07".parse().unwrap(),
+            newborn: Box::default(),
+        },
     }
 }
 

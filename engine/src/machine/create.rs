@@ -3,15 +3,17 @@
 
 use super::walk::{bootenv_problem, name_os};
 use super::wanted::{Wanted, invalid};
-use super::{Machine, Name, Wish};
+use super::{Fresh, Machine, Name, Wish};
+use crate::change::{Cause, Revision};
 use crate::content::{Content, add_feature};
 use crate::problem::Problem;
+use crate::time::Timestamp;
 use crate::workflow;
 use protocol::agent_api::Origin;
 use protocol::ids::MachineId;
 use protocol::inventory::Inventory;
-use protocol::model::MachineFields;
-use serde_json::Value;
+use protocol::model::{Kind, MachineFields};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Fields that mean their preference, not their usual value, when they are empty.
@@ -51,7 +53,7 @@ pub fn create(wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
     }
     machine.fields.runnable = true;
     machine.paused = None;
-    Problem::unless_valid(protocol::model::Kind::Machines, &id.to_string(), problems)?;
+    Problem::unless_valid(Kind::Machines, &id.to_string(), problems)?;
     Ok(machine)
 }
 
@@ -107,13 +109,22 @@ fn begin(machine: &mut Machine, wanted: &MachineFields, content: &Content) -> Ve
     problems
 }
 
-/// The fields of a machine that registers itself: what preferences say, as far as it goes. A
-/// preference that cannot be followed keeps no machine out.
-pub fn newborn(content: &Content, secret: &str) -> MachineFields {
+/// Where a machine begins that registers itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Newborn {
+    /// Its fields, as far as preferences and chance say.
+    pub fields: MachineFields,
+    /// The content whose preferences these are.
+    pub content: Revision,
+}
+
+/// Where a machine begins that registers itself: what preferences say, as far as it goes. A
+/// preference that cannot be followed keeps no machine out. `secret` is random text.
+pub fn newborn(content: &Content, secret: &str) -> Newborn {
     let usual = MachineFields { secret: secret.to_owned(), ..MachineFields::default() };
-    let cause = crate::change::Cause::system(crate::time::Timestamp::epoch());
-    let fresh = super::Fresh { id: Uuid::nil(), secret };
+    let cause = Cause::system(Timestamp::epoch());
+    let fresh = Fresh { id: Uuid::nil(), secret };
     let wish = Wish { content, cause: &cause, force: false, by_user: false, fresh };
-    let body = serde_json::json!({"Name": "newborn"});
-    create(&body, &wish).map_or(usual, |machine| machine.fields)
+    let fields = create(&json!({"Name": "newborn"}), &wish).map_or(usual, |machine| machine.fields);
+    Newborn { fields, content: content.revision }
 }

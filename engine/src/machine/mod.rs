@@ -19,7 +19,7 @@ pub(crate) mod tests;
 mod walk;
 mod wanted;
 
-pub use create::{create, newborn};
+pub use create::{Newborn, create, newborn};
 pub use edit::{edit, start, stopped};
 pub use errors::errors;
 pub use name::{NAME_TRIES, Name};
@@ -160,10 +160,10 @@ impl Machine {
         }
     }
 
-    /// A newly registered machine begins where preferences say, as [`newborn`] reads them.
+    /// A newly registered machine begins where preferences say.
     #[must_use]
-    pub fn begins(mut self, fields: MachineFields) -> Self {
-        let known = std::mem::replace(&mut self.fields, fields);
+    pub fn begins(mut self, newborn: Newborn) -> Self {
+        let known = std::mem::replace(&mut self.fields, newborn.fields);
         self.fields.arch = known.arch;
         self.fields.hardware_addrs = known.hardware_addrs;
         self

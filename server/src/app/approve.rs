@@ -10,6 +10,7 @@ use super::actor::{Action, Actor};
 use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
+use super::machines::fresh_secret;
 use crate::limits::Miss;
 use crate::store::{Conflict, StoreError};
 use engine::change::{AuditKind, AuditRow, Changes};
@@ -17,7 +18,7 @@ use engine::enrollment::{
     Approval, Becomes, CODE_REST, DecisionError, Enrollment, State, Surroundings, preview, warnings,
 };
 use engine::identity::{hints, rank};
-use engine::machine::{Machine, NAME_TRIES, Name};
+use engine::machine::{Machine, NAME_TRIES, Name, newborn};
 use engine::time::Timestamp;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, MachineId};
@@ -92,7 +93,7 @@ impl App {
                 Err(StoreError::Conflict(Conflict::NameTaken)) if wish.may_be_renamed() => {
                     taken += 1;
                 }
-                Err(error) if error.is_stale() => {}
+                Err(error) if error.is_stale() => self.refresh_content().await?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -110,7 +111,8 @@ impl App {
                 let suggested = || Name::suggest(&enrollment.inventory, around.reverse_dns.as_deref(), &id);
                 let name = wish.name.clone().unwrap_or_else(suggested);
                 let name = name.instead(taken, &enrollment.inventory, &id);
-                Becomes::New { id, name }
+                let newborn = Box::new(newborn(&self.content(), &fresh_secret()?));
+                Becomes::New { id, name, newborn }
             }
         };
         Ok(Approval {

@@ -9,6 +9,7 @@ use super::App;
 use super::actor::cause_of;
 use super::enroll::{busy, check_inventory, refuse_while_denied, slow_down};
 use super::error::AppError;
+use super::machines::fresh_secret;
 use super::tokens::marks;
 use crate::keys::{MachineCaller, Opened};
 use crate::store::{Conflict, StoreError};
@@ -17,7 +18,7 @@ use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, TokenUse};
 use engine::comeback::{Recognised, come_back, recognise, registrar};
 use engine::enrollment::Enrollment;
 use engine::identity::{hints, rank};
-use engine::machine::{Machine, NAME_TRIES, Name, Presence};
+use engine::machine::{Machine, NAME_TRIES, Name, Newborn, Presence, newborn};
 use engine::revocation::TokenMarks;
 use engine::time::Timestamp;
 use protocol::agent_api::{Approved, RefusalKind, RegisterRequest};
@@ -106,8 +107,10 @@ impl App {
                     return Ok(self.welcome(&machine));
                 }
                 Err(StoreError::Conflict(Conflict::NameTaken)) => taken += 1,
-                // The same key twice at once, or an operator decided meanwhile: look again.
-                Err(StoreError::Conflict(Conflict::KeyTaken | Conflict::Stale)) => {}
+                // The same key twice at once, or somebody decided meanwhile: look again.
+                Err(StoreError::Conflict(Conflict::KeyTaken | Conflict::Stale)) => {
+                    self.refresh_content().await?
+                }
                 Err(StoreError::Conflict(Conflict::UsedUp)) => {
                     let reason = Refused::Constraint("any more machines");
                     return Err(self.note_refusal(applicant.caller, applicant.token, reason).await?);
@@ -191,8 +194,11 @@ impl App {
         let Applicant { caller, request, token, admission } = applicant;
         match self.recognise(applicant, cause.at).await? {
             Recognised::Stranger => {
-                let machine = self.new_machine(applicant, taken, cause).await;
+                let newborn = newborn(&self.content(), &fresh_secret()?);
+                let content = newborn.content;
+                let machine = self.new_machine(applicant, taken, newborn, cause).await;
                 let changes = Changes::new(cause.at)
+                    .on(content)
                     .and(used(token, TokenUse::NewMachine { max: admission.max }))
                     .and(Change::InsertMachine(Box::new(machine.clone())))
                     .audit(used_row(&machine, token, cause));
@@ -245,7 +251,13 @@ impl App {
         Ok(AppError::refused(RefusalKind::ConstraintFailed, message))
     }
 
-    async fn new_machine(&self, applicant: &Applicant<'_>, taken: u32, cause: &Cause) -> Machine {
+    async fn new_machine(
+        &self,
+        applicant: &Applicant<'_>,
+        taken: u32,
+        newborn: Newborn,
+        cause: &Cause,
+    ) -> Machine {
         let Applicant { caller, request, token, admission } = applicant;
         let id = MachineId(Uuid::new_v4());
         let named = request.inventory.host_name.contains('.');
@@ -254,7 +266,7 @@ impl App {
         let name = name.instead(taken, &request.inventory, &id);
         let (by, inventory) = (registrar(&token.jti), request.inventory.clone());
         let machine = Machine::register(id, name, caller.key, request.origin, inventory, &by, cause.at);
-        Machine { placement: admission.placement.clone(), ..machine }
+        Machine { placement: admission.placement.clone(), ..machine.begins(newborn) }
     }
 
     /// After a registration: says loudly what is unusual for its token.

@@ -77,7 +77,11 @@ fn approve(enrollment: &Enrollment, at: Timestamp) -> Changes {
         fingerprint_confirmed: false,
         has_warnings: false,
         last_poll: at,
-        becomes: Becomes::New { id: MachineId(Uuid::new_v4()), name: "db-07".parse().unwrap() },
+        becomes: Becomes::New {
+            id: MachineId(Uuid::new_v4()),
+            name: "db-07".parse().unwrap(),
+            newborn: Box::default(),
+        },
     };
     enrollment.approve(approval, &Cause::system(at)).unwrap().2
 }

@@ -229,11 +229,11 @@ fn p29_machine_has_no_other_role() {
 fn newborn_follows_preferences_as_far_as_they_go() {
     let content = with(&[stage("st", "", &[]), workflow("wf", &["st", "missing"])]);
     let mut content = content;
-    assert_eq!(newborn(&content, "s1").secret, "s1");
+    assert_eq!(newborn(&content, "s1").fields.secret, "s1");
     content.prefs.insert("defaultStage".into(), "st".into());
-    assert_eq!(newborn(&content, "s1").stage, "st");
+    assert_eq!(newborn(&content, "s1").fields.stage, "st");
     content.prefs.insert("defaultWorkflow".into(), "wf".into());
-    let fields = newborn(&content, "s1");
+    let fields = newborn(&content, "s1").fields;
     assert_eq!(
         (fields.workflow.as_str(), fields.secret.as_str()),
         ("", "s1"),

@@ -170,7 +170,7 @@ fn hold(before: &Machine, step: &Step, after: &Machine) -> Result<(), TestCaseEr
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn no_request_makes_a_machine_what_the_page_forbids(steps in prop::collection::vec(step(), 1..24)) {

@@ -142,7 +142,7 @@ async fn name_is_checked_unique_and_the_approvers_to_choose() {
     let named = |name: &str, request: ApproveRequest| ApproveRequest { name: Some(name.into()), ..request };
     let first = app.wait_with_code(&Bare::number(1)).await;
     let request = approval(&first, &app.look_up(&first).await);
-    let refused = app.approve(&admin(), first.id, named("a b", request.clone())).await;
+    let refused = app.approve(&admin(), first.id, named("a/b", request.clone())).await;
     assert_eq!(refusal(refused), AppErrorKind::Invalid);
     let approved = app.approve(&admin(), first.id, named("db-07.example.org", request)).await.unwrap();
     assert_eq!(approved.name, "db-07.example.org");
