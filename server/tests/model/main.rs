@@ -1,12 +1,16 @@
 //! The machine model by its REST calls, in process.
 
+mod access;
 mod boot;
 mod errors;
 mod etags;
+mod events;
 mod golden;
 mod lists;
+mod machine_tokens;
 mod objects;
 mod page;
 mod params;
+mod sequences;
 mod site;
 mod watch;
