@@ -3,11 +3,31 @@
 use super::audit::AuditBreak;
 use super::postgres::Postgres;
 use super::{Conflict, Store, StoreError};
+use content::{
+    check_of_machines_never_goes_back, content_is_read_whole_with_its_revision,
+    decision_on_other_content_is_refused,
+};
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Record, Revision};
 use engine::enrollment::{Applicant, Approval, Becomes, CODE_REST, Enrollment, Relative, Standing};
 use engine::identity::hints;
+use engine::job::Job;
 use engine::machine::Machine;
 use engine::time::Timestamp;
+use groups::{
+    callers_wait_while_many_are_before_them, later_ones_see_what_earlier_ones_wrote,
+    one_that_does_not_fit_hinders_nobody, what_follows_comes_in_the_order_of_revisions,
+    what_follows_finds_the_commit_on_disk, what_is_refused_is_followed_by_nothing,
+    what_the_database_does_not_take_fails_alone, what_was_sent_is_stored_before_the_store_closes,
+};
+use jobs::{
+    a_job_goes_with_its_log_and_leaves_others, jobs_of_a_machine_are_read_newest_first,
+    log_ends_at_its_limit, log_has_no_gap_and_nothing_twice, log_of_many_pieces_is_read_from_any_byte,
+    of_two_reports_on_one_revision_the_second_loses, report_and_log_of_one_decision_are_stored_together,
+};
+use lists::{
+    lists_are_what_looking_at_every_object_gives, lists_follow_what_machines_become,
+    machines_are_found_by_what_they_have_to_do_with,
+};
 use protocol::agent_api::Origin;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
@@ -23,7 +43,12 @@ use tokens::{
 };
 use uuid::Uuid;
 
+mod content;
+mod groups;
+mod jobs;
+mod lists;
 mod tokens;
+mod upgrade;
 
 const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
@@ -68,6 +93,16 @@ fn machine(number: u8) -> Machine {
 
 fn insert(machine: &Machine) -> Changes {
     Changes::new(START).and(Change::InsertMachine(Box::new(machine.clone())))
+}
+
+fn job(number: u128, of: u128) -> Job {
+    let fields = protocol::model::Job {
+        uuid: Uuid::from_u128(number),
+        machine: Uuid::from_u128(of),
+        task: format!("task-{number}"),
+        ..protocol::model::Job::default()
+    };
+    Job { fields, revision: Revision(0) }
 }
 
 fn approve(enrollment: &Enrollment, at: Timestamp) -> Changes {
@@ -470,6 +505,27 @@ contract! {
     time_floor_is_the_latest_commit,
     audit_log_is_one_chain_and_an_edit_breaks_it,
     dropped_commit_is_whole_or_nothing,
+    content_is_read_whole_with_its_revision,
+    decision_on_other_content_is_refused,
+    check_of_machines_never_goes_back,
+    jobs_of_a_machine_are_read_newest_first,
+    of_two_reports_on_one_revision_the_second_loses,
+    log_has_no_gap_and_nothing_twice,
+    log_of_many_pieces_is_read_from_any_byte,
+    log_ends_at_its_limit,
+    a_job_goes_with_its_log_and_leaves_others,
+    report_and_log_of_one_decision_are_stored_together,
+    lists_are_what_looking_at_every_object_gives,
+    lists_follow_what_machines_become,
+    machines_are_found_by_what_they_have_to_do_with,
+    one_that_does_not_fit_hinders_nobody,
+    later_ones_see_what_earlier_ones_wrote,
+    what_follows_comes_in_the_order_of_revisions,
+    what_follows_finds_the_commit_on_disk,
+    what_is_refused_is_followed_by_nothing,
+    what_was_sent_is_stored_before_the_store_closes,
+    callers_wait_while_many_are_before_them,
+    what_the_database_does_not_take_fails_alone,
 }
 
 #[tokio::test]

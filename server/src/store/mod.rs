@@ -27,9 +27,8 @@ pub(crate) mod first_release;
 mod postgres;
 
 pub(crate) use commit::Conflict;
-pub(crate) use content::StoredContent;
 pub(crate) use jobs::LOG_LIMIT;
-pub(crate) use list::{About, Listed, Page, Plan};
+pub(crate) use list::{About, Listed, Plan};
 
 use schema::Engine;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};

@@ -51,10 +51,10 @@ pub(super) enum Condition {
 
 /// What is the same for all objects of a list, as REST shows them.
 pub(crate) struct Shown {
-    pub columns: &'static [Column],
+    pub(super) columns: &'static [Column],
     /// Fields that have one value, in an object.
-    pub constant: Value,
-    pub has_marks: bool,
+    pub(super) constant: Value,
+    pub(super) has_marks: bool,
 }
 
 impl Shown {

@@ -193,8 +193,8 @@ impl Store {
         let mut moment = self.moment().await?;
         let (filtered, total) = counts(&mut moment, plan).await?;
         let mut items = Vec::new();
-        if offset < filtered {
-            let limit = limit.unwrap_or(filtered).min(filtered);
+        let limit = limit.unwrap_or(filtered).min(filtered);
+        if offset < filtered && limit > 0 {
             let way = plan.way(offset, limit, filtered, total);
             let rows = plan.select(way).page(offset, limit).query().fetch_all(&mut *moment).await?;
             items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
@@ -305,3 +305,6 @@ impl About<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,13 @@ impl Statement {
         self.values.into_iter().fold(query, |query, value| value.bind(query))
     }
 
+    /// The same, asking for the way that the database would take.
+    #[cfg(test)]
+    pub(super) fn explained(mut self) -> Self {
+        self.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        self
+    }
+
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
