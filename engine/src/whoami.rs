@@ -67,9 +67,8 @@ pub fn fingerprint_hints(fingerprint: &HardwareFingerprint) -> BTreeSet<Hint> {
         (Hint::ChassisHash, &fingerprint.csn_hash),
         (Hint::CloudInstance, &fingerprint.cloud_instance_id),
     ];
-    hints.extend(
-        given.into_iter().filter(|(_, text)| !text.is_empty()).map(|(hint, text)| hint(text.clone())),
-    );
+    let given = given.into_iter().filter(|(_, text)| (1..=LONGEST).contains(&text.len()));
+    hints.extend(given.map(|(hint, text)| hint(text.clone())));
     hints
 }
 

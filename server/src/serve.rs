@@ -266,6 +266,10 @@ impl Server {
             tokio::spawn(async move { app.run_sweep(swept.cancelled_owned()).await })
         };
         let leaf = tokio::spawn(keep_leaf(Arc::clone(&http.app), advertise, http.stopping.clone()));
+        let follower = {
+            let (app, stopping) = (Arc::clone(&http.app), http.stopping.clone());
+            tokio::spawn(async move { app.follow_content(stopping.cancelled_owned()).await })
+        };
         let booting = async {
             if let Some((listener, _)) = boot {
                 listener::run(listener, None, boot_router, limits.clone(), http.stopping.clone()).await;
@@ -280,9 +284,12 @@ impl Server {
         tokio::join!(accepting, booting, until_told);
         // After the last request, so that every heartbeat it brought is stored.
         swept.cancel();
-        for (name, task) in
-            [("sweeper", sweeper), ("certificate's keeper", leaf), ("check of machines", checks)]
-        {
+        for (name, task) in [
+            ("sweeper", sweeper),
+            ("certificate's keeper", leaf),
+            ("follower of the content", follower),
+            ("check of machines", checks),
+        ] {
             if let Err(error) = task.await {
                 tracing::error!(%error, name, "a background task failed");
             }

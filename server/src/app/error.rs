@@ -135,7 +135,7 @@ pub struct AppError {
     /// A sentence for the caller, without anything the caller may not know.
     pub message: String,
     /// More such sentences, when several things are wrong.
-    pub further: Vec<String>,
+    pub further: Box<[String]>,
     /// Seconds to wait before trying again.
     pub retry_after: Option<u64>,
     /// New seconds between polls, with `slow_down`.
@@ -143,7 +143,7 @@ pub struct AppError {
     /// How long a job's log is, when bytes for it would leave a gap.
     pub log_length: Option<u64>,
     /// Collection and key of the object concerned.
-    pub object: Option<(&'static str, String)>,
+    pub object: Option<Box<(&'static str, String)>>,
     /// The cause, for the log only.
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -154,7 +154,7 @@ impl AppError {
         Self {
             kind,
             message: message.into(),
-            further: Vec::new(),
+            further: Box::default(),
             retry_after: None,
             interval: None,
             log_length: None,
@@ -177,7 +177,7 @@ impl AppError {
     /// The same about an object.
     #[must_use]
     pub fn about(mut self, collection: &'static str, key: impl Into<String>) -> Self {
-        self.object = Some((collection, key.into()));
+        self.object = Some(Box::new((collection, key.into())));
         self
     }
 

@@ -71,18 +71,16 @@ impl App {
         machine: &Machine,
         chosen: bool,
     ) -> Result<(), AppError> {
-        match error {
-            StoreError::Conflict(Conflict::Exists | Conflict::NameTaken)
-                if chosen && self.store.machine(machine.id).await?.is_some() =>
-            {
-                let message = "there is a machine with this Uuid";
-                let key = machine.id.to_string();
-                Err(Problem::new(ProblemKind::Exists, Kind::Machines, key, message).into())
-            }
-            StoreError::Conflict(Conflict::NameTaken) => Err(name_taken(machine)),
-            error if error.is_stale() => self.refresh_content().await,
-            error => Err(error.into()),
+        let taken = matches!(error, StoreError::Conflict(Conflict::Exists | Conflict::NameTaken));
+        if taken && chosen && self.store.machine(machine.id).await?.is_some() {
+            let message = "there is a machine with this Uuid";
+            let key = machine.id.to_string();
+            return Err(Problem::new(ProblemKind::Exists, Kind::Machines, key, message).into());
         }
+        if matches!(error, StoreError::Conflict(Conflict::NameTaken)) {
+            return Err(name_taken(machine));
+        }
+        if error.is_stale() { self.refresh_content().await } else { Err(error.into()) }
     }
 
     /// Makes of a machine what `wish` makes of its key and of how REST shows it. It may be asked

@@ -60,7 +60,7 @@ pub(crate) use clock::Clock;
 pub(crate) use enroll::accepted;
 pub use error::AppError;
 pub(crate) use error::AppErrorKind;
-pub(crate) use events::{Did, Happening};
+pub(crate) use events::Happening;
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use jobs::{CleanUp, LogPart, retry_after};
 pub(crate) use lists::Listed;

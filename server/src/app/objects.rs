@@ -101,6 +101,15 @@ pub(super) enum Found {
 }
 
 impl Found {
+    /// Whether objects of its kind have params.
+    const fn has_params(&self) -> bool {
+        match self {
+            Self::Content(_, kind, _) => index::has_params(*kind),
+            Self::Machine(_) => true,
+            Self::Pool(_) | Self::Job(_) => false,
+        }
+    }
+
     /// What whoever waits for its next state waits for.
     fn topic(&self) -> Uuid {
         match self {
@@ -420,23 +429,19 @@ impl App {
 
     /// An object in a shape.
     pub(super) fn show(&self, found: &Found, shape: &Shape) -> Result<Shown, AppError> {
-        let (mut value, etag) = match found {
-            Found::Machine(machine) => {
-                let mut value = json(&self.view(machine))?;
-                let mut etag = machine.revision.0.to_string();
-                if shape.aggregate {
-                    let content = self.content();
-                    set_params(&mut value, json(&params::aggregate(&content, Some(machine)))?);
-                    etag = format!("{etag}-{}", content.revision.0);
-                }
-                (value, Some(etag))
-            }
+        let (mut value, mut etag) = match found {
+            Found::Machine(machine) => (json(&self.view(machine))?, Some(machine.revision.0.to_string())),
             Found::Job(job) => (json(&job.fields)?, Some(job.revision.0.to_string())),
             Found::Pool(pool) => (json(&**pool)?, None),
             Found::Content(content, kind, key) => {
                 (content.show(*kind, key).ok_or_else(|| missing(*kind, key))?, None)
             }
         };
+        if shape.aggregate && found.has_params() {
+            let content = self.content();
+            set_params(&mut value, json(&params::merge(found.sources(&content)))?);
+            etag = etag.map(|etag| format!("{etag}-{}", content.revision.0));
+        }
         if let Some(object) = value.as_object_mut() {
             shape.trim(object);
         }

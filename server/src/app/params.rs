@@ -30,7 +30,7 @@ impl App {
         let found = self.find(actor, kind, key, "get").await?;
         let mut params = if shape.aggregate {
             let content = self.content();
-            params::merge(sources(&content, &found))
+            params::merge(found.sources(&content))
         } else {
             found.own_params(&self.content())
         };
@@ -57,9 +57,9 @@ impl App {
         let found = self.find(actor, kind, key, "get").await?;
         let content = self.content();
         let value = if compose {
-            params::compose_of(sources(&content, &found), name)
+            params::compose_of(found.sources(&content), name)
         } else if aggregate {
-            sources(&content, &found).into_iter().find_map(|(_, params)| params.get(name)).cloned()
+            found.sources(&content).into_iter().find_map(|(_, params)| params.get(name)).cloned()
         } else {
             return Ok(found.own_params(&content).remove(name).unwrap_or_default());
         };
@@ -193,21 +193,21 @@ impl Found {
             Self::Content(..) | Self::Pool(_) | Self::Job(_) => Params::new(),
         }
     }
-}
 
-/// Where the params of an object come from, in the order in which they win.
-fn sources<'a>(content: &'a Content, found: &'a Found) -> Vec<(Source<'a>, &'a Params)> {
-    match found {
-        Found::Machine(machine) => params::sources(content, Some(machine)),
-        Found::Content(_, Kind::Profiles, key) => {
-            let profile = content.profiles.get(key);
-            profile.map(|profile| params::sources_of_profile(content, profile)).unwrap_or_default()
+    /// Where its params come from, in the order in which they win.
+    pub(super) fn sources<'a>(&'a self, content: &'a Content) -> Vec<(Source<'a>, &'a Params)> {
+        match self {
+            Self::Machine(machine) => params::sources(content, Some(machine)),
+            Self::Content(_, Kind::Profiles, key) => {
+                let profile = content.profiles.get(key);
+                profile.map(|profile| params::sources_of_profile(content, profile)).unwrap_or_default()
+            }
+            Self::Content(_, Kind::Stages, key) => {
+                let stage = content.stages.get(key);
+                stage.map(|stage| params::sources_of_stage(content, stage)).unwrap_or_default()
+            }
+            Self::Content(..) | Self::Pool(_) | Self::Job(_) => Vec::new(),
         }
-        Found::Content(_, Kind::Stages, key) => {
-            let stage = content.stages.get(key);
-            stage.map(|stage| params::sources_of_stage(content, stage)).unwrap_or_default()
-        }
-        Found::Content(..) | Found::Pool(_) | Found::Job(_) => Vec::new(),
     }
 }
 

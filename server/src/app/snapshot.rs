@@ -9,15 +9,21 @@ use super::actor::Actor;
 use super::enroll::busy;
 use super::error::AppError;
 use super::events::{Did, Happening};
+use crate::hub;
+use crate::report::chain;
 use crate::store::StoreError;
 use engine::change::{Cause, Change, Changes};
 use engine::content::Content;
 use protocol::model::{BootEnv, Kind};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// How often a change is decided again because another server's commit came between.
 const RETRIES: usize = 8;
+
+/// How long another server's change of the content may be unknown here.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
 /// The snapshot, and whose turn it is to change it.
 #[derive(Debug, Default)]
@@ -46,6 +52,20 @@ impl App {
         self.snapshot.get()
     }
 
+    /// Follows what other servers on the same database change, until `stop` is done.
+    pub(crate) async fn follow_content(&self, stop: impl Future<Output = ()>) {
+        tokio::pin!(stop);
+        loop {
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+            }
+            if let Err(error) = self.refresh_content().await {
+                tracing::error!(error = %chain(&error), "the content was not read again; it is tried again");
+            }
+        }
+    }
+
     /// Reads the content again when another server changed it.
     ///
     /// # Errors
@@ -53,6 +73,7 @@ impl App {
     pub(crate) async fn refresh_content(&self) -> Result<(), AppError> {
         if self.store.content_revisions().await?.0 > self.content().revision {
             self.load_content().await?;
+            self.hub.wake(hub::CONTENT);
         }
         Ok(())
     }
@@ -147,27 +168,24 @@ impl App {
 
 /// The object that a change writes or takes away.
 fn object_of(change: &Change) -> Option<(Kind, String)> {
-    match change {
-        Change::PutObject(stored) => Some((stored.kind, stored.key.clone())),
-        Change::DeleteObject { kind, key } => Some((*kind, key.clone())),
-        _ => None,
+    if let Change::PutObject(stored) = change {
+        return Some((stored.kind, stored.key.clone()));
     }
+    let Change::DeleteObject { kind, key } = change else { return None };
+    Some((*kind, key.clone()))
 }
 
 /// What is told of a commit of content.
 fn happenings(before: &Content, after: &Content, changes: &Changes, principal: &str) -> Vec<Happening> {
-    let tell = |did, kind: Kind, key: &str, now: Option<_>, then| {
-        now.map(|object| Happening::content(did, principal, kind, key, object, then))
-    };
-    let of = |change: &Change| match change {
-        Change::PutObject(stored) => {
-            let (kind, key) = (stored.kind, stored.key.as_str());
-            let then = before.show(kind, key);
-            let did = if then.is_some() { Did::Update } else { Did::Create };
-            tell(did, kind, key, after.show(kind, key), then)
-        }
-        Change::DeleteObject { kind, key } => tell(Did::Delete, *kind, key, before.show(*kind, key), None),
-        _ => None,
+    let of = |change: &Change| {
+        let (kind, key) = object_of(change)?;
+        let (then, now) = (before.show(kind, &key), after.show(kind, &key));
+        let (did, shown, original) = match (then, now) {
+            (None, now) => (Did::Create, now, None),
+            (then, None) => (Did::Delete, then, None),
+            (then, now) => (Did::Update, now, then),
+        };
+        shown.map(|shown| Happening::content(did, principal, kind, &key, shown, original))
     };
     changes.list.iter().filter_map(of).collect()
 }

@@ -132,7 +132,7 @@ pub(crate) async fn for_operators(request: Request, next: Next) -> Response {
 pub(crate) fn tell_operator(refused: &HttpError, method: String) -> Response {
     let status = refused.operator_status();
     let word = if refused.status.is_some() { None } else { refused.error.kind.word() };
-    let (model, key) = refused.error.object.clone().unwrap_or_default();
+    let (model, key) = refused.error.object.as_deref().cloned().unwrap_or_default();
     let body = ErrorBody {
         model: model.to_owned(),
         key,
