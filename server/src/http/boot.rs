@@ -34,18 +34,20 @@ pub(crate) fn router(http: Http) -> Router {
 pub(crate) async fn file(
     State(http): State<Http>,
     caller: Caller,
-    path: Path<String>,
+    Path(path): Path<String>,
     parts: Parts,
 ) -> Result<Response, HttpError> {
-    let Path(path) = path;
     let reached = caller.peer.reached.map(|address| address.ip());
-    let requester = Requester { address: caller.source, reached };
-    let found = http.app.boot_file(requester, &path).await;
+    let found = http.app.boot_file(Requester { address: caller.source, reached }, &path).await;
     let known = found.is_ok();
     tracing::info!(target: LOG, path = shown_path(&path), source = %caller.source, known, "boot file");
-    Ok(match found? {
+    Ok(answer(&path, found?, &parts))
+}
+
+fn answer(path: &str, file: BootFile, parts: &Parts) -> Response {
+    match file {
         BootFile::Text(text) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response(),
         BootFile::Elsewhere(url) => (StatusCode::FOUND, [(header::LOCATION, url)]).into_response(),
-        BootFile::Tree(download) => respond(&path, *download, &parts),
-    })
+        BootFile::Tree(download) => respond(path, *download, parts),
+    }
 }

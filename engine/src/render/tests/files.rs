@@ -167,7 +167,7 @@ fn what_cannot_be_rendered_is_told_with_template_line_and_param_and_vanishes_whe
     assert!(site.scene().file_at("menu").unwrap().is_err());
     site.profile("global", json!({"needed": 1, "staged": 2, "wanted": 3}));
     site.stage(|stage| stage.templates.clear());
-    assert_eq!(site.scene().errors(), [String::new(); 0]);
+    assert!(site.scene().errors().is_empty());
 }
 
 /// G20.
