@@ -70,14 +70,16 @@ impl App {
         token: &str,
         origin: LoginOrigin<'_>,
     ) -> Result<LoggedIn, AppError> {
-        let void = || unauthenticated("the machine token is void: it has ended, or its machine's Secret changed");
+        let void =
+            || unauthenticated("the machine token is void: it has ended, or its machine's Secret changed");
         let unproven = MachineTokens::read(token).ok_or_else(void)?;
         let (id, grantor) = unproven.needs();
         let content = self.content();
         let grantor = secret_of(&content, grantor).ok_or_else(void)?;
         let machine = self.store.machine(id).await?.ok_or_else(void)?;
         let secrets = secrets(&content, &machine, &grantor);
-        let grant = self.keys.machine_tokens().prove(unproven, &secrets, self.clock.now()).ok_or_else(void)?;
+        let grant =
+            self.keys.machine_tokens().prove(unproven, &secrets, self.clock.now()).ok_or_else(void)?;
         let MachineGrant { machine: id, grantor, expires_at } = grant;
         let actor = Actor::MachineToken(MachineTokenActor {
             machine: id,

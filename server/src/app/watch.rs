@@ -92,11 +92,13 @@ impl App {
     /// `Forbidden` without the right to, `Invalid` for what the server itself tells of.
     pub(crate) fn post_event(&self, actor: &Actor, event: NewEvent) -> Result<(), AppError> {
         actor.require(Action::EventsPost)?;
-        let invalid = |message: String| Err(AppError::new(AppErrorKind::Invalid, message).about("events", ""));
+        let invalid =
+            |message: String| Err(AppError::new(AppErrorKind::Invalid, message).about("events", ""));
         for (name, text) in [("Type", &event.kind), ("Action", &event.action)] {
             let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
             if text.is_empty() || text.len() > MAX_WORD || !text.chars().all(known) {
-                let message = format!("{name} must be 1 to {MAX_WORD} letters, digits, dashes and underscores");
+                let message =
+                    format!("{name} must be 1 to {MAX_WORD} letters, digits, dashes and underscores");
                 return invalid(message);
             }
         }

@@ -25,10 +25,7 @@ pub(crate) async fn token(
 ) -> Result<axum::Json<ApiToken>, HttpError> {
     // The package drppy-client 4.17 forgets to fill the path in, and names the user in the query.
     let name = if name == "{name}" { named(&pairs, "name").unwrap_or(&name) } else { &name };
-    let wish = ApiTokenWish {
-        ttl: named(&pairs, "ttl"),
-        roles: named(&pairs, "roles").unwrap_or_default(),
-    };
+    let wish = ApiTokenWish { ttl: named(&pairs, "ttl"), roles: named(&pairs, "roles").unwrap_or_default() };
     let token = http.app.create_api_token(&operator.login, name, wish).await?;
     let info = match about(&http, &operator, &parts).await {
         Err(error) if error.is(AppErrorKind::Forbidden) => None,

@@ -1,9 +1,10 @@
 //! The websocket with a real client: acknowledged commands, events after commits, origins.
 
-use crate::support::{Fixture, start};
+use crate::support::{Fixture, HOST, logged, start};
 use axum::http::{StatusCode, header};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -88,6 +89,54 @@ async fn cookie_opens_a_socket_from_this_servers_pages_only() {
         assert_eq!(connect(address, &with(origin)).await.unwrap_err(), StatusCode::FORBIDDEN);
     }
     assert_eq!(connect(address, &[]).await.unwrap_err(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn logging_out_closes_its_sockets_at_once() {
+    let fixture = start().await;
+    let address = listen(&fixture).await;
+    let (cookie, csrf) = fixture.login().await;
+    let own = format!("https://{address}");
+    let headers = [(header::COOKIE, cookie.clone()), (header::ORIGIN, own)];
+    let mut socket = connect(address, &headers).await.unwrap();
+    say(&mut socket, "register machines.*.*").await;
+    let mut logout = Fixture::request("DELETE", "/api/v3/session", "");
+    let headers = logout.headers_mut();
+    headers.insert(header::COOKIE, cookie.parse().unwrap());
+    headers.insert("x-csrf-token", csrf.parse().unwrap());
+    headers.insert(header::ORIGIN, format!("https://{HOST}").parse().unwrap());
+    assert_eq!(fixture.call(logout).await.status, StatusCode::NO_CONTENT);
+    // Well before the next ping.
+    let reason = tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            if let Message::Close(frame) = socket.next().await.unwrap().unwrap() {
+                return frame.unwrap().reason.to_string();
+            }
+        }
+    });
+    assert_eq!(reason.await.expect("closed at once"), "the log-in has ended");
+}
+
+#[tokio::test]
+async fn tokens_in_the_address_are_not_logged() {
+    let fixture = start().await;
+    let address = listen(&fixture).await;
+    let made = fixture.call(fixture.admin("GET", "/api/v3/users/admin/token", "")).await.json();
+    let token = made["Token"].as_str().unwrap();
+    for query in [format!("?token={token}"), format!("?Token=admin:{}", fixture.password)] {
+        let mut request = format!("ws://{address}/api/v3/ws{query}").into_client_request().unwrap();
+        request.headers_mut().remove(header::ORIGIN);
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut socket, _) = client_async(request, stream).await.unwrap();
+        say(&mut socket, "register machines.*.*").await;
+    }
+    let log = logged();
+    // What the client itself logs is the client's.
+    let of_server: Vec<_> = log.lines().filter(|line| !line.contains("tungstenite::handshake::client")).collect();
+    for secret in [token, fixture.password.as_str()] {
+        let told: Vec<_> = of_server.iter().filter(|line| line.contains(secret)).collect();
+        assert!(told.is_empty(), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn api_tokens_of_a_session_end_with_it() {
     assert_eq!(fixture.call(logout).await.status, StatusCode::NO_CONTENT);
     for token in [&first, &second] {
         let answer = fixture.call(with_bearer("/api/v3/machines", token)).await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
     }
     assert_eq!(fixture.call(with_bearer("/api/v3/machines", &own)).await.status, StatusCode::OK);
 }
@@ -95,14 +95,14 @@ async fn two_authorizations_are_none() {
     let mut request = fixture.admin("GET", "/api/v3/machines", "");
     let first = request.headers()[header::AUTHORIZATION].clone();
     request.headers_mut().append(header::AUTHORIZATION, first);
-    assert_eq!(fixture.call(request).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(fixture.call(request).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn api_tokens_are_for_oneself_and_bounded() {
+async fn api_tokens_are_for_users_and_bounded() {
     let fixture = start().await;
     for (path, status) in [
-        ("/api/v3/users/somebody/token", StatusCode::FORBIDDEN),
+        ("/api/v3/users/somebody/token", StatusCode::NOT_FOUND),
         ("/api/v3/users/admin/token?ttl=0", StatusCode::UNPROCESSABLE_ENTITY),
         ("/api/v3/users/admin/token?ttl=31536001", StatusCode::UNPROCESSABLE_ENTITY),
         ("/api/v3/users/admin/token?ttl=soon", StatusCode::BAD_REQUEST),
@@ -154,6 +154,25 @@ async fn unknown_name_and_wrong_password_are_answered_alike() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn who_shows_nothing_is_asked_and_who_shows_something_wrong_is_refused() {
+    let fixture = start().await;
+    let path = "/api/v3/machines";
+    let nothing = fixture.call(Fixture::request("GET", path, "")).await;
+    let ended = fixture.call(with_cookie(path, "__Host-muster_session=ended")).await;
+    for answer in [&nothing, &ended] {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    }
+    let mut wrong = Fixture::request("GET", path, "");
+    wrong.headers_mut().insert(header::AUTHORIZATION, "Basic YWRtaW46d3Jvbmc=".parse().unwrap());
+    for request in [wrong, with_bearer(path, "mst_ended")] {
+        let refused = fixture.call(request).await;
+        let body = refused.json();
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        assert_eq!((&body["Type"], &body["Model"]), (&json!("AUTH"), &json!("users")));
+    }
 }
 
 #[tokio::test]
