@@ -112,11 +112,15 @@ impl App {
     ) -> Result<BootFile, AppError> {
         let nothing = || AppError::not_found("files", path);
         let path = file_path(path).map_err(|_| nothing())?;
-        let machines = self.machines_meant(requester, &path).await?;
-        if let Some(file) = self.rendered(requester, machines, &path).await? {
-            return Ok(file);
+        let rendered = match self.machines_meant(requester, &path).await {
+            Ok(machines) => self.rendered(requester, machines, &path).await?,
+            // Kernels are served while the database cannot be asked.
+            Err(error) => return self.tree_file(&path, requester.address).await?.ok_or(error),
+        };
+        match rendered {
+            Some(file) => Ok(file),
+            None => self.tree_file(&path, requester.address).await?.ok_or_else(nothing),
         }
-        self.tree_file(&path, requester.address).await?.ok_or_else(nothing)
     }
 
     /// The machines that a path may be about, the likeliest first.
