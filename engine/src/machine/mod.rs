@@ -210,11 +210,12 @@ impl Machine {
     }
 
     /// Stores what the agent observed, under the digest the agent gave it.
-    pub fn observe(mut self, inventory: Inventory, digest: &str, at: Timestamp) -> Changes {
+    pub fn observe(mut self, inventory: Inventory, digest: &str, at: Timestamp) -> (Self, Changes) {
         self.inventory = inventory;
         self.join_addresses();
         digest.clone_into(&mut self.inventory_digest);
-        Changes::new(at).and(Change::UpdateMachine(Box::new(self)))
+        let changes = Changes::new(at).and(Change::UpdateMachine(Box::new(self.clone())));
+        (self, changes)
     }
 
     /// What is stored when it is made (`old` is none) or changed, decided on this content, with

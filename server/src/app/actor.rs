@@ -36,10 +36,6 @@ pub(crate) enum Action {
     BootstrapTokenList,
     /// Revoke bootstrap tokens.
     BootstrapTokenRevoke,
-    /// Read machines.
-    MachineRead,
-    /// Delete a machine.
-    MachineDelete,
     /// Watch events.
     EventsWatch,
     /// Make an event.
@@ -64,8 +60,6 @@ impl Action {
             Self::BootstrapTokenCreate => ("bootstrap", "token"),
             Self::BootstrapTokenList => ("bootstrap", "token-list"),
             Self::BootstrapTokenRevoke => ("bootstrap", "token-revoke"),
-            Self::MachineRead => ("machines", "list"),
-            Self::MachineDelete => ("machines", "delete"),
             Self::EventsWatch => ("events", "watch"),
             Self::EventsPost => ("events", "post"),
             Self::InfoRead => ("info", "get"),
@@ -321,11 +315,11 @@ mod tests {
 
     #[test]
     fn narrow_user_is_told_which_right_is_missing() {
-        let eve = user(only(&[Action::MachineRead]));
-        assert!(eve.require(Action::MachineRead).is_ok());
+        let eve = user(only(&[Action::KeyRead]));
+        assert!(eve.require(Action::KeyRead).is_ok());
         assert_eq!(
-            eve.require(Action::MachineDelete).unwrap_err().to_string(),
-            "this needs the right machines:delete, which the caller does not have"
+            eve.require(Action::KeyRoll).unwrap_err().to_string(),
+            "this needs the right keys:roll, which the caller does not have"
         );
         assert_eq!(
             eve.may("machines", "get", OWN).unwrap_err().to_string(),
@@ -342,7 +336,7 @@ mod tests {
             request_id: String::new(),
         });
         assert!(machine.require(Action::MachineSelf).is_ok());
-        assert!(machine.require(Action::MachineRead).is_err());
+        assert!(machine.require(Action::InfoRead).is_err());
         assert!(user(Claims::all()).require(Action::MachineSelf).is_err());
         assert!(token(Claims::default()).require(Action::MachineSelf).is_err());
     }
@@ -432,12 +426,12 @@ mod tests {
 
     #[test]
     fn nobody_grants_more_than_they_have() {
-        let eve = user(only(&[Action::MachineRead, Action::MachineDelete]));
-        assert!(eve.may_grant(&only(&[Action::MachineRead])).is_ok());
+        let eve = user(only(&[Action::KeyRead, Action::KeyRoll]));
+        assert!(eve.may_grant(&only(&[Action::KeyRead])).is_ok());
         assert_eq!(
             eve.may_grant(&Claims::all()).unwrap_err().to_string(),
             "nobody grants what they may not do themselves: the caller does not have all of *:*:*"
         );
-        assert!(token(Claims::default()).may_grant(&only(&[Action::MachineRead])).is_err());
+        assert!(token(Claims::default()).may_grant(&only(&[Action::KeyRead])).is_err());
     }
 }

@@ -60,9 +60,8 @@ impl App {
             && !self.knows_inventory(&machine, &request.inventory_digest)?;
         let goodbye = request.state == AgentState::Stopping;
         // An agent that tells of no boot runs no jobs, and one that runs some knows of work.
-        let is_called = |machine: &Machine| {
-            machine.wants_runner() && !request.boot_id.is_empty() && !request.working
-        };
+        let is_called =
+            |machine: &Machine| machine.wants_runner() && !request.boot_id.is_empty() && !request.working;
         if send_inventory || goodbye || is_called(&machine) {
             return Ok(self.heartbeat_answer(&machine, send_inventory && !goodbye));
         }
@@ -110,7 +109,7 @@ impl App {
             }
             None => (machine, None),
         };
-        if turned || matches!(observed, Some(Observed::Stored)) {
+        if turned && !matches!(observed, Some(Observed::Stored)) {
             self.publish_machine(Did::Update, &machine, &actor.principal());
         }
         Ok((machine, observed))
@@ -125,9 +124,10 @@ impl App {
     ) -> Result<Machine, AppError> {
         for _ in 0..RETRIES {
             let machine = self.own_machine(caller).await?;
-            let Some((booted, changes)) = machine.booted(boot_id, self.clock.now()) else { return Ok(machine) };
-            let happening =
-                self.machine_happening(Did::Save, &actor.principal(), &booted, Some(&machine));
+            let Some((booted, changes)) = machine.booted(boot_id, self.clock.now()) else {
+                return Ok(machine);
+            };
+            let happening = self.machine_happening(Did::Save, &actor.principal(), &booted, Some(&machine));
             match self.commit(changes, vec![happening]).await {
                 Ok(_) => return self.own_machine(caller).await,
                 Err(error) if error.is_stale() => {}
@@ -158,8 +158,11 @@ impl App {
                 return Ok((machine, Observed::PutOff));
             }
             allowed = true;
-            let changes = machine.observe(inventory.clone(), digest, self.clock.now());
-            match self.store.commit(&changes).await {
+            let before = machine.clone();
+            let (machine, changes) = machine.observe(inventory.clone(), digest, self.clock.now());
+            let principal = format!("machine:{}", caller.id);
+            let happening = self.machine_happening(Did::Update, &principal, &machine, Some(&before));
+            match self.commit(changes, vec![happening]).await {
                 Ok(_) => return Ok((self.own_machine(caller).await?, Observed::Stored)),
                 Err(error) if error.is_stale() => {}
                 Err(error) => return Err(error.into()),
@@ -199,10 +202,10 @@ impl App {
         let head = self.prove_head(&call).await?;
         let successor = self.prove_body(head, &call, caller.key.to_string().as_bytes()).await?;
         let machine = self.own_machine(caller).await?;
+        let before = machine.clone();
         let (machine, changes) = machine.succeeded(successor.key, &actor.cause(self.clock.now()));
-        self.store.commit(&changes).await?;
-        self.hub.wake(machine.id.0);
-        self.publish_machine(Did::Update, &machine, &actor.principal());
+        let happening = self.machine_happening(Did::Update, &actor.principal(), &machine, Some(&before));
+        self.commit(changes, vec![happening]).await?;
         Ok(self.welcome(&machine))
     }
 

@@ -13,7 +13,7 @@ use super::events::Did;
 use super::machines::fresh_secret;
 use crate::limits::Miss;
 use crate::store::{Conflict, StoreError};
-use engine::change::{AuditKind, AuditRow, Changes};
+use engine::change::{AuditKind, AuditRow, Changes, Revision};
 use engine::enrollment::{
     Approval, Becomes, CODE_REST, DecisionError, Enrollment, State, Surroundings, preview, warnings,
 };
@@ -82,11 +82,11 @@ impl App {
             let approval = self.approval(&enrollment, &wish, taken).await?;
             let cause = actor.cause(self.clock.now());
             let (approved, machine, changes) = enrollment.approve(approval, &cause)?;
-            match self.store.commit(&changes).await {
+            let existed = wish.merge.is_some();
+            match self.commit_registration(&machine, existed, changes, &cause.principal).await {
                 Ok(revision) => {
                     let machine = Machine { revision, ..machine };
                     self.limits.answered(approved.source);
-                    self.registered(&machine, wish.merge.is_some(), &cause.principal);
                     self.settled(&approved, &cause.principal).await;
                     return Ok(self.view(&machine));
                 }
@@ -298,12 +298,24 @@ impl App {
         }
     }
 
-    /// After the commit that registered a machine or gave it a new key.
-    pub(super) fn registered(&self, machine: &Machine, existed: bool, principal: &str) {
+    /// Commits what registers a machine or gives it a new key, and tells of it.
+    ///
+    /// # Errors
+    /// As the store.
+    pub(super) async fn commit_registration(
+        &self,
+        machine: &Machine,
+        existed: bool,
+        changes: Changes,
+        principal: &str,
+    ) -> Result<Revision, StoreError> {
+        let did = if existed { Did::Update } else { Did::Create };
+        let told = self.machine_happening(did, principal, machine, None);
+        let revision = self.commit(changes, vec![told]).await?;
         if !existed {
             self.liveness.recall(machine.id, None, self.clock.now());
         }
-        self.publish_machine(if existed { Did::Update } else { Did::Create }, machine, principal);
+        Ok(revision)
     }
 }
 

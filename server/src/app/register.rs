@@ -96,10 +96,9 @@ impl App {
             let Registration { machine, existed, changes } =
                 self.registration(applicant, taken, &cause).await?;
             let (taken_back, changes) = take_back(waiting, changes, &cause)?;
-            match self.store.commit(&changes).await {
+            match self.commit_registration(&machine, existed, changes, &cause.principal).await {
                 Ok(revision) => {
                     let machine = Machine { revision, ..machine };
-                    self.registered(&machine, existed, &cause.principal);
                     if let Some(enrollment) = taken_back {
                         self.settled(&enrollment, &cause.principal).await;
                     }

@@ -8,8 +8,8 @@
 use super::App;
 use super::actor::{Action, Actor};
 use super::error::{AppError, AppErrorKind};
-use super::users::Standing;
 use super::tokens::SERVER;
+use super::users::Standing;
 use engine::revocation::{Revocation, Scope, TokenMarks, epoch};
 use engine::time::Timestamp;
 use protocol::inventory::clean_text;

@@ -239,7 +239,7 @@ async fn machine_is_found_by_id_key_name_and_hardware(store: Store) {
 async fn new_hardware_replaces_the_old_hints(store: Store) {
     store.commit(&insert(&machine(1))).await.unwrap();
     let read = store.machine(machine(1).id).await.unwrap().unwrap();
-    store.commit(&read.observe(inventory(7), "digest", after(1))).await.unwrap();
+    store.commit(&read.observe(inventory(7), "digest", after(1)).1).await.unwrap();
     assert!(store.lookalikes(&hints(&inventory(1))).await.unwrap().is_empty());
     let found = store.lookalikes(&hints(&inventory(7))).await.unwrap();
     assert_eq!(found.first().unwrap().inventory_digest, "digest");

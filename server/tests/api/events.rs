@@ -132,7 +132,8 @@ async fn tokens_in_the_address_are_not_logged() {
     }
     let log = logged();
     // What the client itself logs is the client's.
-    let of_server: Vec<_> = log.lines().filter(|line| !line.contains("tungstenite::handshake::client")).collect();
+    let of_server: Vec<_> =
+        log.lines().filter(|line| !line.contains("tungstenite::handshake::client")).collect();
     for secret in [token, fixture.password.as_str()] {
         let told: Vec<_> = of_server.iter().filter(|line| line.contains(secret)).collect();
         assert!(told.is_empty(), "{told:?}");

@@ -153,7 +153,11 @@ fn beat(boot: &str, working: bool) -> HeartbeatRequest {
 }
 
 /// Changes the stored machine, as a use case does.
-async fn change(app: &TestApp, registered: &protocol::rest::Machine, edit: impl FnOnce(&mut engine::machine::Machine)) {
+async fn change(
+    app: &TestApp,
+    registered: &protocol::rest::Machine,
+    edit: impl FnOnce(&mut engine::machine::Machine),
+) {
     let mut machine = app.store.machine(registered.uuid).await.unwrap().unwrap();
     edit(&mut machine);
     let changes = Changes::new(app.now()).and(Change::UpdateMachine(Box::new(machine)));

@@ -58,6 +58,6 @@ async fn roll_that_fails_says_so_in_the_audit_log_and_changes_nothing() {
 #[tokio::test]
 async fn only_who_may_roll_keys_does() {
     let app = TestApp::start().await;
-    let reader = user("eve", only(&[Action::MachineRead]));
+    let reader = user("eve", only(&[Action::InfoRead]));
     assert_eq!(refusal(app.roll_ca(&reader, ONCE).await), AppErrorKind::Forbidden);
 }

@@ -8,11 +8,12 @@ mod limits;
 mod registration;
 mod restart;
 mod tokens;
+mod users;
 
 use super::actor::only;
 use super::{
-    Actor, App, AppError, AppErrorKind, BootSettings, Clock, Deleted, HTTP_PORT, Known, MachineActor, ReverseDns,
-    Settings, UserActor,
+    Actor, App, AppError, AppErrorKind, BootSettings, Clock, Deleted, HTTP_PORT, Known, MachineActor,
+    ReverseDns, Settings, UserActor,
 };
 use crate::hub::{Received, Subscription};
 use crate::keys::{Keys, MachineCaller};
@@ -121,6 +122,14 @@ impl TestApp {
         let Self { app, clock, directory } = self;
         drop(app);
         Self::start_in(directory, clock).await
+    }
+
+    /// The same, and nobody makes the users that tests have.
+    async fn killed_and_started_without_admin(self) -> Self {
+        let Self { app, clock, directory } = self;
+        drop(app);
+        let app = Self::open(&directory, &clock).await;
+        Self { app, clock, directory }
     }
 
     fn pass(&self, seconds: u64) {

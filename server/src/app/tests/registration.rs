@@ -180,7 +180,10 @@ async fn machine_begins_where_its_token_places_it() {
     let token = app.token_for(placed).await;
     let id = app.try_register(&Bare::number(1), &token).await.unwrap().machine.uuid.to_string();
     let shown = app.machine(&admin(), &id).await.unwrap();
-    assert_eq!((shown.own.roles, shown.own.mesh_network.as_str()), (vec!["web".to_owned(), "db".to_owned()], "home"));
+    assert_eq!(
+        (shown.own.roles, shown.own.mesh_network.as_str()),
+        (vec!["web".to_owned(), "db".to_owned()], "home")
+    );
 }
 
 #[tokio::test]

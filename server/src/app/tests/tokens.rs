@@ -198,7 +198,7 @@ async fn revocation_that_makes_no_sense_is_told_with_the_remedy() {
     }
     assert_eq!(told(TokenRevoke::Kid("k9".into())).await.0, AppErrorKind::NotFound);
     assert_eq!(told(TokenRevoke::User("a\u{7}".into())).await.0, AppErrorKind::Invalid);
-    let narrow = user("eve", only(&[super::super::Action::MachineRead]));
+    let narrow = user("eve", only(&[super::super::Action::InfoRead]));
     let everything = [
         refusal(app.revoke_token(&narrow, "AAAAAAAAAAAAAAAA").await),
         refusal(app.revoke_tokens(&narrow, TokenRevoke::Before("now".into())).await),
