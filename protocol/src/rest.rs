@@ -21,6 +21,7 @@ pub use token::{
 #[serde(rename_all = "PascalCase")]
 pub struct Machine {
     /// Immutable id.
+    #[cfg_attr(feature = "openapi", schema(required = false))]
     pub uuid: MachineId,
     /// Unique display name, by convention the FQDN.
     pub name: String,

@@ -40,6 +40,7 @@ pub struct TemplateInfo {
     /// URL of a file to hand on as it is: itself a template.
     pub link: String,
     /// Labels, such as `OS` and `Interpreter` of a task's scripts.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub meta: Meta,
     /// Instead of `{{`; empty for that.
     pub start_delimiter: String,

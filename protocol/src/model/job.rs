@@ -196,5 +196,6 @@ pub struct JobAction {
     /// The rendered text.
     pub content: String,
     /// The template's labels.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub meta: Meta,
 }

@@ -171,6 +171,7 @@ pub struct Envelope {
     /// One line for people.
     pub description: String,
     /// Labels.
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub meta: Meta,
     /// True for every stored object.
     pub validated: bool,

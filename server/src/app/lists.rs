@@ -4,7 +4,8 @@
 use super::App;
 use super::actor::Actor;
 use super::error::AppError;
-use super::objects::{Pair, json, pairs, set_params};
+use super::found::{json, set_params};
+use super::objects::{Pair, pairs};
 use crate::store::{self, Plan};
 use engine::content::Content;
 use engine::filter::{self, Query};

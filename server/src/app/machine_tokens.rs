@@ -2,7 +2,7 @@
 //! long they last, and what they stand on.
 
 use super::auth::{LoggedIn, LoginOrigin, Proof, unauthenticated};
-use super::objects::Found;
+use super::found::Found;
 use super::{Actor, App, AppError, AppErrorKind, MachineTokenActor};
 use crate::keys::{GrantSecrets, MachineGrant, MachineTokens};
 use engine::change::{AuditKind, AuditRow};

@@ -6,9 +6,8 @@ use super::actor::Actor;
 use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
-use super::objects::{
-    Deleted, Fields, Found, How, Pair, Shown, VOLATILE, bare_key, fields_of, force, json, missing, text,
-};
+use super::found::{Found, Shown, bare_key, json, missing};
+use super::objects::{Deleted, Fields, How, Pair, VOLATILE, fields_of, force, text};
 use crate::keys;
 use crate::store::{Conflict, StoreError};
 use base64::Engine as _;
@@ -110,6 +109,7 @@ impl App {
         how: How,
         decide: impl Fn(&Machine, &Wish<'_>) -> Result<Machine, AppError>,
     ) -> Result<Machine, AppError> {
+        let _turn = self.turns.of(id.0).await;
         for _ in 0..RETRIES {
             let before = self.store.machine(id).await?.ok_or_else(|| gone(id))?;
             let (content, cause) = (self.content(), actor.cause(self.clock.now()));

@@ -3,6 +3,7 @@
 use super::App;
 use super::actor::Actor;
 use super::error::{AppError, AppErrorKind};
+use super::found::json as to_json;
 use super::lists::Listed;
 use super::objects::{Fields, How, fields_of};
 use engine::content::Content;
@@ -109,7 +110,7 @@ impl App {
     /// `AUTH` without the claim.
     pub(crate) fn prefs(&self, actor: &Actor) -> Result<Value, AppError> {
         actor.may(PREFERENCES, "list", "")?;
-        super::objects::json(&self.content().prefs_shown())
+        to_json(&self.content().prefs_shown())
     }
 
     /// Sets some preferences; answers all of them.
@@ -129,7 +130,7 @@ impl App {
             Ok((edit.content, edit.changes))
         };
         let (_, after) = self.change_content(actor, set).await?;
-        super::objects::json(&after.prefs_shown())
+        to_json(&after.prefs_shown())
     }
 
     /// The list of a collection that clients ask for and that has nothing in it.

@@ -26,6 +26,7 @@ mod contents;
 mod enroll;
 mod error;
 mod events;
+mod found;
 mod info;
 mod jobs;
 mod lists;
@@ -46,6 +47,7 @@ mod snapshot;
 mod sweep;
 mod token_keys;
 mod tokens;
+mod turns;
 mod users;
 mod watch;
 mod whoami;
@@ -61,12 +63,13 @@ pub(crate) use enroll::accepted;
 pub use error::AppError;
 pub(crate) use error::AppErrorKind;
 pub(crate) use events::Happening;
+pub(crate) use found::Shown;
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use jobs::{CleanUp, LogPart, retry_after};
 pub(crate) use lists::Listed;
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
-pub(crate) use objects::{Deleted, Known, Shown};
+pub(crate) use objects::{Deleted, Known};
 pub(crate) use watch::{News, Watch};
 
 /// What an operator chose when the server was started.
@@ -95,6 +98,7 @@ pub(crate) struct App {
     pub(crate) reverse_dns: ReverseDns,
     pub(crate) passwords: password::Passwords,
     pub(crate) snapshot: snapshot::Snapshot,
+    pub(crate) turns: turns::Turns,
     boot: boot::Boot,
     revalidation: revalidate::Revalidation,
 }
@@ -126,6 +130,7 @@ impl App {
             settings,
             reverse_dns,
             passwords: password::Passwords::new(),
+            turns: turns::Turns::new(),
             snapshot: snapshot::Snapshot::default(),
         };
         app.load_content().await?;

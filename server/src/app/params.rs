@@ -5,7 +5,8 @@
 use super::App;
 use super::actor::Actor;
 use super::error::{AppError, AppErrorKind};
-use super::objects::{Fields, Found, How, Pair, fields_of, flag, json, missing, pairs};
+use super::found::{Found, json, missing};
+use super::objects::{Fields, How, Pair, fields_of, flag, pairs};
 use engine::content::Content;
 use engine::filter::parse_shape;
 use engine::params::{self, Source};

@@ -4,7 +4,8 @@
 use super::App;
 use super::actor::Actor;
 use super::error::{AppError, AppErrorKind};
-use super::objects::{Fields, Found, How, Pair, json, missing};
+use super::found::{Found, json, missing};
+use super::objects::{self, Fields, How, Pair};
 use crate::store::Plan;
 use engine::filter::{self, Query};
 use engine::machine::Machine;
@@ -130,11 +131,11 @@ impl App {
             Move::Add | Move::Allocate | Move::Release => pool,
             Move::Remove => DEFAULT,
         };
-        let how_to = How { force: super::objects::force(query)?, lease: None };
+        let how_to = How { force: objects::force(query)?, lease: None };
         let mut moved = Vec::new();
         for id in self.to_move(actor, &wanted, from, how).await? {
             let wish = |_: &str, object: Value| {
-                let mut object = super::objects::fields_of(Kind::Machines, object)?;
+                let mut object = objects::fields_of(Kind::Machines, object)?;
                 object.insert("Pool".to_owned(), to.into());
                 object.insert("PoolStatus".to_owned(), json(&how.to())?);
                 Ok(object)
@@ -192,7 +193,7 @@ impl App {
 
     /// Machines for which filters hold, at most so many.
     async fn machines_where(&self, filters: &[Pair], most: Option<usize>) -> Result<Vec<Machine>, AppError> {
-        let query: Query = filter::parse(Kind::Machines, super::objects::pairs(filters))?;
+        let query: Query = filter::parse(Kind::Machines, objects::pairs(filters))?;
         let plan = Plan::<Machine>::of(&query);
         if plan.is_whole() {
             return Ok(self.store.page(&plan, 0, most.map(|most| most as u64)).await?.items);

@@ -17,6 +17,9 @@ use utoipa::{PartialSchema, ToSchema};
 
 type Schemas = BTreeMap<String, RefOr<Schema>>;
 
+/// Names of schemas that are written where they are used.
+const FOREIGN: [&str; 2] = ["String", "Value"];
+
 /// The document as JSON, the same for the same build.
 pub(crate) fn json() -> String {
     // Plain data always serialises.
@@ -146,9 +149,10 @@ fn description(status: u16) -> &'static str {
     match status {
         101 => "The connection becomes a websocket",
         201 => "Made",
-        202 => "Not decided yet",
+        202 => "Not done yet",
         204 => "Done",
         206 => "The part that was asked for",
+        304 => "The same as the caller has",
         _ => "As asked",
     }
 }
@@ -159,8 +163,14 @@ fn reference(shape: &Shape, schemas: &mut Schemas) -> RefOr<Schema> {
     let mut inner = Vec::new();
     (shape.inner)(&mut inner);
     schemas.extend(inner);
-    schemas.insert(name.clone(), (shape.schema)());
-    let reference = RefOr::Ref(Ref::from_schema_name(name));
+    let schema = (shape.schema)();
+    // What Rust brings along is no type of ours.
+    let reference = if FOREIGN.contains(&name.as_str()) {
+        schema
+    } else {
+        schemas.insert(name.clone(), schema);
+        RefOr::Ref(Ref::from_schema_name(name))
+    };
     if shape.list { RefOr::T(ArrayBuilder::new().items(reference).build().into()) } else { reference }
 }
 

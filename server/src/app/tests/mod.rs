@@ -5,8 +5,10 @@ mod approval;
 mod ca;
 mod enrollment;
 mod limits;
+mod objects;
 mod registration;
 mod restart;
+mod revalidation;
 mod tokens;
 mod users;
 
