@@ -1,26 +1,31 @@
 //! Tasks that run before a task: their order, and that none needs itself
 //! (`spec/machine-model.md` 2.5, 3.4.3). Nothing here recurses: chains may be long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The first way by which `from` needs itself, each task before what it needs; none when it
 /// does not. `needs` says what a task needs; a task that does not exist needs nothing.
 pub fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Option<Vec<&'a str>> {
     let mut way: Vec<(&str, &[String])> = vec![(from, needs(from))];
-    let mut done: BTreeSet<&str> = BTreeSet::new();
+    // Whether a task that was met is still on the way; the others lead to no circle.
+    let mut met: BTreeMap<&str, bool> = BTreeMap::from([(from, true)]);
     while let Some((name, left)) = way.last_mut() {
         let Some((next, rest)) = left.split_first() else {
-            done.insert(name);
+            met.insert(name, false);
             way.pop();
             continue;
         };
         *left = rest;
-        if let Some(begin) = way.iter().position(|(name, _)| *name == next) {
-            let circle = way.iter().skip(begin).map(|(name, _)| *name);
-            return Some(circle.chain([next.as_str()]).collect());
-        }
-        if !done.contains(next.as_str()) {
-            way.push((next, needs(next)));
+        match met.get(next.as_str()) {
+            Some(true) => {
+                let circle = way.iter().map(|(name, _)| *name).skip_while(|name| name != next);
+                return Some(circle.chain([next.as_str()]).collect());
+            }
+            Some(false) => {}
+            None => {
+                met.insert(next, true);
+                way.push((next, needs(next)));
+            }
         }
     }
     None
@@ -53,7 +58,6 @@ pub fn in_order<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     type Needs = BTreeMap<&'static str, Vec<String>>;
 
@@ -95,5 +99,6 @@ mod tests {
         let needs = |task: &str| map.get(task).copied().unwrap_or_default();
         let short: BTreeSet<String> = BTreeSet::new();
         assert_eq!(in_order("t0", &short, needs).len(), 100_000);
+        assert_eq!(cycle("t0", needs), None);
     }
 }

@@ -2,7 +2,7 @@
 
 /// Licences whose terms Muster, an Apache-2.0 work shipped as a binary, keeps by carrying
 /// their texts along.
-pub(crate) const ACCEPTED: [&str; 9] = [
+pub(crate) const ACCEPTED: [&str; 10] = [
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
@@ -10,6 +10,7 @@ pub(crate) const ACCEPTED: [&str; 9] = [
     "CDLA-Permissive-2.0",
     "ISC",
     "MIT",
+    "MIT-0",
     "Unicode-3.0",
     "Zlib",
 ];

@@ -10,12 +10,13 @@ use std::collections::BTreeSet;
 /// What an object needs of another: nothing, that it exists, or that it is available.
 pub(super) struct Needs<'a> {
     content: &'a Content,
+    tasks: TaskCheck<'a>,
     errors: Vec<String>,
 }
 
 impl<'a> Needs<'a> {
     pub(super) const fn of(content: &'a Content) -> Self {
-        Self { content, errors: Vec::new() }
+        Self { content, tasks: TaskCheck::of(content), errors: Vec::new() }
     }
 
     /// Names each problem once.
@@ -53,13 +54,13 @@ impl<'a> Needs<'a> {
         named.fold(self, |needs, info| needs.exists(Kind::Templates, &info.id))
     }
 
-    pub(super) fn task(mut self, name: &str) -> Self {
-        self.errors.extend(self.content.task_problem(name));
+    pub(super) fn task(mut self, name: &'a str) -> Self {
+        self.errors.extend(self.tasks.problem(name));
         self
     }
 
     /// What an entry of a list of tasks names. Contexts need no object.
-    pub(super) fn entry(self, entry: &str) -> Self {
+    pub(super) fn entry(self, entry: &'a str) -> Self {
         match Entry::read(entry) {
             Entry::Stage(name) => self.exists(Kind::Stages, name),
             Entry::BootEnv(name) => self.exists(Kind::BootEnvs, name),
@@ -82,25 +83,45 @@ impl Content {
             Some(_) => Some(format!("{} {key} is not available", T::KIND.noun())),
         }
     }
+}
 
-    /// The same of a task: it, or one of those that it needs, lacks something.
-    pub(crate) fn task_problem(&self, name: &str) -> Option<String> {
-        if !self.tasks.has(name) {
+/// Which tasks lack something: they, or those that they need. Remembers the sound ones, so that
+/// each is looked at once, however many need it.
+#[derive(Debug)]
+pub(crate) struct TaskCheck<'a> {
+    content: &'a Content,
+    sound: BTreeSet<&'a str>,
+}
+
+impl<'a> TaskCheck<'a> {
+    pub(crate) const fn of(content: &'a Content) -> Self {
+        Self { content, sound: BTreeSet::new() }
+    }
+
+    /// Why a task cannot be used: it does not exist, or is not available.
+    pub(crate) fn problem(&mut self, name: &'a str) -> Option<String> {
+        if !self.content.tasks.has(name) {
             return Some(missing(Kind::Tasks, name));
         }
         // Chains of needs may be long, so this walks instead of recursing.
         let mut met = BTreeSet::from([name]);
         let mut next = vec![name];
-        while let Some(name_of_needed) = next.pop() {
-            let Some(task) = self.tasks.get(name_of_needed) else {
-                return Some(format!("task {name} is not available"));
-            };
-            let lacks = |info: &TemplateInfo| !info.id.is_empty() && !self.templates.has(&info.id);
-            if task.templates.iter().any(lacks) {
-                return Some(format!("task {name} is not available"));
+        while let Some(needed) = next.pop() {
+            if self.sound.contains(needed) {
+                continue;
             }
-            next.extend(task.prerequisites.iter().map(String::as_str).filter(|needed| met.insert(needed)));
+            let content = self.content;
+            let lacks = |info: &TemplateInfo| !info.id.is_empty() && !content.templates.has(&info.id);
+            match content.tasks.get(needed) {
+                Some(task) if !task.templates.iter().any(lacks) => {
+                    next.extend(
+                        task.prerequisites.iter().map(String::as_str).filter(|name| met.insert(name)),
+                    );
+                }
+                Some(_) | None => return Some(format!("task {name} is not available")),
+            }
         }
+        self.sound.append(&mut met);
         None
     }
 }

@@ -28,6 +28,7 @@ mod tests;
 
 pub(crate) use builtin::NO_STAGE;
 pub use bundle::{BUNDLE_RECORD, BundleEdit, BundleMeta, CONTENTS, Checked, check};
+pub(crate) use errors::TaskCheck;
 pub(crate) use json::{parse, without_nulls};
 pub use load::LoadError;
 pub use prefs::{PREFS, PREFS_MODEL, PrefEdit};

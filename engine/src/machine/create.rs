@@ -81,26 +81,27 @@ fn begin(machine: &mut Machine, wanted: &MachineFields, content: &Content) -> Ve
         problems.extend(machine.begin_workflow(&flow, content).err().unwrap_or_default());
     }
     // The rest of the defaults fills what no leading entry gave.
+    let mut staged = None;
     if machine.fields.stage.is_empty() {
         let tasks = machine.fields.tasks.clone();
-        problems.extend(machine.enter_stage(&stage, content).err().unwrap_or_default());
+        match machine.enter_stage(&stage, content) {
+            Ok(env) => staged = env,
+            Err(messages) => problems.extend(messages),
+        }
         if !flow.is_empty() {
             machine.replace_tasks(tasks);
         }
     }
-    if flow.is_empty() {
-        if !wanted.tasks.is_empty() {
-            match workflow::expand_tasks(&wanted.tasks, content) {
-                Ok(tasks) => machine.replace_tasks(tasks),
-                Err(messages) => problems.extend(messages.iter().map(|message| format!("Tasks: {message}"))),
-            }
-        }
-        if !wanted.boot_env.is_empty() {
-            machine.fields.boot_env.clone_from(&wanted.boot_env);
+    if flow.is_empty() && !wanted.tasks.is_empty() {
+        match workflow::expand_tasks(&wanted.tasks, content) {
+            Ok(tasks) => machine.replace_tasks(tasks),
+            Err(messages) => problems.extend(messages.iter().map(|message| format!("Tasks: {message}"))),
         }
     }
     if machine.fields.boot_env.is_empty() {
-        machine.fields.boot_env = given(&wanted.boot_env, "defaultBootEnv");
+        let given = Some(wanted.boot_env.clone()).filter(|env| !env.is_empty());
+        let usual = || content.pref("defaultBootEnv").to_owned();
+        machine.fields.boot_env = given.or(staged).unwrap_or_else(usual);
     }
     let env = machine.fields.boot_env.clone();
     problems.extend(bootenv_problem(&env, content).filter(|problem| !problems.contains(problem)));

@@ -105,41 +105,46 @@ impl Edit<'_> {
             }));
             return;
         }
-        if new.stage != old.stage {
-            self.stage();
-        }
-        if new.boot_env != old.boot_env {
-            self.boot_env();
+        // Entered once, when it is known where to: on the way there the machine is nowhere else.
+        let staged = if new.stage == old.stage { None } else { self.stage() };
+        let asked = if new.boot_env == old.boot_env { None } else { self.boot_env(staged.as_deref()) };
+        if let Some(env) = asked.or(staged) {
+            enter_bootenv(&mut self.machine, &env, self.wish.content);
         }
     }
 
-    /// 3.2.3. The empty stage is the usual one.
-    fn stage(&mut self) {
+    /// 3.2.3: the boot environment that the stage wants. The empty stage is the usual one.
+    fn stage(&mut self) -> Option<String> {
         let content = self.wish.content;
         let name = if self.new.stage.is_empty() { content.pref("defaultStage") } else { &self.new.stage };
         if name == self.machine.fields.stage {
-            return;
+            return None;
         }
         if self.machine.has_pending_tasks() && !self.wish.force {
             let left = self.machine.fields.tasks.len();
-            let message =
-                format!("Stage cannot be changed before all {left} tasks have run; force it if you mean it");
-            return self.problems.push(message);
+            self.problems.push(format!(
+                "Stage cannot be changed before all {left} tasks have run; force it if you mean it"
+            ));
+            return None;
         }
-        if let Err(problems) = self.machine.enter_stage(name, content) {
+        self.machine.enter_stage(name, content).unwrap_or_else(|problems| {
             self.problems.extend(problems);
-        }
+            None
+        })
     }
 
-    /// 3.2.4. The empty one is the usual one: a machine always has something to boot.
-    fn boot_env(&mut self) {
+    /// 3.2.4: the boot environment that the request wants. The empty one is that of the stage that
+    /// is entered, or else the usual one: a machine always has something to boot.
+    fn boot_env(&mut self, staged: Option<&str>) -> Option<String> {
         let content = self.wish.content;
-        let name =
-            if self.new.boot_env.is_empty() { content.pref("defaultBootEnv") } else { &self.new.boot_env };
-        match bootenv_problem(name, content) {
-            Some(problem) => self.problems.push(problem),
-            None => enter_bootenv(&mut self.machine, name, content),
-        }
+        let name = match self.new.boot_env.as_str() {
+            "" => staged.unwrap_or_else(|| content.pref("defaultBootEnv")),
+            name => name,
+        };
+        let problem = bootenv_problem(name, content);
+        let fits = problem.is_none();
+        self.problems.extend(problem);
+        fits.then(|| name.to_owned())
     }
 
     /// 3.4.

@@ -1,7 +1,7 @@
 //! What a machine refers to and is missing, or not available (`spec/machine-model.md` 3.13).
 
 use super::{Machine, UNCLAIMED, bootenv_problem, stage_problem, workflow_problem};
-use crate::content::Content;
+use crate::content::{Content, TaskCheck};
 use crate::workflow::Entry;
 use std::collections::BTreeSet;
 
@@ -22,8 +22,9 @@ pub fn errors(machine: &Machine, content: &Content) -> Vec<String> {
     // What has run needs nothing any more.
     let done = usize::try_from(fields.current_task).unwrap_or(0);
     let left: BTreeSet<&String> = fields.tasks.iter().skip(done).collect();
+    let mut tasks = TaskCheck::of(content);
     errors.extend(left.into_iter().filter_map(|entry| match Entry::read(entry) {
-        Entry::Task(name) => content.task_problem(name),
+        Entry::Task(name) => tasks.problem(name),
         Entry::Stage(name) if !content.stages.has(name) => Some(format!("stage {name} does not exist")),
         Entry::BootEnv(name) if !content.bootenvs.has(name) => Some(format!("bootenv {name} does not exist")),
         Entry::Stage(_) | Entry::BootEnv(_) | Entry::Context(_) | Entry::Chroot(_) | Entry::Action(_) => None,

@@ -117,19 +117,21 @@ impl Machine {
         self.replace_tasks(Vec::new());
     }
 
-    /// Enters a stage outside of a workflow: its tasks are the list now (3.2.3).
-    pub(super) fn enter_stage(&mut self, name: &str, content: &Content) -> Result<(), Vec<String>> {
+    /// Enters a stage outside of a workflow: its tasks are the list now (3.2.3). Which boot
+    /// environment it wants is told, and left to the caller, who may know a better one.
+    pub(super) fn enter_stage(
+        &mut self,
+        name: &str,
+        content: &Content,
+    ) -> Result<Option<String>, Vec<String>> {
         if let Some(problem) = stage_problem(name, content) {
             return Err(vec![problem]);
         }
-        let Some(stage) = content.stages.get(name) else { return Ok(()) };
+        let Some(stage) = content.stages.get(name) else { return Ok(None) };
         let tasks = workflow::expand_tasks(&stage.tasks, content)?;
-        if !stage.boot_env.is_empty() {
-            enter_bootenv(self, &stage.boot_env, content);
-        }
         name.clone_into(&mut self.fields.stage);
         self.replace_tasks(tasks);
-        Ok(())
+        Ok(Some(stage.boot_env.clone()).filter(|env| !env.is_empty()))
     }
 
     /// Whether something of its list is left to run.

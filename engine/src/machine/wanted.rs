@@ -90,12 +90,12 @@ impl Wanted {
         }
         let new = &self.fields;
         let old = &mut machine.fields;
-        take(&mut old.address, &new.address, address, &mut problems);
-        take(&mut old.hardware_addrs, &new.hardware_addrs, hardware_addrs, &mut problems);
-        take(&mut old.arch, &new.arch, arch, &mut problems);
-        take(&mut old.pool, &new.pool, pool, &mut problems);
+        take(&mut old.address, &new.address, |new| address(new), &mut problems);
+        take(&mut old.hardware_addrs, &new.hardware_addrs, |new| hardware_addrs(new), &mut problems);
+        take(&mut old.arch, &new.arch, |new| arch(new), &mut problems);
+        take(&mut old.pool, &new.pool, |new| pool(new), &mut problems);
         take(&mut old.fingerprint, &new.fingerprint, fingerprint, &mut problems);
-        take(&mut old.context, &new.context, context, &mut problems);
+        take(&mut old.context, &new.context, |new| context(new), &mut problems);
         take(&mut machine.meta, &self.envelope.meta, meta, &mut problems);
         let old = &mut machine.fields;
         if new.profiles != old.profiles {
@@ -135,7 +135,7 @@ fn take<T: Clone + PartialEq>(
     }
 }
 
-fn address(text: &String) -> Result<String, Vec<String>> {
+fn address(text: &str) -> Result<String, Vec<String>> {
     match text.parse::<Ipv4Addr>() {
         Ok(address) => Ok(address.to_string()),
         Err(_) if text.is_empty() => Ok(String::new()),
@@ -143,7 +143,7 @@ fn address(text: &String) -> Result<String, Vec<String>> {
     }
 }
 
-fn hardware_addrs(texts: &Vec<String>) -> Result<Vec<String>, Vec<String>> {
+fn hardware_addrs(texts: &[String]) -> Result<Vec<String>, Vec<String>> {
     let mut addresses: Vec<String> = Vec::new();
     let mut problems = Vec::new();
     let mut met = BTreeSet::new();
@@ -157,22 +157,22 @@ fn hardware_addrs(texts: &Vec<String>) -> Result<Vec<String>, Vec<String>> {
     if problems.is_empty() { Ok(addresses) } else { Err(problems) }
 }
 
-fn arch(arch: &String) -> Result<String, Vec<String>> {
+fn arch(arch: &str) -> Result<String, Vec<String>> {
     let arch = if arch.is_empty() { "amd64" } else { arch };
     names::arch_problem(arch).map_or_else(|| Ok(arch.to_owned()), |problem| Err(vec![problem]))
 }
 
-fn pool(pool: &String) -> Result<String, Vec<String>> {
+fn pool(pool: &str) -> Result<String, Vec<String>> {
     let pool = if pool.is_empty() { "default" } else { pool };
     names::check(Kind::Pools, pool).map_err(|error| vec![format!("Pool: {error}")])?;
     Ok(pool.to_owned())
 }
 
-fn context(context: &String) -> Result<String, Vec<String>> {
+fn context(context: &str) -> Result<String, Vec<String>> {
     if !context.is_empty() {
         names::check(Kind::Contexts, context).map_err(|error| vec![format!("Context: {error}")])?;
     }
-    Ok(context.clone())
+    Ok(context.to_owned())
 }
 
 fn meta(meta: &protocol::model::Meta) -> Result<protocol::model::Meta, Vec<String>> {

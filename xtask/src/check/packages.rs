@@ -17,9 +17,10 @@ const BANNED: [(&str, &str); 3] = [
 ];
 
 /// Packages present in two versions, with who keeps the older one.
-const DUPLICATES: [(&str, &str); 18] = [
+const DUPLICATES: [(&str, &str); 19] = [
     ("base64", "hyper-util, pem and reqwest are on 0.23; axum, josekit and sqlx on 0.22"),
-    ("bit-vec", "yasna (rcgen) is on 0.9; proptest on 0.10"),
+    ("bit-set", "fancy-regex (jsonschema) is on 0.8; proptest on 0.11"),
+    ("bit-vec", "follows bit-set; yasna (rcgen) is on 0.9"),
     ("block-buffer", "follows digest"),
     ("cpufeatures", "follows digest"),
     ("crypto-common", "follows digest"),

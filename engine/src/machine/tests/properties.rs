@@ -61,6 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         any::<bool>().prop_map(|locked| json!({"Locked": locked})),
         (prop::sample::select(vec!["", "w1", "w2"]), prop::sample::select(vec!["s1", "none"]))
             .prop_map(|(flow, stage)| json!({"Workflow": flow, "Stage": stage})),
+        (prop::sample::select(vec!["s1", "s2", "s3"]), prop::sample::select(vec!["", "local", "e1"]))
+            .prop_map(|(stage, env)| json!({"Stage": stage, "BootEnv": env})),
         prop::collection::vec(entry.clone(), 0..6).prop_map(|tasks| json!({"Tasks": tasks})),
     ];
     prop_oneof![
@@ -131,7 +133,7 @@ fn hold(before: &Machine, step: &Step, after: &Machine) -> Result<(), TestCaseEr
     prop_assert_eq!(new.workflow_complete, new.current_task >= length, "P22");
     prop_assert_eq!(new.runnable, after.paused.is_none(), "a stop has a reason, and only a stop");
     prop_assert!(!new.boot_env.is_empty() && !new.stage.is_empty(), "P4");
-    let Step::Patch { .. } = step else {
+    let Step::Patch { changes, .. } = step else {
         if let Step::Tasks(..) = step {
             prop_assert!(
                 past(after).starts_with(past(before)) || old.current_task < 0 || old.tasks.is_empty(),
@@ -154,6 +156,8 @@ fn hold(before: &Machine, step: &Step, after: &Machine) -> Result<(), TestCaseEr
     }
     if old.boot_env != new.boot_env {
         prop_assert!(!new.runnable, "P19");
+    } else if changes.get("Runnable").is_none() {
+        prop_assert_eq!(old.runnable, new.runnable, "nothing was booted");
     }
     if !replaced && new.current_task < old.current_task && !new.workflow.is_empty() {
         // From where it goes back to, nothing up to where it was boots anything else.
@@ -203,7 +207,11 @@ proptest! {
                     prop_assert!(task.prerequisites.iter().all(|need| ran.contains(&need.as_str())), "{list:?}");
                     ran.push(name);
                 }
-                _ => {}
+                workflow::Entry::BootEnv(_)
+                | workflow::Entry::Stage(_)
+                | workflow::Entry::Context(_)
+                | workflow::Entry::Chroot(_)
+                | workflow::Entry::Action(_) => {}
             }
         }
     }

@@ -76,6 +76,29 @@ fn p19_stage_with_another_bootenv_changes_it_and_stops_the_machine() {
 }
 
 #[test]
+fn stage_and_bootenv_of_one_request_are_entered_once() {
+    let content = crate::content::sample::and(
+        &scene(),
+        &[
+            (protocol::model::Kind::BootEnvs, json!({"Name": "os-install", "OS": {"Name": "os"}})),
+            stage("install", "os-install", &["ta"]),
+        ],
+    );
+    let machine = machine();
+    let both = |boot_env: &str| {
+        patched(&machine, &content, &json!({"Stage": "install", "BootEnv": boot_env})).unwrap()
+    };
+    let moved = both("e1");
+    assert_eq!((moved.fields.boot_env.as_str(), moved.fields.os.as_str()), ("e1", ""));
+    let staged = both("");
+    assert_eq!((staged.fields.boot_env.as_str(), staged.fields.os.as_str()), ("os-install", "os"));
+    let through = at(staged, 1);
+    let home =
+        patched(&through, &content, &json!({"Stage": "B1", "BootEnv": "local", "Runnable": true})).unwrap();
+    assert_eq!((home.fields.boot_env.as_str(), home.fields.runnable), ("local", false));
+}
+
+#[test]
 fn g5_workflow_changes_the_bootenv_of_a_machine_that_is_there() {
     let content = scene();
     let begun = patched(&machine(), &content, &json!({"Workflow": "back"})).unwrap();
