@@ -10,6 +10,7 @@ mod bounds;
 mod calls;
 mod documents;
 pub mod seeds;
+mod templates;
 mod text;
 mod wire;
 
@@ -17,6 +18,7 @@ pub use archives::{cpio, iso9660};
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
 pub use documents::{config, inventory, manifest, module_index};
+pub use templates::template;
 pub use text::{cmdline, code, net, proof, token};
 pub use wire::{dhcp4, dhcp6, lldp, router, smbios};
 
@@ -30,7 +32,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 19] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -49,6 +51,7 @@ pub const TARGETS: [Target; 18] = [
     ("smbios", smbios),
     ("enrollment", enrollment),
     ("jwe", jwe),
+    ("template", template),
 ];
 
 /// Runs a target on one input in an optimised build, within what an input may cost.

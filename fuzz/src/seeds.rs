@@ -2,6 +2,7 @@
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
 mod image;
+mod templates;
 mod wire;
 
 use initrd::cpio::Tree;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(archives());
     seeds.extend(wire::all());
     seeds.extend(calls());
+    seeds.extend(templates::all());
     seeds
 }
 

@@ -5,6 +5,10 @@ use thiserror::Error;
 
 /// Most characters of an action that a message repeats.
 const MAX_ACTION: usize = 120;
+/// Most characters of what is wrong.
+const MAX_PROBLEM: usize = 500;
+/// Most characters of a template's name that a message repeats.
+const MAX_NAME: usize = 120;
 
 /// A template could not be parsed or rendered.
 ///
@@ -38,7 +42,8 @@ pub enum ErrorKind {
 
 impl Display for TemplateError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "template {:?}", self.template)?;
+        let name: String = self.template.chars().take(MAX_NAME).collect();
+        write!(f, "template {:?}", tame(&name))?;
         if self.line > 0 {
             write!(f, ", line {}", self.line)?;
         }
@@ -68,7 +73,7 @@ impl TemplateError {
             column: column.try_into().unwrap_or(u32::MAX),
             action,
             kind,
-            problem: tame(&problem),
+            problem: cut(&problem, MAX_PROBLEM),
         }
     }
 
@@ -80,20 +85,26 @@ impl TemplateError {
             column: 0,
             action: None,
             kind,
-            problem: problem.into(),
+            problem: cut(&problem.into(), MAX_PROBLEM),
         }
     }
 }
 
 fn shown(action: &str) -> String {
-    let mut shown: String = action.trim().chars().take(MAX_ACTION).collect();
-    if action.trim().chars().nth(MAX_ACTION).is_some() {
-        shown.push('…');
-    }
-    tame(&shown)
+    cut(action.trim(), MAX_ACTION)
 }
 
-/// A sentence for a terminal: control characters are blanks.
+/// At most so many characters, fit for a terminal.
+fn cut(text: &str, most: usize) -> String {
+    let mut cut: String = text.chars().take(most).collect();
+    if text.chars().nth(most).is_some() {
+        cut.push('…');
+    }
+    tame(&cut)
+}
+
+/// A sentence for a terminal: what it would obey is a blank.
 fn tame(sentence: &str) -> String {
-    sentence.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let obeyed = |c: char| c.is_control() || ('\u{202a}'..='\u{202e}').contains(&c);
+    sentence.chars().map(|c| if obeyed(c) { ' ' } else { c }).collect()
 }

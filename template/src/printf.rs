@@ -226,15 +226,18 @@ impl Formatter<'_, '_> {
     }
 }
 
-/// A number at the beginning of a text, and what follows: nothing when it is too large, as in Go.
+/// A number at the beginning of a text, and what follows: nothing when it is too large, as in Go,
+/// which looks before it takes another digit.
 fn number(text: &str) -> (Option<usize>, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (digits, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-    if digits.is_empty() {
-        return (None, rest);
+    let mut number = None;
+    let mut rest = text;
+    while let Some(digit) = rest.chars().next().and_then(|c| c.to_digit(10)) {
+        let before = number.unwrap_or_default();
+        if before > MAX_WIDTH {
+            return (None, "");
+        }
+        number = Some(before * 10 + usize::try_from(digit).unwrap_or_default());
+        rest = rest.get(1..).unwrap_or_default();
     }
-    match digits.parse::<usize>() {
-        Ok(number) if number <= MAX_WIDTH => (Some(number), rest),
-        Ok(_) | Err(_) => (None, ""),
-    }
+    (number, rest)
 }

@@ -1,6 +1,12 @@
 //! Go's syntax of regular expressions in that of the `regex` crate: mostly the same, but for
 //! classes, which are ASCII in Go, and for characters that only one of the two holds for special.
 
+/// Classes that have a name, as in `[[:alpha:]]`.
+const NAMED: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
+];
+
 /// Translates a pattern.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 16);
@@ -98,6 +104,10 @@ fn class<'t>(text: &'t str, out: &mut String) -> Result<&'t str, String> {
             '\\' => escape(rest, out, true)?,
             '[' if rest.starts_with("[:") && rest.contains(":]") => {
                 let (name, rest) = rest.split_once(":]").ok_or_else(missing)?;
+                let known = name.trim_start_matches("[:").trim_start_matches('^');
+                if !NAMED.contains(&known) {
+                    return Err(format!("invalid character class range: `{name}:]`"));
+                }
                 out.push_str(name);
                 out.push_str(":]");
                 rest
@@ -167,7 +177,7 @@ mod tests {
             assert_eq!(translate(go).as_deref(), Ok(rust), "{go}");
             assert!(regex::Regex::new(rust).is_ok(), "{rust}");
         }
-        for wrong in [r"\y", r"(?x)a", r"(?=a)", r"(?<a>b)", "[a", r"a\", r"\1"] {
+        for wrong in [r"\y", r"(?x)a", r"(?=a)", r"(?<a>b)", "[a", "[[:alpa:]]", r"a\", r"\1"] {
             assert!(translate(wrong).is_err(), "{wrong}");
         }
     }
