@@ -75,6 +75,16 @@ pub(super) enum Proof {
     MachineToken(String),
 }
 
+impl Proof {
+    /// Key of the session that is behind it, if one is.
+    const fn session(&self) -> Option<&String> {
+        match self {
+            Self::User { session, .. } => session.as_ref(),
+            Self::MachineToken(_) => None,
+        }
+    }
+}
+
 impl std::fmt::Debug for Proof {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -106,6 +116,8 @@ pub(crate) struct OpenedSession {
 /// What somebody wants of an API token.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ApiTokenWish<'a> {
+    /// For whom.
+    pub(crate) user: &'a str,
     /// How long it lives.
     pub(crate) ttl: Option<&'a str>,
     /// Roles that it is good for, a comma list; all when empty.
@@ -238,22 +250,19 @@ impl App {
     pub(crate) async fn create_api_token(
         &self,
         caller: &LoggedIn,
-        name: &str,
         wish: ApiTokenWish<'_>,
     ) -> Result<ApiToken, AppError> {
+        let name = wish.user;
         let (stamp, own_roles, session) = match &caller.proof {
             Proof::User { stamp, session, roles } if caller.actor.name() == name => {
                 (Some(stamp.clone()), roles.clone(), session.clone())
             }
-            Proof::User { session, .. } => {
+            proof => {
                 caller.actor.may(Kind::Users.prefix(), "token", name)?;
                 caller.actor.may_grant(&self.claims_of(name, None).unwrap_or_default())?;
-                (self.stamp(name), None, session.clone())
-            }
-            Proof::MachineToken(_) => {
-                caller.actor.may(Kind::Users.prefix(), "token", name)?;
-                caller.actor.may_grant(&self.claims_of(name, None).unwrap_or_default())?;
-                (self.stamp(name), None, None)
+                // What the user is given later is not the caller's to have.
+                let roles = self.content().users.get(name).map(|user| user.roles.clone());
+                (self.stamp(name), roles, proof.session().cloned())
             }
         };
         if stamp.is_none() {

@@ -23,15 +23,22 @@ pub(crate) async fn token(
     Pairs(pairs): Pairs,
     parts: Parts,
 ) -> Result<axum::Json<ApiToken>, HttpError> {
-    // The package drppy-client 4.17 forgets to fill the path in, and names the user in the query.
-    let name = if name == "{name}" { named(&pairs, "name").unwrap_or(&name) } else { &name };
-    let wish = ApiTokenWish { ttl: named(&pairs, "ttl"), roles: named(&pairs, "roles").unwrap_or_default() };
-    let token = http.app.create_api_token(&operator.login, name, wish).await?;
+    let token = http.app.create_api_token(&operator.login, wish(&name, &pairs)).await?;
     let info = match about(&http, &operator, &parts).await {
         Err(error) if error.is(AppErrorKind::Forbidden) => None,
         info => Some(Box::new(info?)),
     };
     Ok(axum::Json(ApiToken { info, ..token }))
+}
+
+/// What is asked for. The package drppy-client 4.17 forgets to fill the path in, and names the user
+/// in the query.
+fn wish<'a>(name: &'a str, pairs: &'a [(String, String)]) -> ApiTokenWish<'a> {
+    ApiTokenWish {
+        user: if name == "{name}" { named(pairs, "name").unwrap_or(name) } else { name },
+        ttl: named(pairs, "ttl"),
+        roles: named(pairs, "roles").unwrap_or_default(),
+    }
 }
 
 /// Sets a password.

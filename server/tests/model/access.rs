@@ -124,6 +124,9 @@ async fn nobody_hands_on_more_than_they_have() {
     let friend = bearer(&get(&site, &eve, "users/friend/token").await);
     get(&site, &friend, "machines/Name:nobody").await.refused(404);
     get(&site, &friend, "users").await.refused(403);
+    // Nor by what somebody is given later.
+    site.patch("users/friend", set("/Roles", json!(["less", "superuser"]))).await.ok();
+    get(&site, &friend, "users").await.refused(403);
 }
 
 #[tokio::test]
