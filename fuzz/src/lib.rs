@@ -9,6 +9,7 @@ mod archives;
 mod bounds;
 mod calls;
 mod documents;
+mod objects;
 pub mod seeds;
 mod templates;
 mod text;
@@ -18,6 +19,7 @@ pub use archives::{cpio, iso9660};
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
 pub use documents::{config, inventory, manifest, module_index};
+pub use objects::{filter, patch};
 pub use templates::template;
 pub use text::{cmdline, code, net, proof, token};
 pub use wire::{dhcp4, dhcp6, lldp, router, smbios};
@@ -32,7 +34,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 19] = [
+pub const TARGETS: [Target; 21] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -52,6 +54,8 @@ pub const TARGETS: [Target; 19] = [
     ("enrollment", enrollment),
     ("jwe", jwe),
     ("template", template),
+    ("patch", patch),
+    ("filter", filter),
 ];
 
 /// Runs a target on one input in an optimised build, within what an input may cost.

@@ -2,6 +2,7 @@
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
 mod image;
+mod objects;
 mod templates;
 mod wire;
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(wire::all());
     seeds.extend(calls());
     seeds.extend(templates::all());
+    seeds.extend(objects::all());
     seeds
 }
 

@@ -3,6 +3,7 @@
 
 use crate::app::accepted;
 use crate::http::body::{MACHINE_BODY, parse};
+use crate::http::json::{OBJECT, parse_value};
 use crate::keys::{KeysError, MasterKey, TokenKeys};
 use engine::admission::BootstrapClaims;
 use protocol::agent_api::EnrollmentRequest;
@@ -12,6 +13,11 @@ use std::path::Path;
 pub fn enrollment(body: &[u8]) -> Option<EnrollmentRequest> {
     let request = (body.len() <= MACHINE_BODY).then(|| parse(body).ok()).flatten()?;
     accepted(request).ok()
+}
+
+/// A body of an object's route as JSON; `None` when it is refused.
+pub fn strict_json(body: &[u8]) -> Option<serde_json::Value> {
+    parse_value(body, OBJECT).ok()
 }
 
 /// Keys of bootstrap tokens.

@@ -10,7 +10,7 @@ mod contents;
 mod error;
 mod extract;
 mod jobs;
-mod json;
+pub(crate) mod json;
 mod keys;
 mod machines;
 mod media;

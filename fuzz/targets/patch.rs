@@ -1,0 +1,6 @@
+//! See `fuzz::patch`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz::hit(fuzz::patch, data);
+});
