@@ -447,29 +447,17 @@ impl<'r> Execution<'r> {
         values: &[Value],
     ) -> Result<Value, CallError> {
         for value in values {
-            self.charge(value, 1)?;
+            // An item read is as cheap as a byte.
+            self.rendering.work_on_text(size(value))?;
         }
         let result = body(self.rendering, Args(values))?;
-        self.charge(&result, 4)?;
+        if let Value::Text(text) = &result {
+            self.rendering.check_length(text.len())?;
+            self.rendering.work_on_text(text.len())?;
+        } else {
+            self.rendering.work_on_items(size(&result))?;
+        }
         Ok(result)
-    }
-
-    fn charge(&mut self, value: &Value, item: u64) -> Result<(), CallError> {
-        let items = match value {
-            Value::Text(text) => {
-                self.rendering.check_length(text.len())?;
-                return self.rendering.work_on_text(text.len());
-            }
-            Value::List(list) => list.len(),
-            Value::Map(map) => map.len(),
-            Value::Nil
-            | Value::Bool(_)
-            | Value::Int(_)
-            | Value::Int64(_)
-            | Value::Float(_)
-            | Value::Receiver(_) => return Ok(()),
-        };
-        self.rendering.work(u64::try_from(items).unwrap_or(u64::MAX).saturating_mul(item))
     }
 
     /// `and` and `or`: the first argument that settles it, or the last.
@@ -584,6 +572,21 @@ impl<'r> Execution<'r> {
 enum Items {
     List(crate::value::List),
     Map(crate::value::Map),
+}
+
+/// Bytes of a text, items of a list or map.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::List(list) => list.len(),
+        Value::Map(map) => map.len(),
+        Value::Nil
+        | Value::Bool(_)
+        | Value::Int(_)
+        | Value::Int64(_)
+        | Value::Float(_)
+        | Value::Receiver(_) => 0,
+    }
 }
 
 fn is_true(value: &Operand) -> bool {

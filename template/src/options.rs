@@ -35,8 +35,9 @@ pub enum MissingKey {
 pub struct Limits {
     /// Most bytes of output, and of any single text on the way to it.
     pub output: usize,
-    /// Most steps. A step is a node of a template executed, sixteen bytes of text read or written
-    /// by a function, or an item of a list or map read; an item made costs four.
+    /// Most steps. A step is a node or operand executed, an item that `range` gives, or sixteen bytes
+    /// of text or sixteen items that a function is given; an item that a function makes costs four,
+    /// and what is not linear costs more.
     pub steps: u64,
     /// How deep templates may call templates.
     pub templates: usize,
