@@ -216,7 +216,7 @@ export interface MediaFile {
 
 export interface Info {
   id: string;
-  version: string;
+  muster_version: string;
   protocol: number;
   advertise: string[];
   ca_hash: string[];
