@@ -141,6 +141,7 @@ impl App {
         id: MachineId,
         force: bool,
     ) -> Result<Deleted, AppError> {
+        let _turn = self.turns.of(id.0).await;
         for _ in 0..RETRIES {
             let machine = self.store.machine(id).await?.ok_or_else(|| gone(id))?;
             let (content, cause) = (self.content(), actor.cause(self.clock.now()));
