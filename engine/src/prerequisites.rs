@@ -3,12 +3,31 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The first way by which `from` needs itself, each task before what it needs; none when it
-/// does not. `needs` says what a task needs; a task that does not exist needs nothing.
-pub fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Option<Vec<&'a str>> {
+/// Most needs that are followed for one task. Each object that is written is followed anew, so
+/// this bounds what a large bundle of them costs.
+pub const MAX_NEEDS: usize = 10_000;
+
+/// Why what a task needs, directly or not, cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NeedsError {
+    /// It needs itself.
+    #[error("{} is a circle", .0.join(" > "))]
+    Circle(Vec<String>),
+    /// It needs too much.
+    #[error("more than {MAX_NEEDS} others are needed, directly or not")]
+    TooMany,
+}
+
+/// Whether what `from` needs ends, and soon enough. `needs` says what a task needs; a task that does
+/// not exist needs nothing.
+///
+/// # Errors
+/// The first way by which it needs itself, or that there is no end in sight.
+pub fn check<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Result<(), NeedsError> {
     let mut way: Vec<(&str, &[String])> = vec![(from, needs(from))];
     // Whether a task that was met is still on the way; the others lead to no circle.
     let mut met: BTreeMap<&str, bool> = BTreeMap::from([(from, true)]);
+    let mut followed = 0;
     while let Some((name, left)) = way.last_mut() {
         let Some((next, rest)) = left.split_first() else {
             met.insert(name, false);
@@ -16,10 +35,14 @@ pub fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Opti
             continue;
         };
         *left = rest;
+        followed += 1;
+        if followed > MAX_NEEDS {
+            return Err(NeedsError::TooMany);
+        }
         match met.get(next.as_str()) {
             Some(true) => {
                 let circle = way.iter().map(|(name, _)| *name).skip_while(|name| name != next);
-                return Some(circle.chain([next.as_str()]).collect());
+                return Err(NeedsError::Circle(circle.chain([next.as_str()]).map(str::to_owned).collect()));
             }
             Some(false) => {}
             None => {
@@ -28,7 +51,7 @@ pub fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Opti
             }
         }
     }
-    None
+    Ok(())
 }
 
 /// What is still to run for `task`, itself at the end: what it needs first, depth first in
@@ -69,8 +92,17 @@ mod tests {
         |task| needs.get(task).map_or(&[], Vec::as_slice)
     }
 
+    /// The circle, or nothing.
+    fn cycle<'a>(from: &'a str, needs: impl Fn(&'a str) -> &'a [String]) -> Option<Vec<String>> {
+        match check(from, needs) {
+            Ok(()) => None,
+            Err(NeedsError::Circle(circle)) => Some(circle),
+            Err(NeedsError::TooMany) => panic!("too many"),
+        }
+    }
+
     #[test]
-    fn cycle_is_named_from_where_it_begins() {
+    fn circle_is_named_from_where_it_begins() {
         let map = needs(&[("a", &["b", "c"]), ("b", &["c"]), ("c", &["d"]), ("d", &["b"]), ("e", &["b2"])]);
         assert_eq!(cycle("a", of(&map)).unwrap(), ["b", "c", "d", "b"]);
         assert_eq!(cycle("e", of(&map)), None);
@@ -99,6 +131,7 @@ mod tests {
         let needs = |task: &str| map.get(task).copied().unwrap_or_default();
         let short: BTreeSet<String> = BTreeSet::new();
         assert_eq!(in_order("t0", &short, needs).len(), 100_000);
-        assert_eq!(cycle("t0", needs), None);
+        assert_eq!(check("t0", needs), Err(NeedsError::TooMany));
+        assert_eq!(check("t95000", needs), Ok(()));
     }
 }

@@ -229,9 +229,9 @@ impl Rules for Profile {
             name if name == self.name => self.profiles.as_slice(),
             name => content.profiles.get(name).map_or(&[][..], |profile| &profile.profiles),
         };
-        if let Some(circle) = circle(&self.name, &self.profiles, nested) {
-            problems.push(format!("Profiles: {circle} is a circle"));
-        }
+        problems.extend(
+            endless(&self.name, &self.profiles, nested).map(|problem| format!("Profiles: {problem}")),
+        );
         problems
     }
 
@@ -317,9 +317,10 @@ impl Rules for Task {
             name if name == self.name => self.prerequisites.as_slice(),
             name => content.tasks.get(name).map_or(&[][..], |task| &task.prerequisites),
         };
-        if let Some(circle) = circle(&self.name, &self.prerequisites, needs) {
-            problems.push(format!("Prerequisites: {circle} is a circle"));
-        }
+        problems.extend(
+            endless(&self.name, &self.prerequisites, needs)
+                .map(|problem| format!("Prerequisites: {problem}")),
+        );
         if self.extra_duration < 0 {
             problems.push("ExtraDuration is negative".to_owned());
         }
@@ -413,12 +414,13 @@ fn param_problems(content: &Content, old: Option<&Params>, new: &Params) -> Vec<
     params::problems(content, old.unwrap_or(&Params::new()), new)
 }
 
-fn circle<'a>(name: &'a str, own: &[String], of: impl Fn(&'a str) -> &'a [String]) -> Option<String> {
+/// Why what an object names, directly or not, does not end.
+fn endless<'a>(name: &'a str, own: &[String], of: impl Fn(&'a str) -> &'a [String]) -> Option<String> {
     // The usual object names nothing, or nothing that leads anywhere.
     if own.is_empty() {
         return None;
     }
-    prerequisites::cycle(name, of).map(|circle| circle.join(" > "))
+    prerequisites::check(name, of).err().map(|error| error.to_string())
 }
 
 /// `spec/machine-model.md` 2.1.

@@ -3,11 +3,12 @@
 
 mod schema;
 mod source;
+mod weight;
 
 pub(crate) use schema::check as check_schema;
 pub use schema::{SchemaError, Schemas};
 pub(crate) use source::GLOBAL;
-pub use source::{Source, sources, sources_of_profile, sources_of_stage};
+pub use source::{sources, sources_of_profile, sources_of_stage};
 
 use crate::content::Content;
 use crate::machine::Machine;
@@ -17,19 +18,8 @@ use serde_json::Value;
 /// The value that holds for a machine, or for one that is not known: the first source that has
 /// it, then the default of its schema.
 pub fn lookup(content: &Content, machine: Option<&Machine>, key: &str) -> Option<Value> {
-    let set = sources(content, machine).into_iter().find_map(|(_, params)| params.get(key));
+    let set = sources(content, machine).into_iter().find_map(|params| params.get(key));
     set.or_else(|| default(content, key)).cloned()
-}
-
-/// As [`lookup`], with the source. No source: it is the schema's default.
-pub fn lookup_from<'a>(
-    content: &'a Content,
-    machine: Option<&'a Machine>,
-    key: &str,
-) -> Option<(Option<Source<'a>>, &'a Value)> {
-    let set = sources(content, machine);
-    let set = set.into_iter().find_map(|(source, params)| params.get(key).map(|value| (Some(source), value)));
-    set.or_else(|| default(content, key).map(|value| (None, value)))
 }
 
 /// Every param that is set anywhere for the machine, with the value that holds. Defaults of
@@ -39,9 +29,9 @@ pub fn aggregate(content: &Content, machine: Option<&Machine>) -> Params {
 }
 
 /// All params of these sources; the first that has one wins.
-pub fn merge<'a>(sources: impl IntoIterator<Item = (Source<'a>, &'a Params)>) -> Params {
+pub fn merge<'a>(sources: impl IntoIterator<Item = &'a Params>) -> Params {
     let mut merged = Params::new();
-    for (_, params) in sources {
+    for params in sources {
         for (key, value) in params {
             if !merged.contains_key(key) {
                 merged.insert(key.clone(), value.clone());
@@ -59,11 +49,8 @@ pub fn compose(content: &Content, machine: Option<&Machine>, key: &str) -> Optio
 }
 
 /// As [`compose`], from these sources alone.
-pub fn compose_of<'a>(
-    sources: impl IntoIterator<Item = (Source<'a>, &'a Params)>,
-    key: &str,
-) -> Option<Value> {
-    let mut values = sources.into_iter().filter_map(|(_, params)| params.get(key));
+pub fn compose_of<'a>(sources: impl IntoIterator<Item = &'a Params>, key: &str) -> Option<Value> {
+    let mut values = sources.into_iter().filter_map(|params| params.get(key));
     let mut composed = values.next()?.clone();
     values.for_each(|value| join(&mut composed, value));
     Some(composed)

@@ -9,7 +9,7 @@ use super::found::{Found, json, missing};
 use super::objects::{Fields, How, Pair, fields_of, flag, pairs};
 use engine::content::Content;
 use engine::filter::parse_shape;
-use engine::params::{self, Source};
+use engine::params;
 use engine::patch::{Patch, Target};
 use protocol::model::{Kind, Params};
 use serde_json::Value;
@@ -60,7 +60,7 @@ impl App {
         let value = if compose {
             params::compose_of(found.sources(&content), name)
         } else if aggregate {
-            found.sources(&content).into_iter().find_map(|(_, params)| params.get(name)).cloned()
+            found.sources(&content).into_iter().find_map(|params| params.get(name)).cloned()
         } else {
             return Ok(found.own_params(&content).remove(name).unwrap_or_default());
         };
@@ -196,7 +196,7 @@ impl Found {
     }
 
     /// Where its params come from, in the order in which they win.
-    pub(super) fn sources<'a>(&'a self, content: &'a Content) -> Vec<(Source<'a>, &'a Params)> {
+    pub(super) fn sources<'a>(&'a self, content: &'a Content) -> Vec<&'a Params> {
         match self {
             Self::Machine(machine) => params::sources(content, Some(machine)),
             Self::Content(_, Kind::Profiles, key) => {
