@@ -43,6 +43,8 @@ enum Args {
     Build(Run),
     /// Cost of personalising a download
     Personalise(Run),
+    /// Creating, finding and listing 100,000 machines through the API
+    Model(Run),
     /// All of these
     All(Run),
     /// Draws the tables of a JSON document, or checks a page that holds them
@@ -85,11 +87,12 @@ struct Report {
 }
 
 type RunSuite = fn(&Stage) -> Result<Suite>;
-const SUITES: [(&str, RunSuite); 4] = [
+const SUITES: [(&str, RunSuite); 5] = [
     ("size", suites::size::run),
     ("build", suites::build::run),
     ("personalise", suites::personalise::run),
     ("boot", suites::boot::run),
+    ("model", suites::model::run),
 ];
 
 fn main() -> ExitCode {
@@ -111,6 +114,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Args::Boot(run) => measure_suites(&["boot"], run),
         Args::Build(run) => measure_suites(&["build"], run),
         Args::Personalise(run) => measure_suites(&["personalise"], run),
+        Args::Model(run) => measure_suites(&["model"], run),
         Args::All(run) => measure_suites(&SUITES.map(|(name, _)| name), run),
         Args::Report(Report { record, into }) => draw(&record, into.as_deref()),
         Args::Measure { file, command } => measure::stand_by(&file, &command),

@@ -19,6 +19,7 @@ use nix::sys::time::TimeVal;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Metric, Sample};
+use crate::stage::read;
 
 /// Lines of a program's output that a failure shows.
 const SHOWN_LINES: usize = 20;
@@ -182,6 +183,14 @@ pub(crate) fn stand_by(file: &Path, command: &[OsString]) -> Result<ExitCode> {
     fs::write(file, serde_json::to_vec(&usage)?)
         .with_context(|| format!("cannot write {}", file.display()))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Bytes that a process has caused to be written to disks so far.
+pub(crate) fn written_by(pid: u32) -> Result<f64> {
+    let text = read(Path::new(&format!("/proc/{pid}/io")))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
+    line.and_then(|count| count.trim().parse().ok()).with_context(|| format!("/proc/{pid}/io"))
 }
 
 /// Processor time of this process so far, in seconds.

@@ -47,6 +47,12 @@ pub(crate) enum Metric {
     Rate,
     /// Milliseconds of processor time for a megabyte, client and server together.
     CpuPerMegabyte,
+    /// Objects created a second.
+    CreateRate,
+    /// Milliseconds of the server's processor time for an object.
+    CpuPerObject,
+    /// Milliseconds until a whole answer is there, the median of many.
+    Answer,
 }
 
 impl Metric {
@@ -66,12 +72,15 @@ impl Metric {
             Self::Written => "bytes written",
             Self::Rate => "MB/s",
             Self::CpuPerMegabyte => "CPU, ms/MB",
+            Self::CreateRate => "created a second",
+            Self::CpuPerObject => "server's CPU, ms each",
+            Self::Answer => "answer, ms",
         }
     }
 
     /// Whether a busy computer changes it.
     pub(crate) fn needs_calm(self) -> bool {
-        matches!(self, Self::Wall | Self::Rate)
+        matches!(self, Self::Wall | Self::Rate | Self::CreateRate | Self::Answer)
     }
 
     /// A value as people read it.
@@ -84,10 +93,14 @@ impl Metric {
             | Self::PeakMemory
             | Self::IdleMemory
             | Self::Written => thousands(value),
-            Self::Cpu | Self::Wall | Self::ToInit | Self::ToSign | Self::CpuPerMegabyte => {
-                format!("{value:.*}", if value < 10.0 { 3 } else { 1 })
-            }
-            Self::Rate => format!("{value:.0}"),
+            Self::Cpu
+            | Self::Wall
+            | Self::ToInit
+            | Self::ToSign
+            | Self::CpuPerMegabyte
+            | Self::CpuPerObject
+            | Self::Answer => format!("{value:.*}", if value < 10.0 { 3 } else { 1 }),
+            Self::Rate | Self::CreateRate => format!("{value:.0}"),
         }
     }
 }

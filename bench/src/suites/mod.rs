@@ -1,7 +1,8 @@
-//! The suites. Each measures one promise of the boot side and names the command that does so.
+//! The suites. Each measures one promise and names the command that does so.
 
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod model;
 pub(crate) mod personalise;
 pub(crate) mod size;
 

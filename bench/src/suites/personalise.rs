@@ -22,7 +22,7 @@ use super::{begin, name_inputs};
 use crate::boot::cpu_of;
 use crate::contest::{Driver, contest};
 use crate::judge::value_at_most;
-use crate::measure::{Call, has_program, own_cpu};
+use crate::measure::{Call, has_program, own_cpu, written_by};
 use crate::peers::coreos_installer::{CoreosInstaller, Into};
 use crate::peers::nginx::Nginx;
 use crate::record::{Metric, Sample, Suite};
@@ -290,12 +290,4 @@ impl Driver for Download<'_> {
             (Metric::Written, written_by(self.pid)? - written),
         ]))
     }
-}
-
-/// Bytes that a process has caused to be written to disks so far.
-fn written_by(pid: u32) -> Result<f64> {
-    let text = read(Path::new(&format!("/proc/{pid}/io")))?;
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
-    line.and_then(|count| count.trim().parse().ok()).with_context(|| format!("/proc/{pid}/io"))
 }

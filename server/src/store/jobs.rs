@@ -192,14 +192,6 @@ impl Store {
         rows.iter().map(id).collect()
     }
 
-    /// A machine's newest job.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub(crate) async fn current_job(&self, machine: MachineId) -> Result<Option<Job>, StoreError> {
-        Ok(self.jobs_of_machine(machine, 0, 1).await?.pop())
-    }
-
     /// How many bytes a job wrote; none for no such job.
     ///
     /// # Errors

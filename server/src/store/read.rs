@@ -196,10 +196,11 @@ impl Store {
         row.as_ref().map(machine).transpose()
     }
 
-    /// All machines by name.
+    /// For tests: all machines by name.
     ///
     /// # Errors
     /// When the store cannot be read.
+    #[cfg(test)]
     pub(crate) async fn machines(&self) -> Result<Vec<Machine>, StoreError> {
         let rows =
             sqlx::query("SELECT body, revision FROM machine ORDER BY name").fetch_all(&self.readers).await?;
