@@ -195,6 +195,34 @@ async fn events_of_ones_own_are_told_and_none_of_the_servers_is_made() {
 }
 
 #[tokio::test]
+async fn slow_listener_holds_nobody_and_reads_everything_again() {
+    const EVENTS: usize = 900;
+    let site = Site::swift().await;
+    let mut slow = site.events("site.*.*").await;
+    let mut quick = site.events("site.*.*").await;
+    let object = json!("x".repeat(60_000));
+    for number in 0..EVENTS {
+        let event = json!({"Type": "site", "Action": "ping", "Key": number.to_string(), "Object": object});
+        assert_eq!(site.post("events", event).await.status, 204);
+        assert_eq!(quick.next().await["Key"], number.to_string());
+    }
+    let mut heard = 0;
+    loop {
+        let event = slow.next().await;
+        if event["Type"] == "websocket" {
+            assert_eq!(event["Action"], "resync");
+            break;
+        }
+        assert_eq!(event["Key"], heard.to_string(), "in order up to the gap");
+        heard += 1;
+    }
+    assert!(heard < EVENTS, "it lost some, and was told so");
+    let last = json!({"Type": "site", "Action": "ping", "Key": "after"});
+    assert_eq!(site.post("events", last).await.status, 204);
+    assert_eq!(slow.next().await["Key"], "after");
+}
+
+#[tokio::test]
 async fn listening_ends_with_the_log_in() {
     let site = Site::start().await;
     let watch = || json!([{"scope": "events", "action": "watch", "specific": "*"}]);
