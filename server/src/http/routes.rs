@@ -218,34 +218,22 @@ macro_rules! collection {
 
 /// What plugins can do with an object: nothing, since there are none.
 macro_rules! actions {
-    ($prefix:literal) => {
-        vec![
-            route(
-                Door::Operator,
-                "GET",
-                concat!("/api/v3/", $prefix, "/{key}/actions"),
-                get(objects::actions),
-                "What plugins can do with it: there are none",
-            )
-            .gives_list::<Value>(),
-            route(
-                Door::Operator,
-                "GET",
-                concat!("/api/v3/", $prefix, "/{key}/actions/{command}"),
-                get(objects::action),
-                "One of these: never found",
-            )
-            .gives::<Value>(200),
-            route(
-                Door::Operator,
-                "POST",
-                concat!("/api/v3/", $prefix, "/{key}/actions/{command}"),
-                post(objects::action),
-                "Do one of these: never found",
-            )
-            .gives::<Value>(200),
-        ]
+    ($prefix:literal, $word:literal) => {
+        actions_of(
+            concat!("/api/v3/", $prefix, "/{key}/", $word),
+            concat!("/api/v3/", $prefix, "/{key}/", $word, "/{command}"),
+        )
     };
+}
+
+#[rustfmt::skip]
+fn actions_of(all: &'static str, one: &'static str) -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "GET",  all, get(objects::actions), "What plugins can do with it: there are none").gives_list::<Value>(),
+        route(Operator, "GET",  one, get(objects::action),  "One of these: never found").gives::<Value>(200),
+        route(Operator, "POST", one, post(objects::action), "Do one of these: never found").gives::<Value>(200),
+    ]
 }
 
 /// The params of an object.
@@ -329,17 +317,18 @@ fn objects() -> Vec<Route> {
             change_of::<model::Job>("/api/v3/jobs/{key}"),
             end_of::<model::Job>("/api/v3/jobs/{key}"),
         ],
-        actions!("bootenvs"),
-        actions!("contexts"),
-        actions!("machines"),
-        actions!("pools"),
-        actions!("profiles"),
-        actions!("roles"),
-        actions!("stages"),
-        actions!("tasks"),
-        actions!("templates"),
-        actions!("users"),
-        actions!("workflows"),
+        actions!("bootenvs", "actions"),
+        actions!("contexts", "actions"),
+        actions!("jobs", "plugin_actions"),
+        actions!("machines", "actions"),
+        actions!("pools", "actions"),
+        actions!("profiles", "actions"),
+        actions!("roles", "actions"),
+        actions!("stages", "actions"),
+        actions!("tasks", "actions"),
+        actions!("templates", "actions"),
+        actions!("users", "actions"),
+        actions!("workflows", "actions"),
         params!("machines"),
         params!("profiles"),
         params!("stages"),

@@ -142,6 +142,31 @@ async fn empty_key_and_unknown_collections_are_told() {
 }
 
 #[tokio::test]
+async fn there_are_no_plugins_to_ask() {
+    let site = Site::start().await;
+    let machine = site.machine(json!({"Name": "alpha"})).await;
+    for path in [format!("{}/actions", site.path(&machine)), "stages/none/actions".to_owned()] {
+        assert_eq!(site.get(&path).await.ok(), json!([]), "{path}");
+        site.get(&format!("{path}/nextbootpxe")).await.refused(404);
+        site.post(&format!("{path}/nextbootpxe"), json!({})).await.refused(404);
+    }
+    site.get("stages/missing/actions").await.refused(404);
+}
+
+#[tokio::test]
+async fn reduced_object_is_what_a_client_would_send() {
+    let site = Site::start().await;
+    site.make("stages", json!([{"Name": "one", "Description": "d"}])).await;
+    let reduced = site.get("stages/one?reduced=true").await.ok();
+    assert_eq!((&reduced["Name"], &reduced["Description"]), (&json!("one"), &json!("d")));
+    for field in ["Available", "Bundle", "CreatedAt", "Errors", "ReadOnly", "Validated"] {
+        assert!(reduced.get(field).is_none(), "{field}");
+    }
+    site.delete("stages/one").await.ok();
+    site.post("stages", reduced).await.ok();
+}
+
+#[tokio::test]
 async fn labels_of_any_object_are_patched_by_themselves() {
     let site = Site::start().await;
     site.make("stages", json!([{"Name": "one", "Meta": {"a": "1"}}])).await;
