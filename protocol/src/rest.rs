@@ -59,6 +59,8 @@ pub struct MachineExtras {
     pub ebpf: bool,
     /// Settings differ from the last completed run.
     pub pending_changes: bool,
+    /// Why it gets no job although tasks are left, in words; empty while it does.
+    pub wait_reason: String,
 }
 
 /// The Provision column's words.

@@ -284,6 +284,8 @@ impl Machine {
                 inventory: self.inventory.clone(),
                 ebpf: self.inventory.ebpf,
                 pending_changes: false,
+                // Whoever knows the time says it.
+                wait_reason: String::new(),
             },
         }
     }

@@ -158,7 +158,10 @@ impl App {
 
     /// A machine as REST shows it now.
     pub(crate) fn view(&self, machine: &Machine) -> rest::Machine {
-        machine.view(self.presence(machine, self.clock.now()))
+        let now = self.clock.now();
+        let mut view = machine.view(self.presence(machine, now));
+        view.own.wait_reason = engine::run::why_waiting(machine, now).unwrap_or_default();
+        view
     }
 
     /// What a registered machine is told.

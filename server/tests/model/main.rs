@@ -6,6 +6,7 @@ mod errors;
 mod etags;
 mod events;
 mod golden;
+mod jobs;
 mod lists;
 mod machine_tokens;
 mod objects;

@@ -70,7 +70,8 @@ impl CleanUp {
                     clean_up.retention.keep = value.parse().map_err(|_| wrong("a number from 0 up"))?;
                 }
                 "failedJobsPurgedAfter" => {
-                    clean_up.retention.failed = age(value).ok_or_else(|| wrong("a time such as 30d, or never"))?;
+                    clean_up.retention.failed =
+                        age(value).ok_or_else(|| wrong("a time such as 30d, or never"))?;
                 }
                 "completeJobsPurgedAfter" => {
                     clean_up.retention.finished =

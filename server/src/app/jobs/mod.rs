@@ -20,7 +20,7 @@ use engine::content::Content;
 use engine::fields;
 use engine::job::Job;
 use engine::machine::Machine;
-use engine::run::{self, Made, MachineAfter, NextRequest, Outcome, Report, Step};
+use engine::run::{self, MachineAfter, Made, NextRequest, Outcome, Report, Step};
 use engine::workflow::Entry;
 use protocol::ids::MachineId;
 use protocol::model::{JobAction, Kind};
@@ -42,10 +42,13 @@ struct Wish {
 
 impl Wish {
     fn read(body: Value) -> Result<Self, AppError> {
-        let invalid = |message: &str| AppError::new(AppErrorKind::Invalid, message).about(Kind::Jobs.prefix(), "");
+        let invalid =
+            |message: &str| AppError::new(AppErrorKind::Invalid, message).about(Kind::Jobs.prefix(), "");
         let body = match body {
             Value::Object(fields) => fields,
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Map::new()
+            }
         };
         let fields = fields::canonical(Kind::Jobs, body).map_err(|error| invalid(&error.to_string()))?;
         let text = |name: &str| match fields.get(name) {
@@ -60,7 +63,8 @@ impl Wish {
                 .map(|id| Some(id).filter(|id| !id.is_nil()))
                 .map_err(|_| invalid(&format!("{name} must be a UUID"))),
         };
-        let machine = id("Machine")?.ok_or_else(|| invalid("Machine must say whose job it is, by its UUID"))?;
+        let machine =
+            id("Machine")?.ok_or_else(|| invalid("Machine must say whose job it is, by its UUID"))?;
         Ok(Self { machine, context: text("Context")?.to_owned(), uuid: id("Uuid")? })
     }
 }
@@ -74,6 +78,7 @@ impl App {
     pub(crate) async fn create_job(&self, actor: &Actor, body: Value) -> Result<Outcome, AppError> {
         let wish = Wish::read(body)?;
         actor.may_job("create", Uuid::nil(), wish.machine)?;
+        let _turn = self.turns.of(wish.machine).await;
         for _ in 0..RETRIES {
             let machine = self.machine_of_job(wish.machine).await?;
             let current = self.current_job(&machine).await?;
@@ -150,6 +155,7 @@ impl App {
         decide: impl Fn(&str, Value) -> Result<Value, AppError>,
     ) -> Result<Job, AppError> {
         let key = id.to_string();
+        let _turn = self.turns.of(self.job(id).await?.fields.machine).await;
         for _ in 0..RETRIES {
             let job = self.job(id).await?;
             actor.may_job("update", id, job.fields.machine)?;
@@ -183,6 +189,7 @@ impl App {
     /// # Errors
     /// `AUTH`; not found; invalid while it is not over.
     pub(crate) async fn delete_job(&self, actor: &Actor, id: Uuid) -> Result<Job, AppError> {
+        let _turn = self.turns.of(self.job(id).await?.fields.machine).await;
         for _ in 0..RETRIES {
             let job = self.job(id).await?;
             actor.may_job("delete", id, job.fields.machine)?;
@@ -258,7 +265,9 @@ impl App {
         }
         let Some(job) = self.current_job(machine).await? else {
             let message = format!("machine {} has no job, so that no lease of one holds", machine.name);
-            return Err(AppError::new(AppErrorKind::Conflict, message).about("machines", machine.id.to_string()));
+            return Err(
+                AppError::new(AppErrorKind::Conflict, message).about("machines", machine.id.to_string())
+            );
         };
         run::check_lease(&job, lease)?;
         Ok(Some(Change::JobIs { id: job.fields.uuid, revision: job.revision }))
@@ -273,7 +282,8 @@ impl App {
     }
 
     async fn machine_of_job(&self, id: Uuid) -> Result<Machine, AppError> {
-        let unknown = || AppError::new(AppErrorKind::Invalid, format!("there is no machine {id}")).about("jobs", "");
+        let unknown =
+            || AppError::new(AppErrorKind::Invalid, format!("there is no machine {id}")).about("jobs", "");
         self.store.machine(MachineId(id)).await?.ok_or_else(unknown)
     }
 

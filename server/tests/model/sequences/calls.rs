@@ -10,8 +10,17 @@ use serde_json::{Value, json};
 const LONGEST: usize = 20;
 /// Entries that task lists are made of.
 const ENTRIES: [&str; 11] = [
-    "t1", "t2", "t3", "stage:s1", "stage:s2", "bootenv:e1", "bootenv:local", "context:cloud", "context:",
-    "action:none", "gone",
+    "t1",
+    "t2",
+    "t3",
+    "stage:s1",
+    "stage:s2",
+    "bootenv:e1",
+    "bootenv:local",
+    "context:cloud",
+    "context:",
+    "action:none",
+    "gone",
 ];
 const STAGES: [&str; 6] = ["", "none", "s1", "s2", "s3", "gone"];
 const WORKFLOWS: [&str; 5] = ["", "w1", "w2", "bye", "gone"];
@@ -48,6 +57,15 @@ pub(super) enum Which {
     Previous,
 }
 
+/// Under which lease a call speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lease {
+    /// The one that the job was handed out under.
+    Held,
+    /// The one before.
+    Older,
+}
+
 /// One call.
 #[derive(Debug, Clone)]
 pub(super) enum Call {
@@ -64,7 +82,7 @@ pub(super) enum Call {
     /// `POST /jobs` until a job comes, at most so often, and its end told.
     Run { slot: usize, times: usize },
     /// A state told of a job.
-    Tell { slot: usize, which: Which, state: &'static str, exit: Option<&'static str>, lease: Option<i64> },
+    Tell { slot: usize, which: Which, state: &'static str, exit: Option<&'static str>, lease: Option<Lease> },
     /// `DELETE /jobs/{id}`.
     DeleteJob { slot: usize, which: Which },
     /// `DELETE /jobs`.
@@ -79,22 +97,38 @@ pub(super) enum Call {
 
 /// A sequence of calls.
 pub(super) fn sequence() -> impl Strategy<Value = Vec<Call>> {
-    let begin = (0..SLOTS, fields(0..3)).prop_map(|(slot, fields)| Call::Create { slot, fields });
+    let begin = prop_oneof![
+        1 => fields(0..3),
+        3 => select(&["w1", "w2"][..]).prop_map(|name| vec![Field("Workflow", json!(name))]),
+        3 => list(1..6).prop_map(|list| vec![list]),
+    ];
+    let begin = begin.prop_map(|fields| Call::Create { slot: 0, fields });
     (begin, vec(call(), 0..LONGEST)).prop_map(|(begin, rest)| std::iter::once(begin).chain(rest).collect())
+}
+
+/// The machine that a call is about: mostly the one that there is.
+fn slot() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0), 1 => Just(1)]
+}
+
+/// A task list; most of its entries are tasks.
+fn list(many: std::ops::Range<usize>) -> impl Strategy<Value = Field> {
+    let entry = prop_oneof![3 => select(&ENTRIES[..3]), 1 => select(&ENTRIES[..])];
+    vec(entry, many).prop_map(|list| Field("Tasks", json!(list)))
 }
 
 fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
-        2 => (0..SLOTS, fields(0..4)).prop_map(|(slot, fields)| Call::Create { slot, fields }),
+        1 => (slot(), fields(0..4)).prop_map(|(slot, fields)| Call::Create { slot, fields }),
         10 => edit(),
-        1 => (0..SLOTS, any::<bool>(), any::<bool>())
+        1 => (slot(), any::<bool>(), any::<bool>())
             .prop_map(|(slot, force, cleanup)| Call::Delete { slot, force, cleanup }),
-        2 => (0..SLOTS, param()).prop_map(|(slot, (key, value))| Call::SetParam { slot, key, value }),
-        6 => (0..SLOTS, select(&CONTEXTS[..]), any::<bool>())
+        2 => (slot(), param()).prop_map(|(slot, (key, value))| Call::SetParam { slot, key, value }),
+        6 => (slot(), select(&CONTEXTS[..]), any::<bool>())
             .prop_map(|(slot, context, as_machine)| Call::Next { slot, context, as_machine }),
-        4 => (0..SLOTS, 1..5_usize).prop_map(|(slot, times)| Call::Run { slot, times }),
+        4 => (slot(), 1..5_usize).prop_map(|(slot, times)| Call::Run { slot, times }),
         6 => tell(),
-        1 => (0..SLOTS, which()).prop_map(|(slot, which)| Call::DeleteJob { slot, which }),
+        1 => (slot(), which()).prop_map(|(slot, which)| Call::DeleteJob { slot, which }),
         1 => (0..3_usize).prop_map(|keep| Call::CleanUp { keep }),
         4 => content(),
     ]
@@ -108,7 +142,7 @@ fn edit() -> impl Strategy<Value = Call> {
         3 => Just(How::Put),
         1 => Just(How::Start),
     ];
-    (0..SLOTS, how, fields(1..4), prop::bool::weighted(0.15))
+    (slot(), how, fields(1..4), prop::bool::weighted(0.15))
         .prop_map(|(slot, how, fields, as_machine)| Call::Edit { slot, how, fields, as_machine })
 }
 
@@ -117,11 +151,18 @@ fn which() -> impl Strategy<Value = Which> {
 }
 
 fn tell() -> impl Strategy<Value = Call> {
-    let state = select(&["running", "running", "finished", "finished", "failed", "incomplete", "created", "bogus"][..]);
+    let state = select(
+        &["running", "running", "finished", "finished", "failed", "incomplete", "created", "bogus"][..],
+    );
     let exit = option::weighted(0.3, select(&["complete", "failed", "reboot", "stop", "bogus"][..]));
-    let lease = option::weighted(0.3, 0..4_i64);
-    (0..SLOTS, which(), state, exit, lease)
-        .prop_map(|(slot, which, state, exit, lease)| Call::Tell { slot, which, state, exit, lease })
+    let lease = option::weighted(0.4, select(&[Lease::Held, Lease::Held, Lease::Older][..]));
+    (slot(), which(), state, exit, lease).prop_map(|(slot, which, state, exit, lease)| Call::Tell {
+        slot,
+        which,
+        state,
+        exit,
+        lease,
+    })
 }
 
 fn fields(many: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Field>> {
@@ -144,7 +185,7 @@ fn field() -> impl Strategy<Value = Field> {
         6 => text("Workflow", &WORKFLOWS),
         5 => text("Stage", &STAGES),
         4 => text("BootEnv", &BOOTENVS),
-        6 => vec(select(&ENTRIES[..]), 0..5).prop_map(|list| Field("Tasks", json!(list))),
+        6 => list(0..6),
         5 => (-2..7_i64).prop_map(|index| Field("CurrentTask", json!(index))),
         6 => prop::bool::weighted(0.7).prop_map(|on| Field("Runnable", json!(on))),
         3 => prop::bool::weighted(0.4).prop_map(|on| Field("Locked", json!(on))),
@@ -196,7 +237,8 @@ fn param() -> impl Strategy<Value = (&'static str, Value)> {
 fn content() -> impl Strategy<Value = Call> {
     let put = |collection: &'static str| move |object: Value| Call::Put { collection, object };
     let tasks = vec(select(&["t1", "t2", "t3", "gone", "context:cloud"][..]), 0..4);
-    let stage = (select(&["s1", "s2", "s3"][..]), select(&["", "local", "e1", "e2-install", "gone"][..]), tasks);
+    let stage =
+        (select(&["s1", "s2", "s3"][..]), select(&["", "local", "e1", "e2-install", "gone"][..]), tasks);
     let stages = vec(select(&["s1", "s2", "s3", "none", "gone"][..]), 0..4);
     let workflow = (select(&["w1", "w2", "bye"][..]), stages);
     let profile = (select(&["p1", "p2"][..]), param());

@@ -72,7 +72,9 @@ impl<'a> Moment<'a> {
     fn edited(&self) -> Option<(&'a Value, &'a Value, &'a [Field])> {
         let (before, after) = self.subject()?;
         match self.call {
-            Call::Edit { fields, how, .. } if self.accepted() && *how != How::Start => Some((before, after, fields)),
+            Call::Edit { fields, how, .. } if self.accepted() && *how != How::Start => {
+                Some((before, after, fields))
+            }
             _ => None,
         }
     }
@@ -124,7 +126,9 @@ fn uuid_stays(moment: &Moment<'_>) -> Result<(), String> {
 fn has_bootenv(moment: &Moment<'_>) -> Result<(), String> {
     for machine in moment.after.machines.values() {
         for field in ["BootEnv", "Stage", "Secret", "Arch"] {
-            must(machine[field].as_str().is_some_and(|text| !text.is_empty()), || format!("no {field}: {machine}"))?;
+            must(machine[field].as_str().is_some_and(|text| !text.is_empty()), || {
+                format!("no {field}: {machine}")
+            })?;
         }
     }
     Ok(())
@@ -152,7 +156,7 @@ fn profiles_once(moment: &Moment<'_>) -> Result<(), String> {
 fn os(moment: &Moment<'_>) -> Result<(), String> {
     for (before, after) in moment.lasting() {
         let by_user = moment.machine == after["Uuid"].as_str()
-            && matches!(moment.call, Call::Edit { fields, .. } if sets(fields, "OS").is_some());
+            && matches!(moment.call, Call::Edit { fields, .. } if sets(fields, "OS").is_some() || sets(fields, "Stage").is_some() && sets(fields, "BootEnv").is_some());
         if by_user {
             continue;
         }
@@ -172,7 +176,9 @@ fn gated(moment: &Moment<'_>) -> Result<(), String> {
     let Some(before) = moment.machine.and_then(|id| moment.before.machines.get(id)) else { return Ok(()) };
     let may = before["Runnable"] == true && before["Available"] == true;
     if !may {
-        return must(moment.status == 409, || format!("{} for a machine that may have no job", moment.status));
+        return must(moment.status == 409, || {
+            format!("{} for a machine that may have no job", moment.status)
+        });
     }
     let job = matches!(moment.status, 201 | 202);
     must(!job || before["Context"] == **context, || format!("a job of context {}", before["Context"]))?;
@@ -211,10 +217,18 @@ fn locked(moment: &Moment<'_>) -> Result<(), String> {
     let by_user = match moment.call {
         Call::Edit { as_machine, how, .. } => !as_machine || *how == How::Start,
         Call::Delete { .. } | Call::SetParam { .. } => true,
-        Call::Create { .. } | Call::Next { .. } | Call::Run { .. } | Call::Tell { .. } | Call::DeleteJob { .. }
-        | Call::CleanUp { .. } | Call::Put { .. } | Call::Remove { .. } | Call::Pref { .. } => false,
+        Call::Create { .. }
+        | Call::Next { .. }
+        | Call::Run { .. }
+        | Call::Tell { .. }
+        | Call::DeleteJob { .. }
+        | Call::CleanUp { .. }
+        | Call::Put { .. }
+        | Call::Remove { .. }
+        | Call::Pref { .. } => false,
     };
-    let unlocks = matches!(moment.call, Call::Edit { fields, .. } if sets(fields, "Locked") == Some(&json!(false)));
+    let unlocks =
+        matches!(moment.call, Call::Edit { fields, .. } if sets(fields, "Locked") == Some(&json!(false)));
     must(!by_user || unlocks || moment.status >= 400 || moment.before == moment.after, || {
         format!("{} for a locked machine", moment.status)
     })
@@ -403,7 +417,9 @@ fn mirrored(moment: &Moment<'_>) -> Result<(), String> {
         let job = moment.after.current_job(machine);
         let state = |field: &str| job.map_or_else(|| json!(""), |job| job[field].clone());
         must(machine["JobState"] == state("State"), || format!("{}: {job:?}", machine["JobState"]))?;
-        must(machine["JobExitState"] == state("ExitState"), || format!("{}: {job:?}", machine["JobExitState"]))?;
+        must(machine["JobExitState"] == state("ExitState"), || {
+            format!("{}: {job:?}", machine["JobExitState"])
+        })?;
         let over = job.is_some_and(|job| job["State"] == "failed" || job["State"] == "finished");
         must(!over || machine["JobResultErrors"] == state("ResultErrors"), || {
             format!("{}: {job:?}", machine["JobResultErrors"])
@@ -434,17 +450,23 @@ fn jobs(moment: &Moment<'_>) -> Result<(), String> {
     for (id, before) in &moment.before.jobs {
         let is_over = before["State"] == "failed" || before["State"] == "finished";
         let Some(after) = moment.after.jobs.get(id) else {
-            let machine_went = before["Machine"].as_str().is_none_or(|id| !moment.after.machines.contains_key(id));
+            let machine_went =
+                before["Machine"].as_str().is_none_or(|id| !moment.after.machines.contains_key(id));
             must(is_over || machine_went, || format!("it was deleted: {before}"))?;
             continue;
         };
-        let (from, to) = (before["State"].as_str().unwrap_or_default(), after["State"].as_str().unwrap_or_default());
+        let (from, to) =
+            (before["State"].as_str().unwrap_or_default(), after["State"].as_str().unwrap_or_default());
         let may = match from {
             "created" => true,
             "running" | "incomplete" if to == from => true,
             "running" => matches!(to, "finished" | "failed" | "incomplete"),
             "incomplete" => matches!(to, "running" | "failed"),
-            _ => to == from && before["EndTime"] == after["EndTime"] && before["ResultErrors"] == after["ResultErrors"],
+            _ => {
+                to == from
+                    && before["EndTime"] == after["EndTime"]
+                    && before["ResultErrors"] == after["ResultErrors"]
+            }
         };
         must(may, || format!("{before} became {after}"))?;
     }

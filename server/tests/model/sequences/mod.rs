@@ -5,19 +5,19 @@
 //! written against the page and the recorded behaviour, not against our code. A sequence that
 //! breaks one is made shorter as long as it still does, and printed with the seed.
 //!
-//! `MUSTER_SEQUENCES` says how many (300), `MUSTER_SEED` which (a new one each time).
+//! `MUSTER_SEQUENCES` says how many (200), `MUSTER_SEED` which (a new one each time).
 
 mod calls;
 mod checks;
 mod world;
 
-use calls::{Call, sequence};
+use calls::sequence;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use world::World;
 
 /// Sequences in `make check`; the suite machine-model runs 10,000.
-const SHORT: u32 = 300;
+const SHORT: u32 = 200;
 /// Servers at work at the same time, each with a part of the sequences.
 const WORKERS: u32 = 2;
 
@@ -33,9 +33,8 @@ fn no_sequence_of_calls_reaches_a_state_that_the_page_forbids() {
     let sequences = number("MUSTER_SEQUENCES").map_or(SHORT, |many| u32::try_from(many).unwrap());
     println!("{sequences} sequences, MUSTER_SEED={seed}");
     let begun = Instant::now();
-    let workers = (0..WORKERS).map(|worker| {
-        std::thread::spawn(move || run(seed, worker, sequences.div_ceil(WORKERS)))
-    });
+    let workers =
+        (0..WORKERS).map(|worker| std::thread::spawn(move || run(seed, worker, sequences.div_ceil(WORKERS))));
     let workers: Vec<_> = workers.collect();
     let mut tally = checks::Tally::default();
     for worker in workers {
@@ -52,7 +51,8 @@ fn run(seed: u64, worker: u32, sequences: u32) -> checks::Tally {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     bytes[8..12].copy_from_slice(&worker.to_le_bytes());
-    let config = Config { cases: sequences, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
+    let config =
+        Config { cases: sequences, failure_persistence: None, max_shrink_iters: 400, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let world = std::cell::RefCell::new(&mut world);
     let outcome = runner.run(&sequence(), |calls| {

@@ -1,6 +1,6 @@
 //! A server that sequences are played on, and what GET shows of it.
 
-use super::calls::{Call, Field, How, SLOTS, Which};
+use super::calls::{Call, Field, How, Lease, SLOTS, Which};
 use super::checks::{self, Moment, Tally};
 use crate::site::{Answer, Site, replace, request};
 use axum::http::HeaderValue;
@@ -106,15 +106,19 @@ impl World {
         checks::check(&moment).map_err(|broken| format!("{broken}\n{status} {body}"))
     }
 
-    /// Lets an agent work: jobs are taken, begun and finished, each call checked.
+    /// Lets an agent work: it says that it may, jobs are taken, begun and finished.
     async fn run(&mut self, slot: usize, times: usize) -> Result<(), String> {
         for _ in 0..times {
+            if self.machine(slot).is_some_and(|machine| machine["Runnable"] == false) {
+                let fields = vec![Field("Runnable", json!(true))];
+                let up = Call::Edit { slot, how: How::Patch, fields, as_machine: true };
+                Box::pin(self.step(&up)).await?;
+            }
             let context = self.machine(slot).map(|machine| machine["Context"] == "cloud").unwrap_or_default();
             let context = if context { "cloud" } else { "" };
             Box::pin(self.step(&Call::Next { slot, context, as_machine: false })).await?;
             for state in ["running", "finished"] {
-                let tell =
-                    Call::Tell { slot, which: Which::Current, state, exit: None, lease: None };
+                let tell = Call::Tell { slot, which: Which::Current, state, exit: None, lease: None };
                 Box::pin(self.step(&tell)).await?;
             }
         }
@@ -171,7 +175,9 @@ impl World {
                 let body = replace(&object(&fields).into());
                 let mut call = request("PATCH", &format!("jobs/{job}"), body.to_string());
                 if let Some(lease) = lease {
-                    call.headers_mut().insert("x-muster-lease", HeaderValue::from(*lease));
+                    let epoch = self.view.jobs.get(&job)?["Epoch"].as_i64()?;
+                    let number = if *lease == Lease::Held { epoch } else { epoch - 1 };
+                    call.headers_mut().insert("x-muster-lease", HeaderValue::from(number));
                 }
                 (self.site.send(call).await, Some(id))
             }
@@ -190,7 +196,14 @@ impl World {
         Some((answer, machine))
     }
 
-    async fn edit(&self, path: &str, id: &str, how: How, fields: &[Field], as_machine: bool) -> Option<Answer> {
+    async fn edit(
+        &self,
+        path: &str,
+        id: &str,
+        how: How,
+        fields: &[Field],
+        as_machine: bool,
+    ) -> Option<Answer> {
         let fields = object(fields);
         let (method, path, body) = match how {
             How::Patch => ("PATCH", path.to_owned(), replace(&fields.into())),
