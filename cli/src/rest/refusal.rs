@@ -12,19 +12,25 @@ pub(crate) struct Refused {
     pub(crate) messages: Vec<String>,
     /// Seconds the server asks us to wait.
     retry_after: Option<u64>,
+    /// Nobody was logged in, or nobody is any more.
+    logged_out: bool,
 }
 
 impl Refused {
     /// Reads an answer's body: our servers explain themselves, a proxy in between may not.
     pub(crate) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Self {
-        let messages = match serde_json::from_slice::<ErrorBody>(body) {
+        let body = serde_json::from_slice::<ErrorBody>(body);
+        // Wrong credentials are about users; a right that is missing is about none.
+        let refused = |error: &ErrorBody| status == 403 && error.kind == "AUTH" && error.model == "users";
+        let logged_out = status == 401 || body.as_ref().is_ok_and(refused);
+        let messages = match body {
             Ok(error) if !error.messages.is_empty() => error.messages,
             Ok(error) => vec![format!("the server answered {status} {}", error.kind)],
             Err(_) => vec![format!("the server answered {status} without an explanation")],
         };
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
         let messages = messages.iter().map(|message| crate::print::one_line(message)).collect();
-        Self { status, messages, retry_after }
+        Self { status, messages, retry_after, logged_out }
     }
 }
 
@@ -38,7 +44,7 @@ impl fmt::Display for Refused {
         {
             write!(f, "; try again {wait}")?;
         }
-        if self.status == 401 {
+        if self.logged_out {
             write!(
                 f,
                 "; run `muster login`, or set MUSTER_USERNAME and MUSTER_PASSWORD, or MUSTER_API_TOKEN"
@@ -64,6 +70,7 @@ mod tests {
             status: 429,
             messages: vec!["too many; retry in 30 s".to_owned()],
             retry_after: Some(30),
+            logged_out: false,
         };
         assert_eq!(told.to_string(), "too many; retry in 30 s");
     }
@@ -78,5 +85,11 @@ mod tests {
     fn who_is_not_logged_in_learns_how() {
         let body = br#"{"Model":"","Key":"","Type":"AUTH","Messages":["not logged in"],"Code":401}"#;
         assert!(Refused::read(401, None, body).to_string().starts_with("not logged in; run `muster login`"));
+        let ended =
+            br#"{"Model":"users","Key":"","Type":"AUTH","Messages":["the log-in has ended"],"Code":403}"#;
+        assert!(Refused::read(403, None, ended).to_string().contains("run `muster login`"));
+        let right =
+            br#"{"Model":"","Key":"","Type":"AUTH","Messages":["this needs the right a:b"],"Code":403}"#;
+        assert_eq!(Refused::read(403, None, right).to_string(), "this needs the right a:b");
     }
 }

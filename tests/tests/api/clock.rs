@@ -204,7 +204,7 @@ fn an_operators_token_and_guesses_recover_with_time() {
     assert_eq!(tried(&ahead, 12), 429);
     // The API token was asked for with a life of one hour.
     ahead.advance(3_600);
-    assert_eq!(ahead.site.operator.get("/api/v3/machines").unwrap().status, 401);
+    assert_eq!(ahead.site.operator.get("/api/v3/machines").unwrap().status, 403);
 }
 
 #[test]
