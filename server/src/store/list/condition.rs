@@ -125,9 +125,9 @@ fn of_list(index: &str, test: &Test, aggregate: bool) -> Option<Vec<Condition>> 
 }
 
 /// The texts that a list is asked for; none when there are too many.
-fn texts(operands: &[Operand]) -> Option<Vec<&str>> {
-    let text = |operand| match operand {
-        &Operand::Text(ref text) => Some(text.as_str()),
+fn texts<'a>(operands: &'a [Operand]) -> Option<Vec<&'a str>> {
+    let text = |operand: &'a Operand| match operand {
+        Operand::Text(text) => Some(text.as_str()),
         Operand::Boolean(_) | Operand::Integer(_) | Operand::Uuid(_) => None,
         Operand::Address(_) | Operand::Time(_) | Operand::Json(..) => None,
     };
