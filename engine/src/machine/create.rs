@@ -16,16 +16,15 @@ use protocol::model::{Kind, MachineFields};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Fields that mean their preference, not their usual value, when they are empty.
-const BLANK: [&str; 4] = ["Stage", "BootEnv", "Workflow", "Context"];
-
 /// The machine that a client asks for. What is empty or zero counts as not given. It has no key:
 /// the machine gets one by registering, when an operator merges the two.
 ///
 /// # Errors
 /// Everything that speaks against it. Whether its id and name are free, the store knows.
 pub fn create(wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
-    let wanted = Wanted::read(wanted, &BLANK, "")?;
+    // Empty, these mean their preference, not their usual value.
+    let absent = json!({"Stage": "", "BootEnv": "", "Workflow": "", "Context": ""});
+    let wanted = Wanted::read(wanted, &absent, "")?;
     let mut problems = Vec::new();
     let id = match wanted.uuid.parse::<Uuid>() {
         Ok(id) if !id.is_nil() => id,

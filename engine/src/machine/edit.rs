@@ -9,21 +9,22 @@ use crate::problem::{Problem, ProblemKind};
 use crate::run::Marks;
 use crate::workflow;
 use protocol::model::{Kind, MachineFields};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The machine as a client wants it. `wanted` is the whole object; fields of the server's own
-/// keep their values, whatever it says of them.
+/// keep their values, whatever it says of them, and those of the machine's way when it does not
+/// speak of them.
 ///
 /// # Errors
 /// That it is locked, or everything that speaks against the change.
 pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
     let key = old.id.to_string();
-    let wanted = Wanted::read(wanted, &[], &key)?;
+    let wanted = Wanted::read(wanted, &kept(old), &key)?;
     if old.fields.locked && wish.by_user && wanted.fields.locked {
         return Err(locked(old));
     }
     let mut edit = Edit { old, new: &wanted.fields, machine: old.clone(), wish, problems: Vec::new() };
-    if wanted.uuid.to_lowercase() != key {
+    if !wanted.uuid.is_empty() && wanted.uuid.to_lowercase() != key {
         edit.problems.push("Uuid cannot be changed".to_owned());
     }
     edit.problems.extend(wanted.apply_plain(&mut edit.machine, wish));
@@ -41,6 +42,19 @@ pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, P
         machine.sign(wish.cause);
     }
     Ok(machine)
+}
+
+/// What a body that does not speak of it leaves as it is: all but what users only write. A PUT
+/// without `CurrentTask` means no other one, while one without `Params` empties them.
+fn kept(old: &Machine) -> Value {
+    let fields = &old.fields;
+    json!({
+        "Uuid": old.id, "Meta": old.meta, "Arch": fields.arch, "BootEnv": fields.boot_env,
+        "Context": fields.context, "CurrentTask": fields.current_task, "Fingerprint": fields.fingerprint,
+        "Locked": fields.locked, "OS": fields.os, "Pool": fields.pool, "PoolStatus": fields.pool_status,
+        "Runnable": fields.runnable, "Secret": fields.secret, "Stage": fields.stage, "Tasks": fields.tasks,
+        "Workflow": fields.workflow,
+    })
 }
 
 /// The machine that the patch of a start is applied to: without workflow and not runnable. It is

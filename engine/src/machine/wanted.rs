@@ -64,8 +64,9 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a body. `blank` names fields that are empty, not at their default, when not given.
-    pub(super) fn read(value: &Value, blank: &[&str], key: &str) -> Result<Self, Problem> {
+    /// Reads a body. `absent` has the values of fields that are not at their default when they are
+    /// not given.
+    pub(super) fn read(value: &Value, absent: &Value, key: &str) -> Result<Self, Problem> {
         let fields: Map<String, Value> = match value {
             Value::Object(fields) => fields.clone(),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
@@ -73,8 +74,10 @@ impl Wanted {
             }
         };
         let mut fields = content::without_nulls(fields);
-        for name in blank {
-            fields.entry(*name).or_insert_with(|| Value::String(String::new()));
+        for (name, value) in absent.as_object().into_iter().flatten() {
+            if !fields.contains_key(name) {
+                fields.insert(name.clone(), value.clone());
+            }
         }
         content::parse(Value::Object(fields)).map_err(|messages| invalid(key, messages))
     }

@@ -14,6 +14,27 @@ fn unchanged_object_changes_nothing() {
 }
 
 #[test]
+fn p28_body_that_replaces_all_empties_what_users_write_and_leaves_the_way() {
+    let content = with(&[task("t1", &[]), task("t2", &[])]);
+    let body = json!({"Name": "alpha", "Tasks": ["t1", "t2"], "Params": {"a": 1}, "Address": "10.0.0.1",
+        "Description": "x", "Secret": "s1", "Meta": {"BaseContext": "runner"}});
+    let mut machine = made(&content, &body);
+    machine.fields.current_task = 1;
+    machine.fields.runnable = false;
+    machine.paused = Some(Pause::Failed);
+    let replaced = edit(&machine, &json!({"Name": "alpha", "Params": {"b": 2}}), &wish(&content)).unwrap();
+    let fields = &replaced.fields;
+    assert_eq!(serde_json::to_value(&fields.params).unwrap(), json!({"b": 2}));
+    assert_eq!((fields.address.as_str(), replaced.description.as_str()), ("", ""));
+    assert_eq!((fields.current_task, fields.runnable, fields.secret.as_str()), (1, false, "s1"));
+    assert_eq!(
+        (tasks(&replaced), &replaced.meta, replaced.paused),
+        (vec!["t1", "t2"], &machine.meta, machine.paused)
+    );
+    assert_eq!(messages(edit(&machine, &json!({}), &wish(&content))).len(), 1, "a name is needed");
+}
+
+#[test]
 fn p5_machine_is_renamed_at_any_time_and_keeps_its_id() {
     let machine = machine();
     let content = builtin();

@@ -4,6 +4,7 @@ use super::*;
 use crate::content::sample::{bootenv, stage, task, with, workflow};
 use crate::workflow;
 use proptest::prelude::*;
+use protocol::model::Kind;
 use std::sync::LazyLock;
 
 static SCENE: LazyLock<Content> = LazyLock::new(|| {
@@ -73,6 +74,72 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Walk),
         1 => prop::sample::select(vec!["w1", "w2", "gone"]).prop_map(Step::Start),
     ]
+}
+
+/// A field of some object.
+fn field() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "Uuid",
+        "Tasks",
+        "Params",
+        "Meta",
+        "Profiles",
+        "Schema",
+        "Templates",
+        "OS",
+        "Prerequisites",
+        "Stages",
+        "Claims",
+        "Fingerprint",
+        "HardwareAddrs",
+        "Address",
+        "CurrentTask",
+        "TaskErrorStacks",
+        "PoolStatus",
+        "Loaders",
+        "Roles",
+        "EnterActions",
+        "Contents",
+        "Secure",
+        "BootEnv",
+        "Workflow",
+        "Stage",
+    ])
+}
+
+/// Any JSON, with words that mean something among it.
+fn anything() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        prop::sample::select(vec![
+            "Name",
+            "$ref",
+            "#",
+            "type",
+            "pattern",
+            "stage:",
+            "bootenv:e1",
+            "w1",
+            "ta",
+            "{{",
+            "*"
+        ])
+        .prop_map(str::to_owned),
+        ".{0,4}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 5, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::btree_map(word.clone(), inner, 0..5)
+                .prop_map(|map| map.into_iter().collect::<Value>()),
+        ]
+    })
 }
 
 /// The walk as `POST /jobs` does it, in short.
@@ -185,6 +252,22 @@ proptest! {
                 hold(&machine, step, &next)?;
                 machine = next;
             }
+        }
+    }
+
+    #[test]
+    fn no_body_breaks_the_reader(field in field(), value in anything(), kind in prop::sample::select(Kind::ALL.to_vec())) {
+        let mut body = json!({"Name": "alpha", "ID": "alpha", "Id": "alpha"});
+        body[field] = value;
+        let content = &*SCENE;
+        if let Ok(made) = create(&body, &wish(content)) {
+            prop_assert!(made.fields.runnable && made.paused.is_none());
+            if let Ok(edited) = patched(&made, content, &body) {
+                prop_assert_eq!(edited.id, made.id);
+            }
+        }
+        if let Ok(edit) = crate::content::sample::create(content, kind, &body) {
+            prop_assert_eq!(edit.after, edit.content.show(kind, "alpha"));
         }
     }
 
