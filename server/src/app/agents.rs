@@ -160,6 +160,7 @@ impl App {
             allowed = true;
             let before = machine.clone();
             let (machine, changes) = machine.observe(inventory.clone(), digest, self.clock.now());
+            let changes = self.with_errors_found(changes, &self.content()).await;
             let principal = format!("machine:{}", caller.id);
             let happening = self.machine_happening(Did::Update, &principal, &machine, Some(&before));
             match self.commit(changes, vec![happening]).await {

@@ -22,6 +22,7 @@ use engine::machine::{Machine, NAME_TRIES, Name, newborn};
 use engine::time::Timestamp;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, MachineId};
+use protocol::model::Kind;
 use protocol::rest::{self, ApproveRequest, DenyRequest, EnrollmentPreview};
 use std::time::Duration;
 use uuid::Uuid;
@@ -309,9 +310,15 @@ impl App {
         changes: Changes,
         principal: &str,
     ) -> Result<Revision, StoreError> {
+        let content = self.content();
+        let changes = self.with_errors_found(changes, &content).await;
         let did = if existed { Did::Update } else { Did::Create };
         let told = self.machine_happening(did, principal, machine, None);
         let revision = self.commit(changes, vec![told]).await?;
+        if self.content().revision != content.revision {
+            // Content changed on the way, and whoever changed it did not see this machine yet.
+            self.revalidate(&[(Kind::BootEnvs, machine.fields.boot_env.clone())]).await;
+        }
         if !existed {
             self.liveness.recall(machine.id, None, self.clock.now());
         }

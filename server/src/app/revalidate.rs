@@ -129,6 +129,16 @@ impl App {
         }
     }
 
+    /// The same changes, in which machines have the errors that this content gives them.
+    pub(super) async fn with_errors_found(&self, mut changes: Changes, content: &Arc<Content>) -> Changes {
+        for change in &mut changes.list {
+            if let Change::InsertMachine(machine) | Change::UpdateMachine(machine) = change {
+                machine.errors = self.machine_errors(machine, content).await;
+            }
+        }
+        changes
+    }
+
     /// Machines with the errors that they have now.
     async fn errors_of(
         &self,

@@ -156,12 +156,18 @@ fn beat(boot: &str, working: bool) -> HeartbeatRequest {
 async fn change(
     app: &TestApp,
     registered: &protocol::rest::Machine,
-    edit: impl FnOnce(&mut engine::machine::Machine),
+    edit: impl Fn(&mut engine::machine::Machine),
 ) {
-    let mut machine = app.store.machine(registered.uuid).await.unwrap().unwrap();
-    edit(&mut machine);
-    let changes = Changes::new(app.now()).and(Change::UpdateMachine(Box::new(machine)));
-    app.commit(changes, Vec::new()).await.unwrap();
+    loop {
+        let mut machine = app.store.machine(registered.uuid).await.unwrap().unwrap();
+        edit(&mut machine);
+        let changes = Changes::new(app.now()).and(Change::UpdateMachine(Box::new(machine)));
+        match app.commit(changes, Vec::new()).await {
+            Ok(_) => return,
+            // The heartbeat beside it stored its boot.
+            Err(error) => assert!(error.is_stale(), "{error}"),
+        }
+    }
 }
 
 #[tokio::test]
