@@ -81,7 +81,8 @@ e2e: ## boots and browsers: make e2e SUITE=first-light
 	weather) $(MAKE) setup media && $(AS_ROOT_OF_NETWORKS) \
 		cargo test --locked --release -p tests --test weather -- --test-threads=2 && \
 		$(MAKE) $(if $(FULL),e2e-releases,e2e-releases-not-run) ;; \
-	machine-model) $(MAKE) setup media && cargo test --locked --release -p tests --test machine-model -- --test-threads=2 ;; \
+	machine-model) $(MAKE) setup media && cargo test --locked --release -p tests --test machine-model -- --test-threads=2 && \
+		MUSTER_SEQUENCES=10000 cargo test --locked --release -p server --test model sequences -- --nocapture ;; \
 	network-boot|provisioning|dashboard|mesh) \
 		echo "make e2e: the suite $(SUITE) comes with a later issue; today there are first-light, weather and machine-model" >&2; exit 2 ;; \
 	*) echo "make e2e: name a suite: make e2e SUITE=first-light" >&2; exit 2 ;; \
