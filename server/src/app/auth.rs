@@ -257,7 +257,7 @@ impl App {
             Proof::User { stamp, session, roles } if caller.actor.name() == name => {
                 (Some(stamp.clone()), roles.clone(), session.clone())
             }
-            proof => {
+            proof @ (Proof::User { .. } | Proof::MachineToken(_)) => {
                 caller.actor.may(Kind::Users.prefix(), "token", name)?;
                 caller.actor.may_grant(&self.claims_of(name, None).unwrap_or_default())?;
                 // What the user is given later is not the caller's to have.

@@ -1,7 +1,7 @@
 //! Who calls and with what: the only ways into a handler.
 //!
-//! [`Operator`] is somebody logged in (session cookie, HTTP Basic or API token), [`Proven`] a
-//! machine whose proof holds for this very request, [`AgentCall`] a registered machine, its
+//! [`Operator`] is somebody logged in (session cookie, HTTP Basic, API token or machine token),
+//! [`Proven`] a machine whose proof holds for this very request, [`AgentCall`] a registered machine, its
 //! access token included. All refuse before the handler runs.
 
 use super::Http;
