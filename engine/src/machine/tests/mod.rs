@@ -2,6 +2,7 @@
 
 mod create;
 mod edit;
+mod errors;
 mod properties;
 mod removal;
 mod walk;
