@@ -119,13 +119,9 @@ impl App {
     /// What a machine's `Errors` are by this content: what it refers to and is not there or not
     /// available, and what cannot be rendered for it. Templates run off the async threads.
     pub(crate) async fn machine_errors(&self, machine: &Machine, content: &Arc<Content>) -> Vec<String> {
-        let machines = vec![machine.clone()];
-        let found = self.errors_of(machines, content).await;
-        let text =
-            |error: tokio::task::JoinError| vec![format!("the machine's files were not checked: {error}")];
-        match found {
+        match self.errors_of(vec![machine.clone()], content).await {
             Ok(list) => list.into_iter().flat_map(|(_, errors)| errors).collect(),
-            Err(error) => text(error),
+            Err(error) => vec![format!("the machine's files were not checked: {error}")],
         }
     }
 
