@@ -121,7 +121,14 @@ fn long_headers_and_foreign_bodies_are_refused() {
     let post = site.operator.request(Method::POST, "/api/v3/machines").header(CONTENT_TYPE, "text/xml");
     assert_eq!(refused(&site.operator.send(post.body("<machine/>")).unwrap()).unwrap(), 415);
     let many: Vec<String> = (0..200).map(|number| format!("Name=Ne(n{number})")).collect();
-    for query in [many.join("&").as_str(), "Name=Re((a", "Name=In(", "Name=Fn(a)", "sort=", "limit=99999999999999999999"] {
+    for query in [
+        many.join("&").as_str(),
+        "Name=Re((a",
+        "Name=In(",
+        "Name=Fn(a)",
+        "sort=",
+        "limit=99999999999999999999",
+    ] {
         let answer = site.operator.get(&format!("/api/v3/machines?{query}")).unwrap();
         assert_eq!(refused(&answer).unwrap(), 406, "{query}");
     }
@@ -131,13 +138,22 @@ fn long_headers_and_foreign_bodies_are_refused() {
 #[test]
 fn names_lead_nowhere_else() {
     let site = Site::start("model-hostile-names");
-    for name in ["../admin-password", "..", "a/../../b", "%2e%2e%2fa", "a\\b", "a\u{0}b", "a\nb", "/etc/passwd"] {
+    for name in
+        ["../admin-password", "..", "a/../../b", "%2e%2e%2fa", "a\\b", "a\u{0}b", "a\nb", "/etc/passwd"]
+    {
         for collection in ["machines", "tasks", "stages", "profiles", "bootenvs"] {
-            let answer = site.operator.post(&format!("/api/v3/{collection}"), &json!({ "Name": name })).unwrap();
+            let answer =
+                site.operator.post(&format!("/api/v3/{collection}"), &json!({ "Name": name })).unwrap();
             assert_eq!(refused(&answer).unwrap(), 422, "{collection} {name:?}");
         }
     }
-    for path in ["tasks/..%2f..%2fadmin-password", "tasks/%00", "machines/Name:..%2f", "templates/%2e%2e", "meta/tasks/..%2f.."] {
+    for path in [
+        "tasks/..%2f..%2fadmin-password",
+        "tasks/%00",
+        "machines/Name:..%2f",
+        "templates/%2e%2e",
+        "meta/tasks/..%2f..",
+    ] {
         assert!(refused(&site.operator.get(&format!("/api/v3/{path}")).unwrap()).is_ok(), "{path}");
     }
 }
@@ -148,7 +164,11 @@ fn template_bombs_end_early() {
     let mut doubling = String::from("{{define \"t0\"}}xxxxxxxxxxxxxxxx{{end}}");
     for level in 1..64 {
         let below = level - 1;
-        write!(doubling, "{{{{define \"t{level}\"}}}}{{{{template \"t{below}\"}}}}{{{{template \"t{below}\"}}}}{{{{end}}}}").unwrap();
+        write!(
+            doubling,
+            "{{{{define \"t{level}\"}}}}{{{{template \"t{below}\"}}}}{{{{template \"t{below}\"}}}}{{{{end}}}}"
+        )
+        .unwrap();
     }
     doubling.push_str("{{template \"t63\"}}");
     let bombs = [
@@ -170,13 +190,22 @@ fn template_bombs_end_early() {
             assert!(asked.elapsed() < Duration::from_secs(10), "{what} took {:?}", asked.elapsed());
         }
         let nested = format!("{{{{{}1{}}}}}", "(".repeat(200_000), ")".repeat(200_000));
-        refused(&site.send(Method::POST, "templates", json!({"ID": "deep", "Contents": nested}).to_string()).unwrap()).unwrap();
+        refused(
+            &site
+                .send(Method::POST, "templates", json!({"ID": "deep", "Contents": nested}).to_string())
+                .unwrap(),
+        )
+        .unwrap();
         // In the place where it hurts: rendered for every machine that boots.
         let files = json!([{"Name": "bomb", "Path": "{{.Machine.Path}}/bomb", "Contents": bombs[0].1}]);
         site.make("bootenvs", &json!({"Name": "bomb", "OS": {"Name": "bomb"}, "Templates": files}));
         let set = json!([{"op": "replace", "path": "/BootEnv", "value": "bomb"}]);
         let uuid = machine["Uuid"].as_str().unwrap();
-        let now: Value = site.send(Method::PATCH, &format!("machines/{uuid}"), set.to_string()).unwrap().expect(200).unwrap();
+        let now: Value = site
+            .send(Method::PATCH, &format!("machines/{uuid}"), set.to_string())
+            .unwrap()
+            .expect(200)
+            .unwrap();
         assert_eq!(now["Available"], false, "the machine says so: {now}");
     });
 }

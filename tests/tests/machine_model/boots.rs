@@ -1,0 +1,124 @@
+//! A machine that boots our medium works its way through a workflow: over a reboot that the workflow
+//! wants, and over three accidents that nobody wants.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tests::media::{Media, Profile};
+use tests::muster::Server;
+use tests::qemu::{Boot, Firmware, Vm};
+
+use crate::work::{Site, ended, numbered, said};
+
+/// Power-on, or a restart, to what is waited for, translated and beside compilers.
+const BOOTED_WITHIN: Duration = Duration::from_secs(180);
+const TASK_WITHIN: Duration = Duration::from_secs(120);
+
+/// Says its lines, with something in the middle.
+fn script(name: &str, in_the_middle: &str) -> String {
+    format!(
+        "#!/usr/bin/env sh\n. ./helper\n\
+         i=1; while [ $i -le 50 ]; do echo {name} line $i; i=$((i+1)); done\n\
+         {in_the_middle}\n\
+         while [ $i -le 100 ]; do echo {name} line $i; i=$((i+1)); done\n"
+    )
+}
+
+/// Waits until the operator sets a param.
+fn until(param: &str) -> String {
+    format!("until [ \"$(get_param {param})\" = true ]; do sleep 1; done")
+}
+
+fn make_workflow(site: &Site) {
+    for env in ["first", "second"] {
+        site.make("bootenvs", json!({ "Name": env, "OS": { "Name": env } }));
+    }
+    site.task("plain", &[&script("plain", "")]);
+    // Its runner is killed by SIGKILL, once, and it with it.
+    let kill = "[ -e /run/killed ] || { : > /run/killed; sleep 2; kill -9 $PPID; sleep 600; }";
+    site.task("agent-killed", &[&script("agent-killed", kill)]);
+    site.task("server-killed", &[&script("server-killed", &until("server-is-back"))]);
+    site.task("rebooted", &[&script("rebooted", "echo booted $(cat /proc/sys/kernel/random/boot_id)")]);
+    site.task("reset", &[&script("reset", &until("was-reset"))]);
+    site.task("last", &[&script("last", "")]);
+    site.make(
+        "stages",
+        json!({ "Name": "one", "BootEnv": "first", "Tasks": ["plain", "agent-killed", "server-killed"] }),
+    );
+    site.make(
+        "stages",
+        json!({ "Name": "two", "BootEnv": "second", "Tasks": ["rebooted", "reset", "last"] }),
+    );
+    site.make("workflows", json!({ "Name": "both", "Stages": ["one", "two"] }));
+    site.make("prefs", json!({ "defaultBootEnv": "first" }));
+}
+
+#[test]
+fn a_workflow_survives_its_agents_its_servers_and_its_machines_end() {
+    let media = Media::of(Profile::Cloud).unwrap();
+    let mut site = Site::of(Server::builder("workflow-server").media(media.folder()).start().unwrap());
+    make_workflow(&site);
+    let iso = site.path("muster.iso");
+    site.operator.download("muster.iso", &iso).unwrap();
+    let mut vm = Vm::builder("workflow")
+        .firmware(Firmware::Uefi)
+        .boot(Boot::Cd(iso))
+        .serial_number("WORKFLOW-1")
+        .start()
+        .unwrap();
+    let code = vm.wait_for_code(BOOTED_WITHIN).unwrap();
+    let machine = site.operator.approve(&code.to_string()).unwrap().uuid.to_string();
+    vm.wait_for_registration(BOOTED_WITHIN).unwrap();
+    site.set(&machine, "Workflow", json!("both"));
+
+    // The agent is killed, by the task itself.
+    vm.wait_for_words("Task 2/6 agent-killed: running", TASK_WITHIN).unwrap();
+    vm.wait_for_words("the runner of jobs ended: signal 9", TASK_WITHIN).unwrap();
+    vm.wait_for_words("Task 2/6 agent-killed: finished", TASK_WITHIN).unwrap();
+
+    // The server is killed, while the task talks to it.
+    vm.wait_for_words("Task 3/6 server-killed: running", TASK_WITHIN).unwrap();
+    let job = site.until_job(&machine, "the third task", |job| {
+        job["Task"] == "server-killed" && job["State"] == "running"
+    });
+    site.until_log(&job, "server-killed line 50", TASK_WITHIN);
+    site.server.kill().unwrap();
+    site.server.start_again().unwrap();
+    site.param(&machine, "server-is-back", &json!(true));
+
+    // The workflow wants another boot environment.
+    vm.wait_for_words("Rebooting for boot environment second", TASK_WITHIN).unwrap();
+    vm.look_from_here().unwrap();
+    vm.wait_for_words("Task 4/6 rebooted: finished", BOOTED_WITHIN).unwrap();
+
+    // The machine is reset, in the middle of a task.
+    let job =
+        site.until_job(&machine, "the fifth task", |job| job["Task"] == "reset" && job["State"] == "running");
+    site.until_log(&job, "reset line 50", TASK_WITHIN);
+    vm.reset().unwrap();
+    site.param(&machine, "was-reset", &json!(true));
+    vm.wait_for_words("Task 6/6 last: finished", BOOTED_WITHIN).unwrap();
+
+    let done = tests::wait::until("the workflow to be complete", TASK_WITHIN, || {
+        let machine = site.get(&format!("/machines/{machine}"));
+        Ok(machine["WorkflowComplete"].as_bool().filter(|done| *done).map(|_| machine))
+    });
+    let shown = done.map_err(|error| vm.failed(&error)).unwrap();
+    assert_eq!((&shown["Runnable"], &shown["BootEnv"]), (&json!(true), &json!("second")));
+    let jobs = site.jobs(&machine);
+    let results: Vec<String> =
+        jobs.iter().map(|job| format!("{} {}", job["Task"].as_str().unwrap(), ended(job))).collect();
+    let tasks = ["plain", "agent-killed", "server-killed", "rebooted", "reset", "last"];
+    assert_eq!(results, tasks.map(|task| format!("{task} finished/complete")), "each result once");
+    for (job, task) in jobs.iter().zip(tasks) {
+        let lines = said(&site.log(job), &format!("{task} line"));
+        let whole = numbered(task, 100);
+        // What was cut short said its first half before; then everything comes, in order and once.
+        let was_cut = ["agent-killed", "reset"].contains(&task);
+        let expected = if was_cut { [numbered(task, 50), whole].concat() } else { whole };
+        assert_eq!(lines, expected, "{task}");
+        assert_eq!(job["Epoch"], json!(if was_cut { 2 } else { 1 }), "{task}");
+    }
+    assert_eq!(site.jobs(&machine)[3]["BootEnv"], json!("second"));
+    vm.save_screenshot("done").unwrap();
+}
