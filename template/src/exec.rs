@@ -447,15 +447,26 @@ impl<'r> Execution<'r> {
         values: &[Value],
     ) -> Result<Value, CallError> {
         for value in values {
-            // An item read is as cheap as a byte.
+            // An item read is as cheap as a byte; a map is looked into, and pays where it is walked.
             self.rendering.work_on_text(size(value))?;
         }
         let result = body(self.rendering, Args(values))?;
-        if let Value::Text(text) = &result {
-            self.rendering.check_length(text.len())?;
-            self.rendering.work_on_text(text.len())?;
-        } else {
-            self.rendering.work_on_items(size(&result))?;
+        match &result {
+            Value::Text(text) => {
+                self.rendering.check_length(text.len())?;
+                self.rendering.work_on_text(text.len())?;
+            }
+            // Lists and maps that somebody else holds were not made here.
+            Value::List(list) if list.is_fresh() => self.rendering.work_on_items(list.len())?,
+            Value::Map(map) if map.is_fresh() => self.rendering.work_on_items(map.len())?,
+            Value::List(_)
+            | Value::Map(_)
+            | Value::Nil
+            | Value::Bool(_)
+            | Value::Int(_)
+            | Value::Int64(_)
+            | Value::Float(_)
+            | Value::Receiver(_) => {}
         }
         Ok(result)
     }
@@ -574,17 +585,17 @@ enum Items {
     Map(crate::value::Map),
 }
 
-/// Bytes of a text, items of a list or map.
+/// Bytes of a text, items of a list.
 fn size(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::List(list) => list.len(),
-        Value::Map(map) => map.len(),
         Value::Nil
         | Value::Bool(_)
         | Value::Int(_)
         | Value::Int64(_)
         | Value::Float(_)
+        | Value::Map(_)
         | Value::Receiver(_) => 0,
     }
 }

@@ -195,6 +195,13 @@ impl FromIterator<Value> for Value {
 #[derive(Clone, Default)]
 pub struct List(Arc<Items>);
 
+impl List {
+    /// Whether nobody else holds it.
+    pub(crate) fn is_fresh(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+}
+
 #[derive(Default)]
 struct Items(Vec<Value>);
 
@@ -282,6 +289,11 @@ impl Map {
     /// Whether both are one map.
     pub fn is(&self, other: &Map) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nobody else holds it.
+    pub(crate) fn is_fresh(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Arc<str>, Value>> {

@@ -195,6 +195,22 @@ fn what_is_within_the_limits_goes_through() {
 }
 
 #[test]
+fn maps_and_lists_that_grow_by_one_are_affordable() {
+    let map = "{{$m := dict}}{{range until 20000}}{{$_ := set $m (print .) .}}{{end}}{{len $m}}";
+    assert_eq!(render_small(map.to_owned(), Value::Nil, Options::default()).unwrap(), "20000");
+    let list = "{{$l := list}}{{range until 1000}}{{$l = append $l .}}{{end}}{{index $l 999}}";
+    assert_eq!(render_small(list.to_owned(), Value::Nil, Options::default()).unwrap(), "999");
+    // But what is kept is paid for.
+    is_stopped("{{$x := until 100000}}{{$l := list}}{{range until 1000}}{{$l = append $l (rest $x)}}{{end}}");
+    is_stopped(
+        "{{$x := until 100000}}{{$l := list}}{{range until 1000}}{{$l = append $l (chunk 100000 $x)}}{{end}}",
+    );
+    is_stopped(
+        "{{$x := repeat 100000 \"[],\"}}{{$l := list}}{{range until 100}}{{$l = append $l (fromJson (cat \"[\" $x \"1]\"))}}{{end}}",
+    );
+}
+
+#[test]
 fn swallowing_an_error_buys_no_more_steps() {
     // A failing `regexMatch` is false; one out of steps is not.
     is_stopped("{{range until 1000000}}{{regexMatch \"a\" (repeat 4000 \"b\")}}{{end}}");

@@ -3,6 +3,7 @@
 use super::json::{Style, write};
 use crate::function::{Function, Param};
 use crate::receiver::CallError;
+use crate::render::Rendering;
 use crate::value::Value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,8 +11,12 @@ use base64::engine::general_purpose::STANDARD;
 use Param::{Any, Text};
 
 pub(super) static FUNCTIONS: [Function; 8] = [
-    Function::new("fromJson", &[Text], |_, a| Ok(parse(a.text(0)?).unwrap_or_default())),
-    Function::new("mustFromJson", &[Text], |_, a| parse(a.text(0)?)),
+    Function::new("fromJson", &[Text], |r, a| match parse(r, a.text(0)?) {
+        // Sprig takes what is no JSON for null.
+        Err(CallError::Failed(_)) => Ok(Value::Nil),
+        other => other,
+    }),
+    Function::new("mustFromJson", &[Text], |r, a| parse(r, a.text(0)?)),
     Function::new("toJson", &[Any], |r, a| lenient(write(r, a.any(0), Style::Compact))),
     Function::new("mustToJson", &[Any], |r, a| Ok(write(r, a.any(0), Style::Compact)?.into())),
     Function::new("toPrettyJson", &[Any], |r, a| lenient(write(r, a.any(0), Style::Pretty))),
@@ -20,7 +25,9 @@ pub(super) static FUNCTIONS: [Function; 8] = [
     Function::new("mustToRawJson", &[Any], |r, a| Ok(write(r, a.any(0), Style::Raw)?.into())),
 ];
 
-fn parse(text: &str) -> Result<Value, CallError> {
+fn parse(rendering: &mut Rendering, text: &str) -> Result<Value, CallError> {
+    // An item takes two characters at least.
+    rendering.work_on_items(text.len() / 2)?;
     match serde_json::from_str::<serde_json::Value>(text) {
         Ok(json) => Ok(Value::from(json)),
         Err(error) => Err(CallError::Failed(format!("not JSON: {error}"))),

@@ -158,8 +158,9 @@ fn concat(rendering: &mut Rendering, args: Args<'_>) -> Outcome {
     Ok(all.into())
 }
 
-fn chunk(_: &mut Rendering, args: Args<'_>) -> Outcome {
+fn chunk(rendering: &mut Rendering, args: Args<'_>) -> Outcome {
     let list = list(args, 1, "chunk")?;
+    rendering.work_on_items(list.len())?;
     match usize::try_from(args.int(0)?) {
         Ok(size) if size > 0 => Ok(list.chunks(size).map(|chunk| Value::from(chunk.to_vec())).collect()),
         Ok(_) | Err(_) => Err(CallError::failed("chunks must have one item at least")),
