@@ -93,7 +93,11 @@ impl App {
     ) -> Result<Machine, AppError> {
         let decide = |machine: &Machine, context: &Wish<'_>| {
             let before = json(&self.view(machine))?;
-            let wanted = Value::Object(wish(&id.to_string(), before.clone())?);
+            let mut wanted = wish(&id.to_string(), before.clone())?;
+            if text(&wanted, "Uuid").is_empty() {
+                wanted.insert("Uuid".to_owned(), id.to_string().into());
+            }
+            let wanted = Value::Object(wanted);
             let paths = claims::changed(&before, &wanted, &VOLATILE);
             actor.may_change(Kind::Machines.prefix(), &id.to_string(), &paths)?;
             Ok(machine::edit(machine, &wanted, context)?)

@@ -109,7 +109,7 @@ impl App {
     /// # Errors
     /// `AUTH` without the claim.
     pub(crate) fn prefs(&self, actor: &Actor) -> Result<Value, AppError> {
-        actor.may(PREFERENCES, "list", "")?;
+        actor.may(PREFERENCES, "get", "")?;
         to_json(&self.content().prefs_shown())
     }
 
@@ -123,7 +123,7 @@ impl App {
             return Err(AppError::new(AppErrorKind::BadRequest, message).about("prefs", ""));
         };
         for name in wanted.keys() {
-            actor.may(PREFERENCES, "post", name)?;
+            actor.may(PREFERENCES, "update", name)?;
         }
         let set = |before: &Content, cause: &_| {
             let edit = before.set_prefs(&wanted, cause)?;

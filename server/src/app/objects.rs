@@ -120,7 +120,9 @@ impl App {
         query: &[Pair],
         body: Value,
     ) -> Result<Shown, AppError> {
-        let (wanted, _force) = (fields_of(kind, body)?, force(query)?);
+        let wanted = fields_of(kind, body)?;
+        // Understood, and nothing to insist on.
+        force(query)?;
         let key = text(&wanted, kind.key_field()).to_owned();
         actor.may(kind.prefix(), "create", &key)?;
         if kind == Kind::Machines {

@@ -16,9 +16,8 @@ const MOST_MACS: usize = 64;
 const MOST_MODULES: usize = 1_024;
 
 /// What a caller sends; anything else in the body comes back as it was.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-#[derive(Default)]
 struct Request {
     mac_addrs: Option<Vec<String>>,
     fingerprint: Option<HardwareFingerprint>,

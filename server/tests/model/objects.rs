@@ -99,6 +99,9 @@ async fn key_of_an_object_does_not_change() {
     site.patch("stages/one", replace(&json!({"Name": "two"}))).await.refused(422);
     site.put("stages/one", json!({"Name": "two"})).await.refused(422);
     site.get("stages/two").await.refused(404);
+    let machine = site.machine(json!({"Name": "alpha"})).await;
+    let put = site.put(&site.path(&machine), json!({"Name": "beta"})).await.ok();
+    assert_eq!((&put["Uuid"], &put["Name"]), (&machine["Uuid"], &json!("beta")));
     // A body that names no key means the one of the path.
     assert_eq!(site.put("stages/one", json!({"Description": "d"})).await.ok()["Name"], "one");
 }
