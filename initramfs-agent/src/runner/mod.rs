@@ -44,6 +44,8 @@ pub(crate) use plan::Ending;
 
 /// How long one call of a task waits for a server that is away.
 const TASK_PATIENCE: Duration = Duration::from_secs(120);
+/// Names the job that another runner took, for the runners that come after this one.
+const LOST: &str = "lost";
 /// Longest sentence that is said, in characters.
 const MAX_SENTENCE: usize = 400;
 /// Longest body of such a call, in bytes.
@@ -173,7 +175,9 @@ fn runner_folder(given: Option<&Path>) -> Result<(PathBuf, bool), RunError> {
 
 async fn follow_course(host: &Host, muster: &mut Muster) -> Result<Ending, RunError> {
     let Settings { context, booted_env, oneshot, .. } = &host.settings;
-    let mut course = Course::new(context, booted_env.as_deref(), !oneshot);
+    // Unreadable is as good as absent: most runners never lost a job.
+    let lost = fs::read_to_string(host.folder.join(LOST)).ok();
+    let mut course = Course::new(context, booted_env.as_deref(), !oneshot).after_losing(lost);
     let mut version = None;
     let mut order = Order::Look;
     loop {
@@ -259,10 +263,16 @@ async fn release(host: &Host, muster: &mut Muster, job: &Job, into: JobState) ->
 }
 
 async fn run_job(host: &Host, muster: &mut Muster, job: &Job, machine: &Machine) -> Result<Seen, RunError> {
-    let begun = since_boot();
+    let (begun, lost) = (since_boot(), host.folder.join(LOST));
+    if fs::read_to_string(&lost).is_ok_and(|id| id == job.uuid.to_string()) {
+        // It was given back.
+        fs::remove_file(&lost).map_err(|source| RunError::Folder { path: lost.clone(), source })?;
+    }
     match (Run { host, job, machine }).to_its_end(muster).await? {
         Ran::Reported(JobEnd { wish, .. }) => Ok(Seen::Reported(wish)),
         Ran::Lost => {
+            fs::write(&lost, job.uuid.to_string())
+                .map_err(|source| RunError::Folder { path: lost.clone(), source })?;
             let after = since_boot().saturating_sub(begun).as_secs();
             say(&format!("{}: another runner has the job, this one gave it up after {after} s", job.task));
             Ok(Seen::Lost)

@@ -122,6 +122,8 @@ pub(crate) struct Course {
     booted_env: Option<String>,
     /// Waits for work instead of ending.
     is_patient: bool,
+    /// A job that another runner took from one before this one, which must not take it back.
+    lost: Option<String>,
     /// What was there when it began has been looked at.
     has_begun: bool,
     /// The machine as last seen, and as it was when a job was asked for in vain.
@@ -136,10 +138,16 @@ impl Course {
             context: context.to_owned(),
             booted_env: booted_env.filter(|_| context.is_empty()).map(str::to_owned),
             is_patient,
+            lost: None,
             has_begun: false,
             machine: Machine::default(),
             fruitless: None,
         }
+    }
+
+    /// The same, after a runner that lost this job to another one.
+    pub(crate) fn after_losing(self, job: Option<String>) -> Self {
+        Self { lost: job, ..self }
     }
 
     /// What to do after this was seen.
@@ -184,7 +192,8 @@ impl Course {
         // Only what is left from before: later on, a running job is somebody's.
         if !self.has_begun {
             self.has_begun = true;
-            if machine.has_job(&[JobState::Created, JobState::Running]) {
+            let is_lost = self.lost.as_ref() == Some(&machine.current_job);
+            if machine.has_job(&[JobState::Created, JobState::Running]) && !is_lost {
                 return Order::LookAtJob(machine.current_job.clone());
             }
         }
@@ -345,6 +354,8 @@ mod tests {
         assert_eq!(look(&mut course, running), Order::LookAtJob("j1".to_owned()));
         let elsewhere = Job { context: "ctx".to_owned(), ..job(JobState::Running, 1) };
         assert_eq!(course.next(Seen::Job(Some(elsewhere))), Order::Look);
+        let mut after = in_image().after_losing(Some("j1".to_owned()));
+        assert_eq!(look(&mut after, running), Order::Ask, "which the server refuses while it runs");
         // Begun while this runner runs: the server decides whether there is a job beside it.
         assert_eq!(look(&mut course, running), Order::Ask);
         assert_eq!(course.next(NOTHING), Order::Look);

@@ -14,6 +14,9 @@ use crate::work::{Site, ended, numbered, said};
 const BOOTED_WITHIN: Duration = Duration::from_secs(180);
 const TASK_WITHIN: Duration = Duration::from_secs(120);
 
+/// Most memory of the agent that stays, in KiB.
+const PROCESS_1: u32 = 8 * 1_024;
+
 /// Says its lines, with something in the middle.
 fn script(name: &str, in_the_middle: &str) -> String {
     format!(
@@ -40,7 +43,7 @@ fn make_workflow(site: &Site) {
     site.task("server-killed", &[&script("server-killed", &until("server-is-back"))]);
     site.task("rebooted", &[&script("rebooted", "echo booted $(cat /proc/sys/kernel/random/boot_id)")]);
     site.task("reset", &[&script("reset", &until("was-reset"))]);
-    site.task("last", &[&script("last", "")]);
+    site.task("last", &[&script("last", "echo process 1: $(grep VmRSS /proc/1/status)")]);
     site.make(
         "stages",
         json!({ "Name": "one", "BootEnv": "first", "Tasks": ["plain", "agent-killed", "server-killed"] }),
@@ -119,6 +122,9 @@ fn a_workflow_survives_its_agents_its_servers_and_its_machines_end() {
         assert_eq!(lines, expected, "{task}");
         assert_eq!(job["Epoch"], json!(if was_cut { 2 } else { 1 }), "{task}");
     }
-    assert_eq!(site.jobs(&machine)[3]["BootEnv"], json!("second"));
+    assert_eq!(jobs[3]["BootEnv"], json!("second"));
+    let memory = said(&site.log(&jobs[5]), "process 1: VmRSS:");
+    let kibibytes: u32 = memory[0].split_whitespace().nth(3).unwrap().parse().unwrap();
+    assert!(kibibytes < PROCESS_1, "process 1 has {kibibytes} KiB, and a child for its work");
     vm.save_screenshot("done").unwrap();
 }

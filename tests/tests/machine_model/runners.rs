@@ -214,6 +214,11 @@ fn a_paused_runner_that_wakes_after_reassignment_writes_nothing_more() {
     })
     .unwrap();
 
+    // Neither does the next runner at the same place, as process 1 starts one.
+    let mut next = site.runner(&machine, "next", &["--oneshot"]);
+    assert_eq!(code(&mut next), Some(0), "{}", spoken(&next));
+    assert_eq!((site.log(&job), site.get(&path)), before, "it took the job back");
+
     // What such a runner would have sent is refused.
     let report = json!([{ "op": "replace", "path": "/State", "value": "finished" }]);
     for (method, path, body) in [

@@ -125,6 +125,18 @@ async fn a_job_that_went_to_another_runner_is_ended_and_nothing_more_is_written(
     drop(state);
     let left = folder.path().canonicalize().unwrap().join(id);
     assert!(process::tests::is_quiet(&left), "something of the task is left");
+    // The next runner here does not take it back while it runs, and runs it when it is given back.
+    assert_eq!(run_once(&fake, &folder).await.unwrap(), Ending::Idle);
+    assert_eq!(fake.state().jobs[0].history, before.1);
+    {
+        let mut state = fake.state();
+        state.jobs[0].state = "incomplete".to_owned();
+        let end = ("script".to_owned(), String::new(), "exit 0".to_owned());
+        state.actions.insert("one".to_owned(), vec![end]);
+    }
+    assert_eq!(run_once(&fake, &folder).await.unwrap(), Ending::Idle);
+    assert_eq!(fake.state().jobs[0].state, "finished");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
