@@ -80,7 +80,8 @@ pub(crate) async fn create(
         Outcome::Created(job) => (StatusCode::CREATED, Json(job.fields)).into_response(),
         Outcome::Resumed(job) => (StatusCode::ACCEPTED, Json(job.fields)).into_response(),
         Outcome::Nothing { again_in } => {
-            let wait = retry_after(again_in).map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
+            let wait =
+                retry_after(again_in).map(|seconds| [(header::RETRY_AFTER, HeaderValue::from(seconds))]);
             (wait, nothing()).into_response()
         }
     })
