@@ -117,12 +117,13 @@ async fn a_job_that_went_to_another_runner_is_ended_and_nothing_more_is_written(
     let begun = Instant::now();
     let (ending, before) = tokio::join!(run_once(&fake, &folder), reassign);
     assert_eq!(ending.unwrap(), Ending::Idle);
-    let state = fake.state();
-    assert_eq!((state.jobs[0].log.clone(), state.jobs[0].history.clone()), before);
-    assert!(state.runnable, "the machine is the other one's too");
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
-    let id = state.jobs[0].id.to_string();
-    drop(state);
+    let id = {
+        let state = fake.state();
+        assert_eq!((state.jobs[0].log.clone(), state.jobs[0].history.clone()), before);
+        assert!(state.runnable, "the machine is the other one's too");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        state.jobs[0].id.to_string()
+    };
     let left = folder.path().canonicalize().unwrap().join(id);
     assert!(process::tests::is_quiet(&left), "something of the task is left");
     // The next runner here does not take it back while it runs, and runs it when it is given back.
