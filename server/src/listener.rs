@@ -67,8 +67,10 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Longest request head, in bytes.
-const MAX_HEAD: usize = 16 * 1_024;
+/// Longest request head that is served, in bytes: name and value of every field.
+pub(crate) const MAX_HEAD: usize = 16 * 1_024;
+/// Longest that is read at all: far enough to say what was wrong with it.
+const READ_HEAD: usize = 72 * 1_024;
 /// Most header fields of a request.
 pub(crate) const MAX_HEADERS: usize = 64;
 /// Most requests of one HTTP/2 connection at once.
@@ -236,7 +238,7 @@ async fn serve_http<S>(
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
+            .max_header_list_size(u32::try_from(READ_HEAD).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER);
@@ -256,7 +258,7 @@ async fn serve_http<S>(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header)
             .max_headers(MAX_HEADERS)
-            .max_header_size(MAX_HEAD);
+            .max_header_size(READ_HEAD);
         let connection = pin!(builder.serve_connection(io, service).with_upgrades());
         until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await
     };

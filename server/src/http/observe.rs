@@ -4,7 +4,7 @@
 
 use super::Http;
 use super::error::{HttpError, tell_operator};
-use crate::listener::{MAX_HEADERS, Peer};
+use crate::listener::{MAX_HEAD, MAX_HEADERS, Peer};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -71,6 +71,12 @@ fn beyond_limits(request: &Request) -> Option<HttpError> {
     }
     if request.headers().len() > MAX_HEADERS {
         let message = format!("the request has more than {MAX_HEADERS} header fields");
+        return Some(HttpError::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
+    }
+    let fields = request.headers().iter();
+    let head: usize = fields.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if head > MAX_HEAD {
+        let message = format!("the request's header fields have {head} bytes, at most {MAX_HEAD} are taken");
         return Some(HttpError::of_http(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, message));
     }
     None

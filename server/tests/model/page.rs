@@ -279,7 +279,8 @@ async fn p14_stage_and_bootenv_are_read_only_under_a_workflow() {
 async fn p15_tasks_change_only_where_nothing_ran_and_before_the_next_stage() {
     let site = Site::start().await;
     site.make("tasks", json!([task("ta"), task("tb"), task("tc"), task("td")].clone())).await;
-    site.make("stages", json!([{"Name": "s1", "Tasks": ["ta", "tb"]}, {"Name": "s2", "Tasks": ["tc"]}])).await;
+    site.make("stages", json!([{"Name": "s1", "Tasks": ["ta", "tb"]}, {"Name": "s2", "Tasks": ["tc"]}]))
+        .await;
     site.make("workflows", json!([{"Name": "p15", "Stages": ["s1", "s2"]}])).await;
     let machine = site.machine(json!({"Name": "p15", "Workflow": "p15"})).await;
     assert_eq!(machine["Tasks"], json!(["stage:s1", "ta", "tb", "stage:s2", "tc"]));
@@ -328,7 +329,10 @@ async fn p17_minus_one_under_a_workflow_lands_on_the_stage_that_changed_no_boote
     site.make("stages", stages).await;
     site.make("workflows", json!([{"Name": "p17", "Stages": ["s1", "s2", "s3"]}])).await;
     let machine = site.machine(json!({"Name": "p17", "Workflow": "p17"})).await;
-    assert_eq!(machine["Tasks"], json!(["stage:s1", "bootenv:p17", "ta", "stage:s2", "tb", "stage:s3", "tc"]));
+    assert_eq!(
+        machine["Tasks"],
+        json!(["stage:s1", "bootenv:p17", "ta", "stage:s2", "tb", "stage:s3", "tc"])
+    );
     assert_eq!(site.run_all(&machine).await, ["ta", "tb", "tc"]);
     let now = site.set(&machine, json!({"CurrentTask": -1})).await.ok();
     assert_eq!((&now["CurrentTask"], &now["WorkflowComplete"]), (&json!(5), &json!(false)), "stage:s3");
@@ -384,7 +388,8 @@ async fn p20_context_is_set_by_people_and_by_entries_of_the_list() {
     let site = Site::start().await;
     site.make("tasks", json!([task("ta"), task("tb")])).await;
     site.make("contexts", json!([{"Name": "box"}])).await;
-    let machine = site.machine(json!({"Name": "p20", "Tasks": ["ta", "context:box", "tb", "context:"]})).await;
+    let machine =
+        site.machine(json!({"Name": "p20", "Tasks": ["ta", "context:box", "tb", "context:"]})).await;
     assert_eq!(machine["Context"], "");
     assert_eq!(site.run_task(&machine).await["Task"], "ta");
     assert_eq!(site.next_job(&machine).await.status, 204, "the entry was processed");

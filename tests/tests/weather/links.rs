@@ -55,7 +55,8 @@ fn a_static_address_on_a_vlan_registers_and_the_switch_is_in_the_inventory() {
 /// The server hears of the machine anew, after what was on its way has arrived.
 fn is_heard(vm: &mut Vm, site: &Site, machine: &Registered) {
     wait::throughout(ON_THE_WAY, || Ok(())).unwrap();
-    let last_seen = || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.own.last_seen_at);
+    let last_seen =
+        || Ok::<_, anyhow::Error>(site.operator.machine(&machine.uuid.to_string())?.own.last_seen_at);
     let before = last_seen().unwrap();
     let heard = wait::until("another heartbeat", HEARD_WITHIN, || Ok((last_seen()? != before).then_some(())));
     heard.map_err(|error| vm.failed(&error)).unwrap();
