@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::media::{Media, Profile};
 use tests::muster::Server;
 use tests::qemu::{Boot, Firmware, Vm};
@@ -54,6 +54,25 @@ fn make_workflow(site: &Site) {
     );
     site.make("workflows", json!({ "Name": "both", "Stages": ["one", "two"] }));
     site.make("prefs", json!({ "defaultBootEnv": "first" }));
+}
+
+/// The jobs of the machine: each task has one result, and a log without a hole.
+fn results_once(site: &Site, machine: &str) -> Vec<Value> {
+    let jobs = site.jobs(machine);
+    let results: Vec<String> =
+        jobs.iter().map(|job| format!("{} {}", job["Task"].as_str().unwrap(), ended(job))).collect();
+    let tasks = ["plain", "agent-killed", "server-killed", "rebooted", "reset", "last"];
+    assert_eq!(results, tasks.map(|task| format!("{task} finished/complete")), "each result once");
+    for (job, task) in jobs.iter().zip(tasks) {
+        let lines = said(&site.log(job), &format!("{task} line"));
+        let whole = numbered(task, 100);
+        // What was cut short said its first half before; then everything comes, in order and once.
+        let was_cut = ["agent-killed", "reset"].contains(&task);
+        let expected = if was_cut { [numbered(task, 50), whole].concat() } else { whole };
+        assert_eq!(lines, expected, "{task}");
+        assert_eq!(job["Epoch"], json!(if was_cut { 2 } else { 1 }), "{task}");
+    }
+    jobs
 }
 
 #[test]
@@ -108,20 +127,7 @@ fn a_workflow_survives_its_agents_its_servers_and_its_machines_end() {
     });
     let shown = done.map_err(|error| vm.failed(&error)).unwrap();
     assert_eq!((&shown["Runnable"], &shown["BootEnv"]), (&json!(true), &json!("second")));
-    let jobs = site.jobs(&machine);
-    let results: Vec<String> =
-        jobs.iter().map(|job| format!("{} {}", job["Task"].as_str().unwrap(), ended(job))).collect();
-    let tasks = ["plain", "agent-killed", "server-killed", "rebooted", "reset", "last"];
-    assert_eq!(results, tasks.map(|task| format!("{task} finished/complete")), "each result once");
-    for (job, task) in jobs.iter().zip(tasks) {
-        let lines = said(&site.log(job), &format!("{task} line"));
-        let whole = numbered(task, 100);
-        // What was cut short said its first half before; then everything comes, in order and once.
-        let was_cut = ["agent-killed", "reset"].contains(&task);
-        let expected = if was_cut { [numbered(task, 50), whole].concat() } else { whole };
-        assert_eq!(lines, expected, "{task}");
-        assert_eq!(job["Epoch"], json!(if was_cut { 2 } else { 1 }), "{task}");
-    }
+    let jobs = results_once(&site, &machine);
     assert_eq!(jobs[3]["BootEnv"], json!("second"));
     let memory = said(&site.log(&jobs[5]), "process 1: VmRSS:");
     let kibibytes: u32 = memory[0].split_whitespace().nth(3).unwrap().parse().unwrap();
