@@ -75,62 +75,92 @@ fn results_once(site: &Site, machine: &str) -> Vec<Value> {
     jobs
 }
 
+/// A machine at its work, and everybody around it.
+struct Story {
+    site: Site,
+    vm: Vm,
+    machine: String,
+}
+
+impl Story {
+    /// A machine that is registered and has its workflow.
+    fn begin() -> Self {
+        let media = Media::of(Profile::Cloud).unwrap();
+        let site = Site::of(Server::builder("workflow-server").media(media.folder()).start().unwrap());
+        make_workflow(&site);
+        let iso = site.path("muster.iso");
+        site.operator.download("muster.iso", &iso).unwrap();
+        let vm = Vm::builder("workflow").firmware(Firmware::Uefi).boot(Boot::Cd(iso));
+        let mut vm = vm.serial_number("WORKFLOW-1").start().unwrap();
+        let code = vm.wait_for_code(BOOTED_WITHIN).unwrap();
+        let machine = site.operator.approve(&code.to_string()).unwrap().uuid.to_string();
+        vm.wait_for_registration(BOOTED_WITHIN).unwrap();
+        site.set(&machine, "Workflow", json!("both"));
+        Self { site, vm, machine }
+    }
+
+    /// Waits until this task is in its middle.
+    fn halfway(&mut self, task: &str) {
+        let is_so = |job: &Value| job["Task"] == task && job["State"] == "running";
+        let job = self.site.until_job(&self.machine, task, is_so);
+        self.site.until_log(&job, &format!("{task} line 50"), TASK_WITHIN);
+    }
+
+    /// The second task kills its own runner.
+    fn the_agent_is_killed(&mut self) {
+        for words in [
+            "Task 2/6 agent-killed: running",
+            "the runner of jobs ended: signal 9",
+            "Task 2/6 agent-killed: finished",
+        ] {
+            self.vm.wait_for_words(words, TASK_WITHIN).unwrap();
+        }
+    }
+
+    /// The third one talks to the server when that is killed.
+    fn the_server_is_killed(&mut self) {
+        self.halfway("server-killed");
+        self.site.server.kill().unwrap();
+        self.site.server.start_again().unwrap();
+        self.site.param(&self.machine, "server-is-back", &json!(true));
+    }
+
+    fn the_workflow_reboots_it(&mut self) {
+        self.vm.wait_for_words("Rebooting for boot environment second", TASK_WITHIN).unwrap();
+        self.vm.look_from_here().unwrap();
+        self.vm.wait_for_words("Task 4/6 rebooted: finished", BOOTED_WITHIN).unwrap();
+    }
+
+    /// The fifth one is in its middle then.
+    fn the_machine_is_reset(&mut self) {
+        self.halfway("reset");
+        self.vm.reset().unwrap();
+        self.site.param(&self.machine, "was-reset", &json!(true));
+        self.vm.wait_for_words("Task 6/6 last: finished", BOOTED_WITHIN).unwrap();
+    }
+
+    fn completes(&mut self) {
+        let done = tests::wait::until("the workflow to be complete", TASK_WITHIN, || {
+            let machine = self.site.get(&format!("/machines/{}", self.machine));
+            Ok((machine["WorkflowComplete"] == true).then_some(machine))
+        });
+        let shown = done.map_err(|error| self.vm.failed(&error)).unwrap();
+        assert_eq!((&shown["Runnable"], &shown["BootEnv"]), (&json!(true), &json!("second")));
+        self.vm.save_screenshot("done").unwrap();
+    }
+}
+
 #[test]
 fn a_workflow_survives_its_agents_its_servers_and_its_machines_end() {
-    let media = Media::of(Profile::Cloud).unwrap();
-    let mut site = Site::of(Server::builder("workflow-server").media(media.folder()).start().unwrap());
-    make_workflow(&site);
-    let iso = site.path("muster.iso");
-    site.operator.download("muster.iso", &iso).unwrap();
-    let mut vm = Vm::builder("workflow")
-        .firmware(Firmware::Uefi)
-        .boot(Boot::Cd(iso))
-        .serial_number("WORKFLOW-1")
-        .start()
-        .unwrap();
-    let code = vm.wait_for_code(BOOTED_WITHIN).unwrap();
-    let machine = site.operator.approve(&code.to_string()).unwrap().uuid.to_string();
-    vm.wait_for_registration(BOOTED_WITHIN).unwrap();
-    site.set(&machine, "Workflow", json!("both"));
-
-    // The agent is killed, by the task itself.
-    vm.wait_for_words("Task 2/6 agent-killed: running", TASK_WITHIN).unwrap();
-    vm.wait_for_words("the runner of jobs ended: signal 9", TASK_WITHIN).unwrap();
-    vm.wait_for_words("Task 2/6 agent-killed: finished", TASK_WITHIN).unwrap();
-
-    // The server is killed, while the task talks to it.
-    vm.wait_for_words("Task 3/6 server-killed: running", TASK_WITHIN).unwrap();
-    let job = site.until_job(&machine, "the third task", |job| {
-        job["Task"] == "server-killed" && job["State"] == "running"
-    });
-    site.until_log(&job, "server-killed line 50", TASK_WITHIN);
-    site.server.kill().unwrap();
-    site.server.start_again().unwrap();
-    site.param(&machine, "server-is-back", &json!(true));
-
-    // The workflow wants another boot environment.
-    vm.wait_for_words("Rebooting for boot environment second", TASK_WITHIN).unwrap();
-    vm.look_from_here().unwrap();
-    vm.wait_for_words("Task 4/6 rebooted: finished", BOOTED_WITHIN).unwrap();
-
-    // The machine is reset, in the middle of a task.
-    let job =
-        site.until_job(&machine, "the fifth task", |job| job["Task"] == "reset" && job["State"] == "running");
-    site.until_log(&job, "reset line 50", TASK_WITHIN);
-    vm.reset().unwrap();
-    site.param(&machine, "was-reset", &json!(true));
-    vm.wait_for_words("Task 6/6 last: finished", BOOTED_WITHIN).unwrap();
-
-    let done = tests::wait::until("the workflow to be complete", TASK_WITHIN, || {
-        let machine = site.get(&format!("/machines/{machine}"));
-        Ok(machine["WorkflowComplete"].as_bool().filter(|done| *done).map(|_| machine))
-    });
-    let shown = done.map_err(|error| vm.failed(&error)).unwrap();
-    assert_eq!((&shown["Runnable"], &shown["BootEnv"]), (&json!(true), &json!("second")));
-    let jobs = results_once(&site, &machine);
+    let mut story = Story::begin();
+    story.the_agent_is_killed();
+    story.the_server_is_killed();
+    story.the_workflow_reboots_it();
+    story.the_machine_is_reset();
+    story.completes();
+    let jobs = results_once(&story.site, &story.machine);
     assert_eq!(jobs[3]["BootEnv"], json!("second"));
-    let memory = said(&site.log(&jobs[5]), "process 1: VmRSS:");
+    let memory = said(&story.site.log(&jobs[5]), "process 1: VmRSS:");
     let kibibytes: u32 = memory[0].split_whitespace().nth(3).unwrap().parse().unwrap();
     assert!(kibibytes < PROCESS_1, "process 1 has {kibibytes} KiB, and a child for its work");
-    vm.save_screenshot("done").unwrap();
 }
