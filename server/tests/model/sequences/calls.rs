@@ -126,7 +126,7 @@ fn call() -> impl Strategy<Value = Call> {
         2 => (slot(), param()).prop_map(|(slot, (key, value))| Call::SetParam { slot, key, value }),
         6 => (slot(), select(&CONTEXTS[..]), any::<bool>())
             .prop_map(|(slot, context, as_machine)| Call::Next { slot, context, as_machine }),
-        4 => (slot(), 1..5_usize).prop_map(|(slot, times)| Call::Run { slot, times }),
+        3 => (slot(), 1..4_usize).prop_map(|(slot, times)| Call::Run { slot, times }),
         6 => tell(),
         1 => (slot(), which()).prop_map(|(slot, which)| Call::DeleteJob { slot, which }),
         1 => (0..3_usize).prop_map(|keep| Call::CleanUp { keep }),

@@ -10,6 +10,10 @@ use std::collections::BTreeMap;
 /// What changes by itself.
 const VOLATILE: [&str; 3] = ["Online", "LastSeenAt", "WaitReason"];
 
+/// Preferences that every sequence begins with.
+const PREFS: [(&str, &str); 3] =
+    [("defaultWorkflow", ""), ("defaultStage", "none"), ("defaultBootEnv", "local")];
+
 /// What GET shows: machines by id, and their jobs, oldest first.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct View {
@@ -30,7 +34,8 @@ pub(super) struct World {
     slots: [Option<String>; SLOTS],
     /// Objects of the content by collection and name.
     pub(super) content: BTreeMap<(String, String), Value>,
-    touched: bool,
+    /// Preferences as they were set.
+    prefs: BTreeMap<&'static str, &'static str>,
     view: View,
     pub(super) tally: Tally,
 }
@@ -61,7 +66,7 @@ impl World {
             site: Site::swift().await,
             slots: [const { None }; SLOTS],
             content: BTreeMap::new(),
-            touched: true,
+            prefs: BTreeMap::new(),
             view: View::default(),
             tally: Tally::default(),
         };
@@ -84,7 +89,6 @@ impl World {
         if let Call::Run { slot, times } = call {
             return self.run(*slot, *times).await;
         }
-        let before = self.view.clone();
         let Some((answer, machine)) = self.make(call).await else { return Ok(()) };
         let status = answer.status;
         if status >= 500 {
@@ -92,7 +96,8 @@ impl World {
         }
         let body = if answer.body.is_empty() { Value::Null } else { answer.json() };
         self.note(call, status, &body);
-        self.view = self.look().await;
+        let now = self.look().await;
+        let before = std::mem::replace(&mut self.view, now);
         self.tally.count(call, status);
         let moment = Moment {
             call,
@@ -265,13 +270,13 @@ impl World {
             Call::Put { collection, object } => {
                 let name = object["Name"].as_str().unwrap_or_default().to_owned();
                 self.content.insert(((*collection).to_owned(), name), object.clone());
-                self.touched = true;
             }
             Call::Remove { collection, key } => {
                 self.content.remove(&((*collection).to_owned(), (*key).to_owned()));
-                self.touched = true;
             }
-            Call::Pref { .. } => self.touched = true,
+            Call::Pref { name, value } => {
+                self.prefs.insert(name, value);
+            }
             Call::Edit { .. }
             | Call::Delete { .. }
             | Call::SetParam { .. }
@@ -307,23 +312,24 @@ impl World {
 
     /// Back to the beginning: no machines, and the content that all sequences begin with.
     async fn restore(&mut self) {
-        for id in self.look().await.machines.keys() {
+        for (id, machine) in &self.look().await.machines {
             let path = format!("machines/{id}");
-            self.site.patch(&path, json!({"Locked": false})).await.ok();
+            if machine["Locked"] == true {
+                self.site.patch(&path, json!({"Locked": false})).await.ok();
+            }
             self.site.delete(&format!("{path}?force=true")).await.ok();
         }
-        if self.touched {
-            for (name, value) in
-                [("defaultWorkflow", ""), ("defaultStage", "none"), ("defaultBootEnv", "local")]
-            {
-                self.site.post("prefs", json!({name: value})).await.ok();
+        for (name, value) in PREFS {
+            if self.prefs.insert(name, value) != Some(value) {
+                self.site.post("prefs", json!({ name: value })).await.ok();
             }
-            for (collection, object) in baseline() {
-                let name = object["Name"].as_str().unwrap_or_default().to_owned();
+        }
+        for (collection, object) in baseline() {
+            let key = (collection.to_owned(), object["Name"].as_str().unwrap_or_default().to_owned());
+            if self.content.get(&key) != Some(&object) {
                 self.put(collection, &object).await.ok();
-                self.content.insert((collection.to_owned(), name), object);
+                self.content.insert(key, object);
             }
-            self.touched = false;
         }
         self.slots = [const { None }; SLOTS];
         self.view = self.look().await;
