@@ -338,6 +338,8 @@ pub struct ApiToken {
 pub struct MachineToken {
     /// Sent as `Authorization: Bearer`.
     pub token: String,
+    /// Seconds until it ends, which may be sooner than was asked for.
+    pub expires_in: u64,
 }
 
 impl fmt::Debug for MachineToken {

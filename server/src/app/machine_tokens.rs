@@ -57,7 +57,7 @@ impl App {
             let seconds = lifetime.as_secs();
             self.audit(row.machine(machine.id).reason(format!("for the machine, {seconds} s"))).await?;
         }
-        Ok(MachineToken { token })
+        Ok(MachineToken { token, expires_in: lifetime.as_secs() })
     }
 
     /// Who a machine token speaks for.
