@@ -110,7 +110,10 @@ fn idle_memory(stage: &Stage, subject: &Subject) -> Result<f64> {
     let last = last.context("the watcher printed nothing")?;
     stage.tell(&format!("  muster-agent: {last}"))?;
     let bytes = resident(last).with_context(|| format!("no VmRSS in {last:?}"))?;
-    ensure!(server.operator()?.machines()?.iter().any(|machine| machine.own.online), "the machine is not online");
+    ensure!(
+        server.operator()?.machines()?.iter().any(|machine| machine.own.online),
+        "the machine is not online"
+    );
     Ok(bytes)
 }
 

@@ -140,8 +140,7 @@ fn fifty_kills_lose_no_acknowledged_write() {
             check(&operator, client, object, known).unwrap();
         }
     }
-    println!("{writes} writes of {CLIENTS} clients over {KILLS} kills");
-    assert!(writes > u64::from(KILLS), "only {writes} writes came through");
+    assert!(writes > u64::from(KILLS), "only {writes} writes came through {KILLS} kills");
 }
 
 fn check(operator: &Operator, client: usize, object: usize, known: &Known) -> Result<()> {
