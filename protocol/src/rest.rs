@@ -458,7 +458,7 @@ mod tests {
             menus: BootMenus { pxelinux: "eyJx".into(), grub: "eyJx".into(), ipxe: "eyJx".into() },
         };
         let api = ApiToken { token: "mst_x".into(), expires_at: String::new(), info: None };
-        let machine = MachineToken { token: "mmt_x".into() };
+        let machine = MachineToken { token: "mmt_x".into(), expires_in: 1 };
         let password = NewPassword { password: "hunter3".into() };
         let shown = format!("{login:?} {token:?} {api:?} {machine:?} {password:?}");
         for secret in ["hunter2", "hunter3", "eyJx", "mst_x", "mmt_x"] {

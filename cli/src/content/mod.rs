@@ -167,7 +167,7 @@ async fn export(args: Export) -> Result<()> {
             args.output.show(&answer, || Ok(format!("{}: {count} objects", target.display())))
         }
         None => args.output.show(&answer, || {
-            Ok(serde_yaml_ng::to_string(&answer).context("the answer cannot be written as YAML")?)
+            serde_yaml_ng::to_string(&answer).context("the answer cannot be written as YAML")
         }),
     }
 }

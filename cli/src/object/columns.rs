@@ -54,10 +54,8 @@ fn cell(object: &Value, field: &str) -> String {
 /// An element of a list in one word: a text itself, an object by its name.
 fn word(element: &Value) -> String {
     let claim = || Some(format!("{} {}", element["scope"].as_str()?, element["action"].as_str()?));
-    match element {
-        Value::String(text) => text.clone(),
-        _ => element["Name"].as_str().map(str::to_owned).or_else(claim).unwrap_or_default(),
-    }
+    let named = || element["Name"].as_str().map(str::to_owned);
+    element.as_str().map(str::to_owned).or_else(named).or_else(claim).unwrap_or_default()
 }
 
 /// One object for people: what is set, as YAML, without what every object has.

@@ -85,10 +85,8 @@ pub(crate) fn value_of(text: &str) -> Value {
 
 fn object_of(from: Option<&Path>) -> Result<Map<String, Value>> {
     let Some(path) = from else { return Ok(Map::new()) };
-    match document(path)? {
-        Value::Object(object) => Ok(object),
-        _ => bail!("{} must hold one object", path.display()),
-    }
+    let Value::Object(object) = document(path)? else { bail!("{} must hold one object", path.display()) };
+    Ok(object)
 }
 
 /// The one JSON or YAML document of a file, or of standard input for `-`.

@@ -124,20 +124,21 @@ impl<L: Listed> Plan<L> {
         &self.left
     }
 
-    /// The condition whose index finds the fewest rows.
-    fn driver(&self) -> Option<usize> {
+    /// The conditions whose indexes find rows, the one that is likely to find the fewest first.
+    fn drivers(&self) -> Vec<usize> {
         let ranks = self.conditions.iter().enumerate();
-        let ranks = ranks.filter_map(|(at, condition)| Some((rank(condition)?, at)));
-        ranks.min().map(|(_, at)| at)
+        let mut ranks: Vec<_> = ranks.filter_map(|(at, condition)| Some((rank(condition)?, at))).collect();
+        ranks.sort_unstable();
+        ranks.into_iter().map(|(_, at)| at).collect()
     }
 
-    /// How to find this part of a list, of which `filtered` of `total` rows fulfil the conditions.
-    fn way(&self, offset: u64, limit: u64, filtered: u64, total: u64) -> Option<usize> {
+    /// How to find this part of a list.
+    fn way(&self, offset: u64, limit: u64, counted: Counted) -> Option<usize> {
         /// A row that is gathered and sorted takes as long as so many that are walked past.
         const GATHERED: u128 = 4;
-        let filtered = u128::from(filtered);
-        let walked = u128::from(offset.saturating_add(limit)) * u128::from(total);
-        self.driver().filter(|_| walked > filtered * filtered * GATHERED)
+        let filtered = u128::from(counted.filtered);
+        let walked = u128::from(offset.saturating_add(limit)) * u128::from(counted.total);
+        counted.driver.filter(|_| walked > filtered * filtered * GATHERED)
     }
 
     fn select(&self, driver: Option<usize>) -> Select<'_> {
@@ -191,11 +192,12 @@ impl Store {
         limit: Option<u64>,
     ) -> Result<Page<L>, StoreError> {
         let mut moment = self.moment().await?;
-        let (filtered, total) = counts(&mut moment, plan).await?;
+        let counted = counts(&mut moment, plan).await?;
+        let Counted { filtered, total, .. } = counted;
         let mut items = Vec::new();
         let limit = limit.unwrap_or(filtered).min(filtered);
         if offset < filtered && limit > 0 {
-            let way = plan.way(offset, limit, filtered, total);
+            let way = plan.way(offset, limit, counted);
             let rows = plan.select(way).page(offset, limit).query().fetch_all(&mut *moment).await?;
             items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
         }
@@ -215,11 +217,11 @@ impl Store {
         most: u32,
     ) -> Result<Vec<L>, StoreError> {
         let mut moment = self.moment().await?;
-        let (filtered, total) = counts(&mut moment, plan).await?;
+        let counted = counts(&mut moment, plan).await?;
         let mut items = Vec::new();
-        if filtered > 0 {
+        if counted.filtered > 0 {
             let after = after.map(|id| id.to_string()).unwrap_or_default();
-            let way = plan.way(0, most.into(), filtered, total);
+            let way = plan.way(0, most.into(), counted);
             let rows = plan.select(way).after(&after, most).query().fetch_all(&mut *moment).await?;
             items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
         }
@@ -248,26 +250,42 @@ impl Store {
     }
 }
 
-/// How many objects fulfil the conditions, and how many there are.
-async fn counts<L: Listed>(connection: &mut AnyConnection, plan: &Plan<L>) -> Result<(u64, u64), StoreError> {
+/// How many rows there are, and the condition that finds the fewest of them.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    /// Rows that fulfil the conditions.
+    filtered: u64,
+    /// All rows.
+    total: u64,
+    /// The condition to find them by.
+    driver: Option<usize>,
+}
+
+/// Counts what fulfils the conditions. Which of them finds the fewest rows is counted too: a stage may
+/// hold half of all machines, and the locked ones be three.
+async fn counts<L: Listed>(connection: &mut AnyConnection, plan: &Plan<L>) -> Result<Counted, StoreError> {
     /// A driver that finds more than one in so many rows is no help: the table is read as it lies.
     const FEW: u64 = 8;
     let total = count(connection, Statement::total(L::INDEX)).await?;
-    if plan.conditions.is_empty() || total == 0 {
-        return Ok((total, total));
+    if plan.conditions.is_empty() || total == 0 || plan.never() {
+        let filtered = if plan.never() { 0 } else { total };
+        return Ok(Counted { filtered, total, driver: None });
     }
-    if plan.never() {
-        return Ok((0, total));
+    let mut found = None;
+    for driver in plan.drivers() {
+        let most = found.map_or(total, |(fewest, _)| fewest);
+        let rows = count(connection, plan.select(Some(driver)).count_driver(most)).await?;
+        if found.is_none() || rows < most {
+            found = Some((rows, driver));
+        }
     }
-    let Some(driver) = plan.driver() else {
-        return Ok((count(connection, plan.select(None).count()).await?, total));
+    let driver = found.map(|(_, driver)| driver);
+    let filtered = match found {
+        Some((rows, _)) if rows == 0 || plan.conditions.len() == 1 => rows,
+        Some((rows, _)) if rows > total / FEW => count(connection, plan.select(None).count()).await?,
+        Some(_) | None => count(connection, plan.select(driver).count()).await?,
     };
-    let found = count(connection, plan.select(Some(driver)).count_driver()).await?;
-    if found == 0 || plan.conditions.len() == 1 {
-        return Ok((found, total));
-    }
-    let way = if found > total / FEW { None } else { Some(driver) };
-    Ok((count(connection, plan.select(way).count()).await?, total))
+    Ok(Counted { filtered, total, driver })
 }
 
 async fn count(connection: &mut AnyConnection, statement: Statement) -> Result<u64, StoreError> {

@@ -76,24 +76,28 @@ impl Select<'_> {
         sql
     }
 
-    /// How many rows the driver finds, which its index alone says.
-    pub(super) fn count_driver(&self) -> Statement {
+    /// How many rows the driver finds, which its index alone says; no further than `most`.
+    pub(super) fn count_driver(&self, most: u64) -> Statement {
         let mut sql = Statement::default();
+        sql.push("SELECT COUNT(*) AS many FROM (SELECT ");
         let driver = self.driver.and_then(|driver| self.conditions.get(driver));
         match driver {
             Some(Condition::Has(mark)) => {
-                let what = if mark.names.len() == 1 { "*" } else { "DISTINCT h.machine" };
-                sql.push(&format!("SELECT COUNT({what}) AS many FROM machine_mark h WHERE "));
+                let what = if mark.names.len() == 1 { "1 AS one" } else { "DISTINCT h.machine" };
+                sql.push(&format!("{what} FROM machine_mark h WHERE "));
                 write_mark(&mut sql, mark, false);
             }
             driver => {
-                sql.push(&format!("SELECT COUNT(*) AS many FROM {} i", self.index));
+                sql.push(&format!("1 AS one FROM {} i", self.index));
                 if let Some(condition) = driver {
                     sql.push(" WHERE ");
                     write(&mut sql, condition, false);
                 }
             }
         }
+        sql.push(" LIMIT ");
+        sql.value(Bound::Number(i64::try_from(most).unwrap_or(i64::MAX)));
+        sql.push(") f");
         sql
     }
 
