@@ -241,7 +241,8 @@ impl Lines {
     async fn next(&mut self) -> Option<String> {
         loop {
             let end = self.buffer.iter().position(|&byte| byte == b'\n');
-            let whole = end.map(|end| end + 1).or((self.buffer.len() >= MAX_LINE).then_some(MAX_LINE));
+            let whole = end.filter(|end| *end < MAX_LINE).map(|end| end + 1);
+            let whole = whole.or((self.buffer.len() >= MAX_LINE).then_some(MAX_LINE));
             let whole = whole.or((!self.is_open && !self.buffer.is_empty()).then_some(self.buffer.len()));
             if let Some(count) = whole {
                 let line: Vec<u8> = self.buffer.drain(..count).collect();

@@ -36,7 +36,7 @@ fn dhcp_gives_address_route_name_server_and_mtu() {
         wire.dnsmasq(&DHCP4);
         let mut machine = wire.start("dhcp");
         wire.until(&mut machine, "an address", Status::is_ready).await;
-        assert!(begins(&machine.status.borrow(), "10.77.0.1"), "{:?}", machine.addresses());
+        assert!(begins(&machine.status.borrow(), "10.77.0."), "{:?}", machine.addresses());
         assert_eq!(servers(&machine.status.borrow()), ["10.77.0.53"]);
         assert!(wire.here("ip route show default").contains("via 10.77.0.1 dev eth0"));
         assert!(wire.here("ip link show eth0").contains("mtu 1400"));
