@@ -125,7 +125,9 @@ pub enum Operand {
 pub fn parse<'a>(kind: Kind, pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Query, Problem> {
     let mut reader = Reader { kind, query: Query::default(), wrong: Vec::new() };
     for (name, value) in pairs {
-        if let Err(message) = reader.pair(name, value) {
+        if let Err(message) = reader.pair(name, value)
+            && !reader.wrong.contains(&message)
+        {
             reader.wrong.push(message);
         }
     }

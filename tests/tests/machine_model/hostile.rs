@@ -131,10 +131,10 @@ fn long_headers_and_foreign_bodies_are_refused() {
     let many: Vec<String> = (0..200).map(|number| format!("Name=Ne(n{number})")).collect();
     for query in [
         many.join("&").as_str(),
-        "Name=Re((a",
-        "Name=In(",
-        "Name=Fn(a)",
-        "sort=",
+        "Name=Re((a)",
+        "Name=Between(a)",
+        "Runnable=In(word)",
+        "sort=Nothing",
         "limit=99999999999999999999",
     ] {
         let answer = site.operator.get(&format!("/api/v3/machines?{query}")).unwrap();
