@@ -161,7 +161,7 @@ fn what_was_seen_is_what_is_approved() {
     error(&approve(&|request| request.fingerprint.clone_from(&fingerprint)), 409, "fingerprint_mismatch");
     let refused = approve(&|request| request.code = Some(code(&foreign)));
     assert!(matches!(refused.status, 404 | 409), "another machine's code: {}", refused.text());
-    assert_eq!(approve(&|request| request.name = Some("bad name\n".to_owned())).status, 422);
+    assert_eq!(approve(&|request| request.name = Some("bad/name".to_owned())).status, 422);
     assert!(site.operator.machines().unwrap().is_empty());
     assert_eq!(approve(&|_| {}).status, 200);
 }
