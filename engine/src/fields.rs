@@ -10,6 +10,21 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use uuid::Uuid;
 
+/// Fields of every object that only the server sets.
+pub(crate) const SERVER_SET: [&str; 11] = [
+    "Available",
+    "Bundle",
+    "CreatedAt",
+    "CreatedBy",
+    "Endpoint",
+    "Errors",
+    "LastModifiedAt",
+    "LastModifiedBy",
+    "Partial",
+    "ReadOnly",
+    "Validated",
+];
+
 type Names = BTreeMap<String, String>;
 
 /// Lower-case name to the name, for each kind.

@@ -6,6 +6,7 @@
 use super::rules::{Rules, of_kind};
 use super::{Content, Object};
 use crate::change::{Cause, Change, Changes, Record, Revision};
+use crate::fields::SERVER_SET;
 use crate::names;
 use crate::problem::{Problem, ProblemKind};
 use protocol::model::{BUILTIN_BUNDLE, Kind, WRITABLE_BUNDLE};
@@ -36,22 +37,6 @@ const ORDER: [Kind; 10] = [
     Kind::Pools,
     Kind::Roles,
 ];
-/// Fields that follow from where an object lives, or are always the same.
-const DERIVED: [&str; 12] = [
-    "Available",
-    "Bundle",
-    "CreatedAt",
-    "CreatedBy",
-    "Endpoint",
-    "Errors",
-    "LastModifiedAt",
-    "LastModifiedBy",
-    "Partial",
-    "ReadOnly",
-    "RunnerWait",
-    "Validated",
-];
-
 /// A bundle that was taken or given up, to be committed and told.
 #[derive(Debug, Clone)]
 pub struct BundleEdit {
@@ -61,8 +46,6 @@ pub struct BundleEdit {
     pub changes: Changes,
     /// The bundle in short, as [`Content::bundles`] has it, with what its objects lack.
     pub summary: Value,
-    /// The objects that came, changed or went.
-    pub touched: Vec<(Kind, String)>,
 }
 
 /// What a check of a document found.
@@ -132,7 +115,7 @@ impl Content {
             content.errors_of(*kind, key).into_iter().map(move |error| format!("{kind}/{key}: {error}"))
         });
         summary["Warnings"] = warnings.into_iter().chain(lacks).collect();
-        Ok(BundleEdit { content, changes, summary, touched: keys.into_iter().chain(gone).collect() })
+        Ok(BundleEdit { content, changes, summary })
     }
 
     /// Gives a bundle up, with all its objects.
@@ -165,7 +148,7 @@ impl Content {
         let mut changes = self.with_meta(name, None, cause);
         let delete = gone.iter().map(|(kind, key)| Change::DeleteObject { kind: *kind, key: key.clone() });
         changes.list.extend(delete);
-        Ok(BundleEdit { content, changes, summary, touched: gone })
+        Ok(BundleEdit { content, changes, summary })
     }
 
     /// All bundles in short: what is built in, what is writable, and what was imported.
@@ -376,7 +359,7 @@ fn said(object: Value) -> Value {
         Value::Object(map) => !map.is_empty(),
         Value::Number(_) => true,
     };
-    let kept = |name: &str, value: &Value| !DERIVED.contains(&name) && says(value);
+    let kept = |name: &str, value: &Value| !SERVER_SET.contains(&name) && name != "RunnerWait" && says(value);
     Value::Object(fields.into_iter().filter(|(name, value)| kept(name, value)).collect())
 }
 

@@ -1,6 +1,7 @@
 //! Whether filters hold for objects as REST shows them, and what is shown of these.
 
 use super::{Filter, Operand, Query, Shape, Subject, Test, moment, optional};
+use crate::fields::SERVER_SET;
 use crate::index::{Index, ValueType};
 use crate::patch::equal;
 use serde_json::{Map, Value};
@@ -164,18 +165,3 @@ impl Shape {
         }
     }
 }
-
-/// Fields of every object that only the server sets.
-const SERVER_SET: [&str; 11] = [
-    "Available",
-    "Bundle",
-    "CreatedAt",
-    "CreatedBy",
-    "Endpoint",
-    "Errors",
-    "LastModifiedAt",
-    "LastModifiedBy",
-    "Partial",
-    "ReadOnly",
-    "Validated",
-];

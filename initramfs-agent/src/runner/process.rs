@@ -173,18 +173,22 @@ pub(super) mod tests {
         Script::start(&reaper(), command, folder, &environment(folder)).unwrap()
     }
 
+    /// What a script says to its end, and its exit code.
+    async fn heard(script: &mut Script) -> (Option<i32>, Vec<u8>) {
+        let mut heard = Vec::new();
+        let follow = script.follow(|bytes| {
+            heard.extend(bytes);
+            Ok(())
+        });
+        let code = follow.await.unwrap();
+        (code, heard)
+    }
+
     #[tokio::test]
     async fn both_outputs_are_heard_to_their_end_and_the_code_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let mut script = start(folder.path(), "echo one; echo two >&2; pwd; exit 7");
-        let mut heard: Vec<u8> = Vec::new();
-        let code = script
-            .follow(|bytes| {
-                heard.extend(bytes);
-                Ok(())
-            })
-            .await
-            .unwrap();
+        let (code, heard) = heard(&mut script).await;
         assert_eq!(code, Some(7));
         let place = fs::canonicalize(folder.path()).unwrap();
         assert_eq!(String::from_utf8(heard).unwrap(), format!("one\ntwo\n{}\n", place.display()));
@@ -194,14 +198,7 @@ pub(super) mod tests {
     async fn a_service_that_a_script_leaves_running_does_not_hold_it_up() {
         let folder = tempfile::tempdir().unwrap();
         let mut script = start(folder.path(), "sleep 600 & echo started");
-        let mut heard: Vec<u8> = Vec::new();
-        let code = script
-            .follow(|bytes| {
-                heard.extend(bytes);
-                Ok(())
-            })
-            .await
-            .unwrap();
+        let (code, heard) = heard(&mut script).await;
         assert_eq!((code, heard.as_slice()), (Some(0), b"started\n".as_slice()));
         drop(script);
         assert_eq!(marked(&mark(folder.path())).len(), 1, "it was left running on purpose");
