@@ -1,13 +1,13 @@
 //! `muster serve`: the server, until SIGTERM or Ctrl-C.
 
 use crate::print;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use protocol::config::ServerUrl;
-use server::{ServeOptions, Server};
+use server::{DEFAULT_BOOT_DOWNLOADS, DhcpOptions, DhcpRange, ServeOptions, Server};
 use std::future::Future;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -38,9 +38,23 @@ pub(crate) struct Args {
     /// there. Port 0 takes any free one, off serves none
     #[arg(long, value_name = "ADDR:PORT|off", default_value = "0.0.0.0:8091", value_parser = boot_door)]
     http_listen: BootDoor,
-    /// TFTP for boot files: not in this version
-    #[arg(long, value_name = "off", default_value = "off", value_parser = ["off"], hide_possible_values = true)]
-    tftp_listen: String,
+    /// Address of TFTP, for firmware that boots from the network; the port is usually 69
+    #[arg(long, value_name = "ADDR:PORT|off", default_value = "off", value_parser = boot_door)]
+    tftp_listen: BootDoor,
+    /// Tells firmware that boots from the network what to load, beside the DHCP server that gives it
+    /// its address. ADDR is this server's own address on that network
+    #[arg(long, value_name = "ADDR|off", default_value = "off", value_parser = proxy_dhcp)]
+    proxy_dhcp: ProxyDhcp,
+    /// Leases these addresses, too: for a lab's network without a DHCP server
+    #[arg(long, value_name = "FIRST-LAST")]
+    dhcp_range: Option<DhcpRange>,
+    /// Folder with network loaders (shimx64.efi, grubx64.efi, undionly.kpxe, ...), looked into before
+    /// the media directory and the places where Debian's packages have them
+    #[arg(long, value_name = "DIR")]
+    loader_dir: Option<PathBuf>,
+    /// Kernels, ramdisks and images on their way at once by plain HTTP; more are asked to come back
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_BOOT_DOWNLOADS)]
+    boot_downloads: usize,
     /// How to log, on standard error. MUSTER_LOG=debug says how much
     #[arg(long, value_enum, default_value_t)]
     log_format: LogFormat,
@@ -58,6 +72,18 @@ fn boot_door(text: &str) -> Result<BootDoor, String> {
     Ok(BootDoor(Some(address)))
 }
 
+/// Our address where DHCP is answered, if it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ProxyDhcp(Option<Ipv4Addr>);
+
+fn proxy_dhcp(text: &str) -> Result<ProxyDhcp, String> {
+    if text == "off" {
+        return Ok(ProxyDhcp(None));
+    }
+    let address = text.parse().map_err(|_| "it is an IPv4 address of this server, or off".to_owned())?;
+    Ok(ProxyDhcp(Some(address)))
+}
+
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum LogFormat {
@@ -71,8 +97,16 @@ enum LogFormat {
 /// Serves until it is told to stop.
 pub(crate) fn run(args: Args) -> Result<()> {
     start_log(args.log_format)?;
+    let dhcp = args.proxy_dhcp.0.map(|address| DhcpOptions { address, range: args.dhcp_range });
+    if dhcp.is_none() && args.dhcp_range.is_some() {
+        bail!("--dhcp-range needs --proxy-dhcp with this server's own address on that network");
+    }
     let options = ServeOptions {
         http_listen: args.http_listen.0,
+        tftp_listen: args.tftp_listen.0,
+        dhcp,
+        loader_dir: args.loader_dir,
+        boot_downloads: args.boot_downloads,
         media_dir: args.media_dir,
         database_url: args.database_url,
         advertise: args.advertise,
@@ -92,6 +126,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
 fn announce(server: &Server) -> Result<()> {
     if let Some(address) = server.boot_address() {
         print::note(&format!("boot files http://{address}"))?;
+    }
+    if let Some(address) = server.tftp_address() {
+        print::note(&format!("boot files tftp://{address}"))?;
     }
     if let Some(file) = server.first_password_file() {
         // A log or a pipe keeps what it is told; a terminal belongs to who may know.

@@ -1,6 +1,10 @@
-//! Boot documents for network loaders.
+//! Network boot for people who know nothing of Muster: TFTP, proxyDHCP, and documents for loaders.
 //!
-//! This version renders the menu entries that people paste into a boot server they already
-//! have. Answering TFTP and DHCP ourselves comes with the network-boot issue.
+//! Both servers ask whoever runs them one question: what should this machine boot?
 
+#![forbid(unsafe_code)]
+
+pub mod dhcp;
 pub mod documents;
+pub mod question;
+pub mod tftp;

@@ -6,6 +6,7 @@
 mod app;
 mod comebacks;
 mod dashboard;
+mod dhcp;
 pub mod fuzzing;
 mod habits;
 mod http;
@@ -19,17 +20,20 @@ mod places;
 mod report;
 mod serve;
 mod store;
+mod tftp;
 
 use engine::change::Cause;
 use engine::content;
 use engine::time::Timestamp;
 
 pub use app::AppError;
+pub use dhcp::DhcpOptions;
 pub use engine::content::Checked;
 pub use http::{Door, RouteInfo, routes};
 pub use keys::KeysError;
 pub use listener::{ConnectionLimits, from_address};
-pub use serve::{ServeError, ServeOptions, Server, serve, start};
+pub use pxe::dhcp::Range as DhcpRange;
+pub use serve::{DEFAULT_BOOT_DOWNLOADS, ServeError, ServeOptions, Server, serve, start};
 pub use store::StoreError;
 
 /// The OpenAPI document of this build, as JSON: what is served and what the documentation keeps.

@@ -12,19 +12,21 @@ use crate::app::{
     App, AppError, BootSettings, Clock, HTTP_PORT, Media, ReverseDns, Settings, SharedApp,
     interface_addresses, own_addresses,
 };
+use crate::dhcp::{Dhcp, DhcpOptions};
 use crate::http::{self, Http};
 use crate::keys::{Keys, KeysError, files};
 use crate::listener::{self, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::report::chain;
 use crate::store::{Store, StoreError};
+use crate::tftp::Tftp;
 use axum::Router;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use protocol::config::{MAX_SERVERS, ServerUrl};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +49,10 @@ const LEAF_CHECK: Duration = Duration::from_secs(10);
 /// The boot tree, in the data directory: kernels and installers, put there by the operator.
 const BOOT_TREE: &str = "boot";
 
+/// Most large boot files on their way at once, unless said otherwise: on a network of 10 Gbit/s each
+/// has 2 MB a second.
+pub const DEFAULT_BOOT_DOWNLOADS: usize = 512;
+
 /// How a server is started.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
@@ -56,6 +62,14 @@ pub struct ServeOptions {
     pub listen: SocketAddr,
     /// Plain HTTP for boot files; port 0 takes any free one. None for no such door.
     pub http_listen: Option<SocketAddr>,
+    /// TFTP for boot files; port 0 takes any free one. None for no such door.
+    pub tftp_listen: Option<SocketAddr>,
+    /// DHCP for machines that boot from the network, or none.
+    pub dhcp: Option<DhcpOptions>,
+    /// Folder with network loaders, looked into before the places where Debian's packages have them.
+    pub loader_dir: Option<PathBuf>,
+    /// Most kernels, ramdisks and images on their way at once by plain HTTP.
+    pub boot_downloads: usize,
     /// Built boot media, or none.
     pub media_dir: Option<PathBuf>,
     /// PostgreSQL; without it the embedded database in the data directory.
@@ -75,6 +89,10 @@ impl ServeOptions {
             data_dir: data_dir.into(),
             listen,
             http_listen: None,
+            tftp_listen: None,
+            dhcp: None,
+            loader_dir: None,
+            boot_downloads: DEFAULT_BOOT_DOWNLOADS,
             media_dir: None,
             database_url: None,
             advertise: Vec::new(),
@@ -122,6 +140,24 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The address of TFTP cannot be bound.
+    #[error(
+        "cannot listen on {address} for TFTP; choose another address with --tftp-listen, or leave it off"
+    )]
+    ListenTftp {
+        /// Which.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// DHCP cannot be answered.
+    #[error("cannot answer DHCP on {address}")]
+    ListenDhcp {
+        /// Our address there.
+        address: Ipv4Addr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Keys or certificates.
     #[error("the server's keys cannot be used")]
     Keys(#[from] KeysError),
@@ -140,6 +176,8 @@ pub struct Server {
     listener: TcpListener,
     /// The door for boot files.
     boot: Option<(TcpListener, SocketAddr)>,
+    tftp: Option<Tftp>,
+    dhcp: Option<Dhcp>,
     tls: TlsAcceptor,
     limits: ConnectionLimits,
     advertise: Vec<ServerUrl>,
@@ -166,6 +204,13 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         bind(options.listen).map_err(|source| ServeError::Listen { address: options.listen, source })?;
     let bind_boot = |address| bind(address).map_err(|source| ServeError::ListenHttp { address, source });
     let boot = options.http_listen.map(bind_boot).transpose()?;
+    let bind_tftp =
+        |address| Tftp::bind(address).map_err(|source| ServeError::ListenTftp { address, source });
+    let tftp = options.tftp_listen.map(bind_tftp).transpose()?;
+    let bind_dhcp = |options: DhcpOptions| {
+        Dhcp::bind(options).map_err(|source| ServeError::ListenDhcp { address: options.address, source })
+    };
+    let dhcp = options.dhcp.map(bind_dhcp).transpose()?;
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
@@ -202,7 +247,20 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let checks = tokio::spawn(Arc::clone(&http.app).run_revalidation(until.clone()));
     let ServeOptions { limits, advertise, .. } = options;
     let checks = (checks, until.drop_guard());
-    Ok(Server { http, address, listener, boot, tls, limits, advertise, first_password, checks, _lock: lock })
+    Ok(Server {
+        http,
+        address,
+        listener,
+        boot,
+        tftp,
+        dhcp,
+        tls,
+        limits,
+        advertise,
+        first_password,
+        checks,
+        _lock: lock,
+    })
 }
 
 /// Starts a server, calls `ready` when it is about to accept, and runs it until `shutdown`.
@@ -240,6 +298,11 @@ impl Server {
         self.boot.as_ref().map(|(_, address)| *address)
     }
 
+    /// Where TFTP finds boot files, when it finds any.
+    pub fn tftp_address(&self) -> Option<SocketAddr> {
+        self.tftp.as_ref().map(Tftp::address)
+    }
+
     /// The file with the first user's password, on the very first start.
     pub fn first_password_file(&self) -> Option<&Path> {
         self.first_password.as_deref()
@@ -258,7 +321,7 @@ impl Server {
     /// Accepts until `shutdown`, then stops gracefully.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (router, boot_router) = (self.router(), self.boot_router());
-        let Self { http, listener, boot, tls, limits, advertise, checks, _lock, .. } = self;
+        let Self { http, listener, boot, tftp, dhcp, tls, limits, advertise, checks, _lock, .. } = self;
         let (checks, _checks_end) = checks;
         let swept = CancellationToken::new();
         let sweeper = {
@@ -275,13 +338,23 @@ impl Server {
                 listener::run(listener, None, boot_router, limits.clone(), http.stopping.clone()).await;
             }
         };
+        let transferring = async {
+            if let Some(tftp) = tftp {
+                tftp.run(Arc::clone(&http.app), http.stopping.clone()).await;
+            }
+        };
+        let answering = async {
+            if let Some(dhcp) = dhcp {
+                dhcp.run(Arc::clone(&http.app), http.stopping.clone()).await;
+            }
+        };
         let accepting = listener::run(listener, Some(tls), router, limits.clone(), http.stopping.clone());
         let until_told = async {
             shutdown.await;
             tracing::info!("stopping");
             http.stopping.cancel();
         };
-        tokio::join!(accepting, booting, until_told);
+        tokio::join!(accepting, booting, transferring, answering, until_told);
         // After the last request, so that every heartbeat it brought is stored.
         swept.cancel();
         for (name, task) in [
