@@ -87,8 +87,8 @@ impl Subject {
     pub(crate) fn open(stage: &Stage) -> Result<Self> {
         let folder = stage.media.clone();
         let media = Media::open(&folder).context("run `make media` first")?;
-        for (name, file) in &media.manifest.files {
-            let path = folder.join(name);
+        for (name, file) in media.manifest.paths() {
+            let path = folder.join(&name);
             let size = fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
             if size != file.size {
                 bail!("{} has {size} bytes and its manifest says {}", path.display(), file.size);

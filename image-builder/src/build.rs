@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use iso::manifest::{FileDigest, Identity, Manifest, ManifestError, SCHEMA};
+use iso::manifest::{FileDigest, Identity, LOADERS_FOLDER, Manifest, ManifestError, SCHEMA};
 use iso::menu::{Marker, MenuError};
 use protocol::tools::{TOOLS_FILE, TicketError};
 use thiserror::Error;
@@ -16,6 +16,7 @@ use crate::digest::sha256;
 use crate::firmware::{Firmware, FirmwareError};
 use crate::kernel::{Kernel, KernelError};
 use crate::licenses;
+use crate::loaders::{self, LoaderError, Loaders};
 use crate::media::{BootFiles, Content, MediaError};
 use crate::modules::modinfo::is_static_program;
 use crate::packages::{Deb, PackageError, Packages};
@@ -60,6 +61,9 @@ pub enum BuildError {
     /// The operator's firmware is unusable.
     #[error(transparent)]
     Firmware(#[from] FirmwareError),
+    /// The boot loaders for network boot cannot be had.
+    #[error(transparent)]
+    Loaders(#[from] LoaderError),
     /// The tools cannot be gathered.
     #[error(transparent)]
     Tools(#[from] ToolsError),
@@ -103,6 +107,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     let boot_files = sources.boot_files(&plan.packages, progress)?;
     let kernel = sources.kernel(progress)?;
     let tools = sources.tools(progress)?;
+    let loaders = sources.loaders(progress)?;
     let ticket = tools.ticket.render()?;
     let ingredients = sources.used();
     let busybox = &boot_files.busybox;
@@ -118,8 +123,8 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     let identity = identity(request, &kernel, &marker);
     let all: Vec<&Ingredient> = ingredients.iter().collect();
     let licenses = licenses::document(&all, &linked);
-    // The image tells of what is on it; the tools are fetched.
-    let inside: Vec<&Ingredient> = all.into_iter().filter(|used| used.file != TOOLS_FILE).collect();
+    // The image tells of what is on it; the tools and the loaders for network boot are fetched.
+    let inside: Vec<&Ingredient> = all.into_iter().filter(|used| used.is_on_image()).collect();
     let on_image = licenses::document(&inside, &linked);
     let content = Content { identity: identity.clone(), marker, menu: plan.menu, licenses: on_image };
     let layout = boot_files.image(content, kernel.image.clone(), initrd.clone())?;
@@ -128,6 +133,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     digests.insert(ISO_FILE, Digests::of(&layout.image));
     digests.insert(TOOLS_FILE, Digests::of(&tools.archive));
     digests.insert(LICENSES_FILE, Digests::of(licenses.as_bytes()));
+    digests.extend(loaders.iter().map(|(path, bytes)| (path.as_str(), Digests::of(bytes))));
     let facts = Facts { identity: &identity, files: &digests, ingredients: &ingredients, linked: &linked };
     let sbom = sbom::document(&facts).map_err(BuildError::Json)?;
     let mut files: Vec<(&str, &[u8])> = vec![
@@ -140,13 +146,12 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         (SBOM_FILE, &sbom),
     ];
     digests.insert(SBOM_FILE, Digests::of(&sbom));
-    let digest = |(name, bytes): &(&str, &[u8])| {
-        let sha256 = digests.get(name).map(|digests| digests.sha256.clone()).unwrap_or_default();
-        ((*name).to_owned(), FileDigest { size: bytes.len() as u64, sha256 })
-    };
+    files.extend(loaders.iter().map(|(path, bytes)| (path.as_str(), bytes.as_slice())));
+    let (listed, loaders) = listings(&files, &digests);
     let manifest = Manifest {
         schema: SCHEMA,
-        files: files.iter().map(digest).collect(),
+        files: listed,
+        loaders,
         identity,
         regions: layout.regions,
         packages: ingredients.iter().map(|used| used.listed.package.clone()).collect(),
@@ -194,7 +199,8 @@ impl<'a> Sources<'a> {
     ) -> Result<BootFiles, BuildError> {
         // One question for what is needed now and a little later.
         let later = [self.request.profile.kernel_package(), GRUB_COMMON];
-        self.lists.known(&[names, &later].concat())?;
+        let loaders = if self.request.loaders { loaders::PACKAGES } else { &[] };
+        self.lists.known(&[names, &later, loaders].concat())?;
         let listed = self.lists.look_up(names)?;
         let files = match BootFiles::kept(&listed, self.store) {
             Some(files) => files,
@@ -209,7 +215,7 @@ impl<'a> Sources<'a> {
         for listed in listed {
             let terms = files.terms.get(&listed.package.name).cloned().unwrap_or_default();
             let file = if listed.package.name == BUSYBOX { INITRD_FILE } else { ISO_FILE };
-            self.used.push(Ingredient { listed, terms, file });
+            self.used.push(Ingredient { listed, terms, files: vec![file.to_owned()] });
         }
         Ok(files)
     }
@@ -234,7 +240,7 @@ impl<'a> Sources<'a> {
             }
         };
         let terms = kernel.terms.clone().unwrap_or_default();
-        self.used.push(Ingredient { listed, terms, file: KERNEL_FILE });
+        self.used.push(Ingredient { listed, terms, files: vec![KERNEL_FILE.to_owned()] });
         Ok(kernel)
     }
 
@@ -243,10 +249,39 @@ impl<'a> Sources<'a> {
         let tools = Tools::gather(&self.packages, &self.lists, self.store, progress)?;
         for listed in &tools.listed {
             let terms = tools.terms.get(&listed.package.name).cloned().unwrap_or_default();
-            self.used.push(Ingredient { listed: listed.clone(), terms, file: TOOLS_FILE });
+            let files = vec![TOOLS_FILE.to_owned()];
+            self.used.push(Ingredient { listed: listed.clone(), terms, files });
         }
         progress(Progress::Tools { bytes: tools.archive.len(), packages: tools.listed.len() });
         Ok(tools)
+    }
+
+    /// Boot loaders for network boot, by their path in the media directory.
+    fn loaders(
+        &mut self,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<BTreeMap<String, Vec<u8>>, BuildError> {
+        let path = |name: &str| format!("{LOADERS_FOLDER}/{name}");
+        let own =
+            self.request.own_loaders.as_deref().map(loaders::read_folder).transpose()?.unwrap_or_default();
+        let mut files = BTreeMap::new();
+        if self.request.loaders {
+            let debian = Loaders::gather(&self.packages, &self.lists, self.store, progress)?;
+            for listed in debian.listed {
+                let of_package = Loaders::of(&listed.package.name).filter(|name| !own.contains_key(*name));
+                let paths: Vec<String> = of_package.map(path).collect();
+                let terms = debian.terms.get(&listed.package.name).cloned().unwrap_or_default();
+                match self.used.iter_mut().find(|used| used.listed == listed) {
+                    Some(used) => used.files.extend(paths),
+                    None if paths.is_empty() => {}
+                    None => self.used.push(Ingredient { listed, terms, files: paths }),
+                }
+            }
+            files.extend(debian.files.into_iter().map(|(name, bytes)| (path(&name), bytes)));
+        }
+        files.extend(own.into_iter().map(|(name, bytes)| (path(&name), bytes)));
+        progress(Progress::Loaders { files: files.len(), bytes: files.values().map(Vec::len).sum() });
+        Ok(files)
     }
 
     /// The packages used, sorted by name.
@@ -263,8 +298,32 @@ pub(crate) struct Ingredient {
     pub(crate) listed: Listed,
     /// The terms it is under, as it says itself.
     pub(crate) terms: String,
-    /// The file of the media directory that has most of it.
-    pub(crate) file: &'static str,
+    /// The files of the media directory that it is in: the one that has most of it, and each loader.
+    pub(crate) files: Vec<String>,
+}
+
+impl Ingredient {
+    fn is_on_image(&self) -> bool {
+        let inside = [ISO_FILE, INITRD_FILE, KERNEL_FILE];
+        self.files.iter().any(|file| inside.contains(&file.as_str()))
+    }
+}
+
+/// What the manifest says of files: those of the directory itself, and of the loaders by their name.
+fn listings(
+    files: &[(&str, &[u8])],
+    digests: &BTreeMap<&str, Digests>,
+) -> (BTreeMap<String, FileDigest>, BTreeMap<String, FileDigest>) {
+    let (mut listed, mut loaders) = (BTreeMap::new(), BTreeMap::new());
+    for (path, bytes) in files {
+        let sha256 = digests.get(path).map(|digests| digests.sha256.clone()).unwrap_or_default();
+        let file = FileDigest { size: bytes.len() as u64, sha256 };
+        match path.strip_prefix(LOADERS_FOLDER).and_then(|rest| rest.strip_prefix('/')) {
+            Some(name) => loaders.insert(name.to_owned(), file),
+            None => listed.insert((*path).to_owned(), file),
+        };
+    }
+    (listed, loaders)
 }
 
 fn file_digest(bytes: &[u8]) -> FileDigest {
@@ -288,8 +347,8 @@ fn marker(build_time: u64, files: &BTreeMap<&str, Digests>) -> Result<Marker, Me
 
 /// Lines for `sha256sum --check`.
 fn checksums(manifest: &Manifest, json: &[u8]) -> String {
-    let files = manifest.files.iter().map(|(name, file)| (name.as_str(), file.sha256.clone()));
-    let all: BTreeMap<&str, String> = files.chain([(MANIFEST_FILE, sha256(json))]).collect();
+    let files = manifest.paths().map(|(name, file)| (name, file.sha256.clone()));
+    let all: BTreeMap<String, String> = files.chain([(MANIFEST_FILE.to_owned(), sha256(json))]).collect();
     all.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect()
 }
 
@@ -309,6 +368,6 @@ pub(crate) mod tests {
             file_name: format!("{name}_1%3a2+b1_amd64.deb"),
             depends: vec![],
         };
-        Ingredient { listed, terms: terms.into(), file: ISO_FILE }
+        Ingredient { listed, terms: terms.into(), files: vec![ISO_FILE.to_owned()] }
     }
 }

@@ -3,7 +3,7 @@
 //! [`build()`] makes a [`Plan`] (pure), fetches the signed kernel, shim and GRUB packages through apt without
 //! installing anything, selects kernel modules and indexes them, and writes a media directory whole or not at
 //! all: `muster.iso vmlinuz initrd muster-agent tools.cpio.zst licenses.txt sbom.spdx.json manifest.json
-//! SHA256SUMS`.
+//! SHA256SUMS`, and the folder `loaders` with what firmware fetches for network boot.
 //! [`verify()`] holds a directory against its manifest; [`inspect()`] says what an image holds; [`customize()`]
 //! writes a copy with another configuration or other kernel arguments.
 //!
@@ -19,6 +19,7 @@ mod firmware;
 mod inspect;
 mod kernel;
 mod licenses;
+mod loaders;
 mod media;
 mod modules;
 mod needed;
@@ -40,6 +41,7 @@ pub use firmware::FirmwareError;
 pub use inspect::{ImageError, InspectedFile, Inspection, inspect};
 pub use iso::manifest::Manifest;
 pub use kernel::KernelError;
+pub use loaders::LoaderError;
 pub use media::MediaError;
 pub use modules::ModuleError;
 pub use packages::PackageError;

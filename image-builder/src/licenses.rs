@@ -27,7 +27,7 @@ pub(crate) fn document(ingredients: &[&Ingredient], linked: &Linked) -> String {
         heading(&mut text, &format!("{name} {version}"), '-');
         let licences = Licences::read(&ingredient.terms);
         let (source, source_version) = &listed.source;
-        add(&mut text, &format!("In:      {}", ingredient.file));
+        add(&mut text, &format!("In:      {}", ingredient.files.join(", ")));
         add(
             &mut text,
             &format!("Licence: {}", licences.map_or("as it says below".to_owned(), |found| found.spdx())),

@@ -108,6 +108,10 @@ pub struct BuildRequest {
     pub kernel: KernelSource,
     /// A folder laid out as `/lib/firmware`, for hardware whose firmware Debian's kernel package does not hold.
     pub firmware: Option<PathBuf>,
+    /// Whether Debian's boot loaders for network boot are put beside the media.
+    pub loaders: bool,
+    /// A folder of boot loaders that are put there too; they replace Debian's of the same name.
+    pub own_loaders: Option<PathBuf>,
     /// How the initial ramdisk is stored.
     pub storage: Storage,
     /// Date of everything in the media, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
@@ -190,6 +194,8 @@ mod tests {
             agent: "muster-agent".into(),
             kernel: KernelSource::Debian,
             firmware: None,
+            loaders: true,
+            own_loaders: None,
             storage: Storage::default(),
             build_time: 0,
             cache: "cache".into(),

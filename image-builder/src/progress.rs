@@ -45,6 +45,13 @@ pub enum Progress {
         /// How many packages they come from.
         packages: usize,
     },
+    /// The boot loaders for network boot are there.
+    Loaders {
+        /// How many files.
+        files: usize,
+        /// Their bytes altogether.
+        bytes: usize,
+    },
     /// The initial ramdisk is made.
     Initrd {
         /// Its length in bytes.
@@ -69,6 +76,7 @@ impl fmt::Display for Progress {
             Self::Selected { modules, of } => write!(f, "{modules} of {of} kernel modules"),
             Self::Packing { done, total } => write!(f, "packed {done} of {total} modules"),
             Self::Tools { bytes, packages } => write!(f, "tools: {bytes} bytes from {packages} packages"),
+            Self::Loaders { files, bytes } => write!(f, "boot loaders: {bytes} bytes in {files} files"),
             Self::Initrd { bytes } => write!(f, "initial ramdisk: {bytes} bytes"),
             Self::Image { bytes } => write!(f, "image: {bytes} bytes"),
         }

@@ -1,5 +1,6 @@
 //! Files and directories that appear whole or not at all: temporary name, flush, rename.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -82,6 +83,8 @@ fn replace_in_two_steps(staged: TempDir, out: &Path) -> Result<(), PublishError>
 pub(crate) const PRIVATE: u32 = 0o600;
 /// Permission bits of media, whatever the umask: whoever serves them may be another user.
 pub(crate) const PUBLIC: u32 = 0o644;
+/// The same of folders.
+const PUBLIC_FOLDER: u32 = 0o755;
 
 /// Writes one file with these permission bits.
 pub(crate) fn publish_file(
@@ -100,17 +103,22 @@ pub(crate) fn publish_file(
     sync_dir(dir)
 }
 
-/// A finished directory beside `out`, under a temporary name.
+/// A finished directory beside `out`, under a temporary name. Files may lie in folders, one deep.
 fn stage(out: &Path, files: &[(&str, &[u8])]) -> Result<TempDir, PublishError> {
     let dir = parent_dir(out);
     fs::create_dir_all(dir).map_err(failed("create", dir))?;
     let staged = Builder::new()
         .prefix(".muster-")
-        .permissions(fs::Permissions::from_mode(0o755))
+        .permissions(fs::Permissions::from_mode(PUBLIC_FOLDER))
         .tempdir_in(dir)
         .map_err(failed("create a directory in", dir))?;
     for (name, bytes) in files {
         let path = staged.path().join(name);
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            fs::create_dir(folder).map_err(failed("create", folder))?;
+            let open = fs::set_permissions(folder, fs::Permissions::from_mode(PUBLIC_FOLDER));
+            open.map_err(failed("set the permissions of", folder))?;
+        }
         let write = || {
             let mut file = File::create_new(&path)?;
             file.write_all(bytes)?;
@@ -119,7 +127,9 @@ fn stage(out: &Path, files: &[(&str, &[u8])]) -> Result<TempDir, PublishError> {
         };
         write().map_err(failed("write", &path))?;
     }
-    sync_dir(staged.path())?;
+    let folders = files.iter().filter_map(|(name, _)| Path::new(name).parent());
+    let folders: BTreeSet<PathBuf> = folders.map(|folder| staged.path().join(folder)).collect();
+    folders.iter().map(PathBuf::as_path).chain([staged.path()]).try_for_each(sync_dir)?;
     Ok(staged)
 }
 
@@ -157,8 +167,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("deep/media");
         publish_media(&out, &[(MANIFEST_FILE, b"1"), ("old", b"")]).unwrap();
-        publish_media(&out, &[(MANIFEST_FILE, b"2"), ("new", b"")]).unwrap();
-        assert_eq!(names(&out), [MANIFEST_FILE, "new"]);
+        let files: [(&str, &[u8]); 4] =
+            [(MANIFEST_FILE, b"2"), ("new", b""), ("folder/a", b"3"), ("folder/b", b"4")];
+        publish_media(&out, &files).unwrap();
+        assert_eq!(names(&out), ["folder", MANIFEST_FILE, "new"]);
+        assert_eq!(names(&out.join("folder")), ["a", "b"]);
+        assert_eq!(fs::metadata(out.join("folder")).unwrap().permissions().mode() & 0o777, 0o755);
         assert_eq!(fs::read(out.join(MANIFEST_FILE)).unwrap(), b"2");
         assert_eq!(names(out.parent().unwrap()), ["media"]);
     }

@@ -53,7 +53,7 @@ pub(crate) fn document(facts: &Facts<'_>) -> Result<Vec<u8>, serde_json::Error> 
     let mut sbom = Sbom::default();
     sbom.media(facts);
     facts.ingredients.iter().for_each(|ingredient| sbom.debian(ingredient));
-    if !facts.ingredients.iter().any(|ingredient| ingredient.file == KERNEL_FILE) {
+    if !facts.ingredients.iter().any(|ingredient| ingredient.files.iter().any(|file| file == KERNEL_FILE)) {
         sbom.kernel(&facts.identity.kernel);
     }
     sbom.linked(facts.linked);
@@ -166,7 +166,7 @@ impl Sbom {
             self.other.extend(licences.other);
         }
         self.packages.push(found);
-        self.relate(&file_id(ingredient.file), "CONTAINS", &id);
+        ingredient.files.iter().for_each(|file| self.relate(&file_id(file), "CONTAINS", &id));
     }
 
     /// A kernel that came as files: nothing is known but its version.

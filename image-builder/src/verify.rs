@@ -10,7 +10,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use iso::locate;
-use iso::manifest::{MAX_MANIFEST_LEN, Manifest, ManifestError};
+use iso::manifest::{LOADERS_FOLDER, MAX_MANIFEST_LEN, Manifest, ManifestError};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -56,7 +56,7 @@ pub enum FileState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct VerifiedFile {
-    /// Its name.
+    /// Its path in the directory.
     pub name: String,
     /// How it stands.
     pub state: FileState,
@@ -92,8 +92,8 @@ pub fn verify(directory: &Path) -> Result<Verification, VerifyError> {
     let manifest_bytes = read(&directory.join(MANIFEST_FILE), MAX_MANIFEST_LEN as u64)?;
     let manifest = Manifest::parse(&manifest_bytes)?;
     let mut files: BTreeMap<String, VerifiedFile> = BTreeMap::new();
-    for (name, listed) in &manifest.files {
-        let path = directory.join(name);
+    for (name, listed) in manifest.paths() {
+        let path = directory.join(&name);
         let mut file =
             VerifiedFile { name: name.clone(), state: FileState::Ok, sha256: String::new(), problem: None };
         match digest(&path)? {
@@ -107,7 +107,7 @@ pub fn verify(directory: &Path) -> Result<Verification, VerifyError> {
                 file.sha256 = sha256;
             }
         }
-        files.insert(name.clone(), file);
+        files.insert(name, file);
     }
     for (name, problem) in
         [(ISO_FILE, regions(directory, &manifest)), (SBOM_FILE, sbom(directory, &manifest)?)]
@@ -206,8 +206,8 @@ fn sbom(directory: &Path, manifest: &Manifest) -> Result<Option<String>, VerifyE
     let has = |sums: &[Checksum], sha256: &str| {
         sums.iter().any(|sum| sum.algorithm == "SHA256" && sum.checksum_value == sha256)
     };
-    for (name, listed) in manifest.files.iter().filter(|(name, _)| *name != SBOM_FILE) {
-        let found = sbom.files.iter().find(|file| file.file_name.strip_prefix("./") == Some(name));
+    for (name, listed) in manifest.paths().filter(|(name, _)| name != SBOM_FILE) {
+        let found = sbom.files.iter().find(|file| file.file_name.strip_prefix("./") == Some(&name));
         if !found.is_some_and(|file| has(&file.checksums, &listed.sha256)) {
             return Ok(Some(format!("says otherwise about the file {name} than the manifest")));
         }
@@ -244,10 +244,10 @@ fn checksums(
     let text = String::from_utf8_lossy(&bytes);
     let said: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.split_once("  ").map(|(digest, name)| (name, digest))).collect();
-    let mut expected: BTreeMap<&str, &str> =
-        manifest.files.iter().map(|(name, listed)| (name.as_str(), listed.sha256.as_str())).collect();
-    expected.insert(MANIFEST_FILE, manifest_digest);
-    if let Some((name, _)) = expected.iter().find(|(name, digest)| said.get(*name) != Some(digest)) {
+    let mut expected: BTreeMap<String, &str> =
+        manifest.paths().map(|(name, listed)| (name, listed.sha256.as_str())).collect();
+    expected.insert(MANIFEST_FILE.to_owned(), manifest_digest);
+    if let Some((name, _)) = expected.iter().find(|(name, digest)| said.get(name.as_str()) != Some(*digest)) {
         differ(&mut file, format!("says otherwise about {name} than the manifest"));
     } else if said.len() != expected.len() {
         differ(&mut file, "names files that the manifest does not".to_owned());
@@ -276,8 +276,19 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, VerifyError> {
     Ok(bytes)
 }
 
+/// Paths of everything in the directory; of folders, only that of the loaders is looked into.
 fn names(directory: &Path) -> Result<Vec<String>, VerifyError> {
-    let read_error = |source| VerifyError::Read { path: directory.to_owned(), source };
-    let entries = fs::read_dir(directory).map_err(read_error)?;
+    let mut names = names_in(directory)?;
+    let folder = directory.join(LOADERS_FOLDER);
+    if folder.is_dir() {
+        names.retain(|name| name != LOADERS_FOLDER);
+        names.extend(names_in(&folder)?.into_iter().map(|name| format!("{LOADERS_FOLDER}/{name}")));
+    }
+    Ok(names)
+}
+
+fn names_in(folder: &Path) -> Result<Vec<String>, VerifyError> {
+    let read_error = |source| VerifyError::Read { path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(read_error)?;
     entries.map(|entry| Ok(entry.map_err(read_error)?.file_name().to_string_lossy().into_owned())).collect()
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Command;
 
 use fixture::Fixture;
-use image_builder::{BuildError, BuildRequest, CustomizeRequest, Manifest, build, customize, inspect};
+use image_builder::{
+    BuildError, BuildRequest, CustomizeRequest, FileState, Manifest, build, customize, inspect, verify,
+};
 
 fn run(dir: &Path, program: &str, args: &[&str]) -> String {
     let output = Command::new(program)
@@ -38,10 +40,72 @@ fn a_build_is_whole_verifiable_and_the_same_every_time() {
     assert!(names.is_sorted() && manifest.files.contains_key("tools.cpio.zst"));
 
     let (again, _) = fixture.build("again");
-    for entry in fs::read_dir(&out).unwrap() {
-        let name = entry.unwrap().file_name();
-        assert_eq!(fs::read(out.join(&name)).unwrap(), fs::read(again.join(&name)).unwrap(), "{name:?}");
+    let files = manifest.paths().map(|(path, _)| path).chain(["manifest.json".into(), "SHA256SUMS".into()]);
+    for name in files {
+        assert_eq!(fs::read(out.join(&name)).unwrap(), fs::read(again.join(&name)).unwrap(), "{name}");
     }
+}
+
+#[test]
+fn loaders_for_network_boot_lie_beside_the_media_and_are_those_of_the_image() {
+    let fixture = Fixture::new();
+    let (out, manifest) = fixture.build("media");
+    let loader = |name: &str| fs::read(out.join("loaders").join(name)).unwrap();
+    for name in ["ipxe.efi", "snponly.efi", "shimx64.efi", "bootx64.efi", "mmx64.efi", "grubx64.efi"] {
+        assert_eq!(loader(name).get(..2), Some(b"MZ".as_slice()), "{name}");
+    }
+    for name in ["undionly.kpxe", "ipxe.pxe", "pxelinux.0", "lpxelinux.0", "ldlinux.c32", "libcom32.c32"] {
+        assert!(loader(name).len() > 10_000, "{name}");
+    }
+    assert_eq!(loader("bootx64.efi"), loader("shimx64.efi"));
+    // The modules of GRUB that a medium needs are others than those of the network; the signature is the same.
+    for word in ["http", "tftp", "Debian Secure Boot"] {
+        let found = loader("grubx64.efi").windows(word.len()).any(|window| window == word.as_bytes());
+        assert!(found, "GRUB has no {word}");
+    }
+    let packages = |name: &str| manifest.packages.iter().filter(|package| package.name == name).count();
+    for name in ["ipxe", "pxelinux", "syslinux-common", "shim-signed", "grub-efi-amd64-signed"] {
+        assert_eq!(packages(name), 1, "{name}");
+    }
+    let licenses = fs::read_to_string(out.join("licenses.txt")).unwrap();
+    for line in [
+        "In:      muster.iso, loaders/shimx64.efi, loaders/bootx64.efi\n",
+        "In:      loaders/undionly.kpxe, loaders/ipxe.pxe, loaders/snponly.efi, loaders/ipxe.efi\n",
+    ] {
+        assert!(licenses.contains(line), "{line}");
+    }
+    let image = fs::read(out.join("muster.iso")).unwrap();
+    let told = b"snapshot.debian.org/package/ipxe";
+    assert!(!image.windows(told.len()).any(|window| window == told), "the image tells of what is not on it");
+}
+
+#[test]
+fn loaders_of_ones_own_come_instead_of_debians() {
+    let fixture = Fixture::new();
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["shimaa64.efi", "ipxe.efi"] {
+        fs::write(folder.path().join(name), name).unwrap();
+    }
+    let own = Some(folder.path().to_owned());
+    let added = BuildRequest { own_loaders: own.clone(), ..fixture.request("added") };
+    let manifest = build(&added, &mut |_| ()).unwrap();
+    assert_eq!(fs::read(added.out.join("loaders/ipxe.efi")).unwrap(), b"ipxe.efi");
+    assert!(manifest.loaders.contains_key("shimaa64.efi") && manifest.loaders.contains_key("undionly.kpxe"));
+    let licenses = fs::read_to_string(added.out.join("licenses.txt")).unwrap();
+    assert!(
+        licenses.contains("loaders/snponly.efi") && !licenses.contains("loaders/ipxe.efi"),
+        "not Debian's"
+    );
+
+    let alone = BuildRequest { loaders: false, own_loaders: own, ..fixture.request("alone") };
+    let manifest = build(&alone, &mut |_| ()).unwrap();
+    assert_eq!(manifest.loaders.keys().collect::<Vec<_>>(), ["ipxe.efi", "shimaa64.efi"]);
+    assert!(manifest.packages.iter().all(|package| package.name != "ipxe" && package.name != "pxelinux"));
+
+    let none = BuildRequest { loaders: false, ..fixture.request("none") };
+    let manifest = build(&none, &mut |_| ()).unwrap();
+    assert!(manifest.loaders.is_empty() && !none.out.join("loaders").exists());
+    assert!(verify(&none.out).unwrap().files.iter().all(|file| file.state == FileState::Ok));
 }
 
 #[test]

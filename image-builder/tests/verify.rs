@@ -27,15 +27,18 @@ fn a_fresh_directory_is_all_right_and_every_change_is_found() {
     let fixture = Fixture::new();
     let (out, manifest) = fixture.build("media");
     let all = states(&out);
-    assert_eq!(all.len(), manifest.files.len() + 2, "{all:?}");
+    let paths: Vec<String> = manifest.paths().map(|(path, _)| path).collect();
+    assert_eq!(all.len(), paths.len() + 2, "{all:?}");
     assert!(all.iter().all(|(_, state)| *state == FileState::Ok), "{all:?}");
 
-    fs::write(out.join("mine.iso"), "x").unwrap();
-    assert_eq!(differing(&out), [("mine.iso".to_owned(), FileState::Unlisted)]);
-    assert_eq!(verify(&out).unwrap().differing(), 0);
-    fs::remove_file(out.join("mine.iso")).unwrap();
+    for mine in ["mine.iso", "loaders/mine.efi"] {
+        fs::write(out.join(mine), "x").unwrap();
+        assert_eq!(differing(&out), [(mine.to_owned(), FileState::Unlisted)]);
+        assert_eq!(verify(&out).unwrap().differing(), 0);
+        fs::remove_file(out.join(mine)).unwrap();
+    }
 
-    for name in manifest.files.keys() {
+    for name in &paths {
         let before = fs::read(out.join(name)).unwrap();
         edit(&out.join(name), |bytes| *bytes.last_mut().unwrap() ^= 1);
         assert_eq!(differing(&out), [(name.clone(), FileState::Differs)]);

@@ -19,6 +19,8 @@ pub const ISO_FILE: &str = "muster.iso";
 /// The config region of a personalised image by itself, to be given beside the initial ramdisk. No file: it is cut
 /// out when somebody asks.
 pub const OVERLAY_FILE: &str = "overlay.cpio";
+/// The folder of the media directory that holds [`Manifest::loaders`].
+pub const LOADERS_FOLDER: &str = "loaders";
 /// Most files, regions or packages named.
 const MAX_ITEMS: usize = 1_000;
 
@@ -92,8 +94,11 @@ pub struct Manifest {
     /// What was built.
     #[serde(flatten)]
     pub identity: Identity,
-    /// Every file of the directory but the manifest and the checksums, by name.
+    /// Every file of the directory itself but the manifest and the checksums, by name.
     pub files: BTreeMap<String, FileDigest>,
+    /// Boot loaders for network boot in [`LOADERS_FOLDER`], by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub loaders: BTreeMap<String, FileDigest>,
     /// The windows of `muster.iso`.
     pub regions: Vec<Region>,
     /// The packages used, sorted by name.
@@ -134,12 +139,19 @@ impl Manifest {
         self.regions.iter().find(|region| region.name == name)
     }
 
+    /// Every file named, by its path in the directory.
+    pub fn paths(&self) -> impl Iterator<Item = (String, &FileDigest)> {
+        let loaders = self.loaders.iter().map(|(name, file)| (format!("{LOADERS_FOLDER}/{name}"), file));
+        self.files.iter().map(|(name, file)| (name.clone(), file)).chain(loaders)
+    }
+
     fn check(&self) -> Result<(), ManifestError> {
         if self.schema != SCHEMA {
             return Err(ManifestError::Schema(self.schema));
         }
         let counts = [
             ("files", self.files.len()),
+            ("loaders", self.loaders.len()),
             ("regions", self.regions.len()),
             ("packages", self.packages.len()),
             ("firmware files", self.firmware.len()),
@@ -149,7 +161,7 @@ impl Manifest {
                 return Err(ManifestError::TooMany(what));
             }
         }
-        for (name, file) in &self.files {
+        for (name, file) in self.files.iter().chain(&self.loaders) {
             if !is_file_name(name) || !is_sha256(&file.sha256) {
                 return Err(ManifestError::File(printable(name)));
             }
@@ -205,6 +217,7 @@ mod tests {
                 marker: "MUSTER-0011aabb".into(),
             },
             files: BTreeMap::from([(ISO_FILE.to_owned(), iso)]),
+            loaders: BTreeMap::new(),
             regions: vec![
                 Region { name: "config".into(), offset: 4_096, length: 65_536 },
                 Region { name: "kernel-args".into(), offset: 2_059, length: 1_024 },
@@ -251,13 +264,27 @@ mod tests {
         for name in ["../muster.iso", "a/b", "", ".hidden"] {
             let mut manifest = manifest();
             let digest = FileDigest { size: 1, sha256: "00".repeat(32) };
-            manifest.files.insert(name.to_owned(), digest);
-            let json = serde_json::to_vec(&manifest).unwrap();
-            assert!(matches!(Manifest::parse(&json), Err(ManifestError::File(_))), "{name}");
+            let mut other = manifest.clone();
+            manifest.files.insert(name.to_owned(), digest.clone());
+            other.loaders.insert(name.to_owned(), digest);
+            for manifest in [manifest, other] {
+                let json = serde_json::to_vec(&manifest).unwrap();
+                assert!(matches!(Manifest::parse(&json), Err(ManifestError::File(_))), "{name}");
+            }
         }
         let mut manifest = manifest();
         manifest.files.get_mut(ISO_FILE).unwrap().sha256 = "AB".repeat(32);
         assert!(matches!(manifest.to_json(), Err(ManifestError::File(_))));
+    }
+
+    #[test]
+    fn loaders_are_named_by_their_path_behind_the_other_files() {
+        let digest = FileDigest { size: 1, sha256: "00".repeat(32) };
+        let loaders = BTreeMap::from([("ipxe.efi".to_owned(), digest)]);
+        let manifest = Manifest { loaders, ..manifest() };
+        let paths: Vec<String> = manifest.paths().map(|(path, _)| path).collect();
+        assert_eq!(paths, [ISO_FILE, "loaders/ipxe.efi"]);
+        assert_eq!(Manifest::parse(&manifest.to_json().unwrap()).unwrap(), manifest);
     }
 
     #[test]

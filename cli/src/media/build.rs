@@ -32,6 +32,12 @@ pub(crate) struct Args {
     /// Firmware of your own: a directory laid out as /lib/firmware
     #[arg(long, value_name = "DIR")]
     firmware: Option<PathBuf>,
+    /// Boot loaders of your own for network boot: a folder of files, such as those for arm64
+    #[arg(long, value_name = "DIR")]
+    loaders: Option<PathBuf>,
+    /// Leave out Debian's boot loaders for network boot
+    #[arg(long)]
+    no_loaders: bool,
     /// Make the smallest medium: it takes longer to build and seconds longer to boot
     #[arg(long)]
     smallest: bool,
@@ -61,6 +67,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
         agent,
         kernel,
         firmware: args.firmware,
+        loaders: !args.no_loaders,
+        own_loaders: args.loaders,
         storage: if args.smallest { Storage::Solid } else { Storage::default() },
         build_time: build_time()?,
         cache,
@@ -98,10 +106,7 @@ fn find_agent(muster: &Path) -> Result<PathBuf> {
 }
 
 fn describe(manifest: &Manifest, out: &Path) -> String {
-    let rows = manifest
-        .files
-        .iter()
-        .map(|(name, file)| vec![name.clone(), print::bytes(file.size), file.sha256.clone()]);
+    let rows = manifest.paths().map(|(name, file)| vec![name, print::bytes(file.size), file.sha256.clone()]);
     let identity = &manifest.identity;
     let title =
         format!("{}: {} {} with kernel {}", out.display(), identity.profile, identity.arch, identity.kernel);
