@@ -17,7 +17,7 @@ use crate::report::chain;
 use crate::runner::Ending;
 use crate::runner::child::{Child, Ended, Report};
 use crate::runner::settings::Reach;
-use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan};
+use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan, Voucher};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
     AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest, RunnerTicket,
@@ -25,6 +25,7 @@ use protocol::agent_api::{
 use protocol::config::{CaCertificate, Settings};
 use protocol::ids::MachineId;
 use protocol::inventory::{Inventory, MAX_INVENTORY};
+use protocol::nonce::BootNonce;
 use protocol::token::{BootstrapToken, base64url};
 use std::future::{Future, pending};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +45,7 @@ const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 /// What the agent brings along from its boot.
 #[derive(Debug)]
 pub(crate) struct Luggage {
-    /// What it was told. The token in it is taken out by the driver.
+    /// What it was told. Token and nonce in it are taken out by the driver.
     pub(crate) settings: Settings,
     /// Whether the token arrived.
     pub(crate) token: TokenPlan,
@@ -96,8 +97,32 @@ enum Event {
 struct Brief {
     luggage: Arc<Luggage>,
     network: watch::Receiver<Status>,
-    /// The bootstrap token, until it is of no more use.
-    token: Arc<Mutex<Option<BootstrapToken>>>,
+    vouchers: Arc<Mutex<Vouchers>>,
+}
+
+/// What registers the machine without a person, each until it is of no more use.
+#[derive(Debug, Default)]
+struct Vouchers {
+    token: Option<BootstrapToken>,
+    nonce: Option<BootNonce>,
+}
+
+impl Vouchers {
+    /// Its memory is overwritten when it is dropped.
+    fn forget(&mut self, voucher: Voucher) {
+        match voucher {
+            Voucher::Token => drop(self.token.take()),
+            Voucher::Nonce => drop(self.nonce.take()),
+        }
+    }
+
+    /// Token and nonce of the request that registers by this one, of which the other is empty.
+    fn words(&self, voucher: Voucher) -> Option<(String, String)> {
+        match voucher {
+            Voucher::Token => self.token.as_ref().map(|token| (token.reveal().to_owned(), String::new())),
+            Voucher::Nonce => self.nonce.as_ref().map(|nonce| (String::new(), nonce.reveal())),
+        }
+    }
 }
 
 /// The agent at work.
@@ -122,13 +147,15 @@ impl Driver {
         console: Console,
         uptime: Uptime,
     ) -> Self {
-        let token = luggage.settings.token.take();
+        let vouchers =
+            Vouchers { token: luggage.settings.token.take(), nonce: luggage.settings.nonce.take() };
         let plan = Plan {
             servers: luggage.settings.servers.len(),
             pins: luggage.settings.ca_hash.clone(),
             has_authorities: !luggage.settings.ca.is_empty(),
             built_at: luggage.settings.built_at.unwrap_or_default(),
             token: luggage.token,
+            has_nonce: vouchers.nonce.is_some(),
         };
         let around = Surroundings {
             servers: luggage.settings.servers.iter().map(ToString::to_string).collect(),
@@ -145,7 +172,7 @@ impl Driver {
             brief: Brief {
                 luggage: Arc::new(luggage),
                 network: news.network.clone(),
-                token: Arc::new(Mutex::new(token)),
+                vouchers: Arc::new(Mutex::new(vouchers)),
             },
             news,
             desk,
@@ -263,8 +290,7 @@ impl Driver {
         for action in actions {
             match action {
                 Action::SetClock(seconds) => self.remember(clock::correct(seconds)),
-                // Its memory is overwritten when it is dropped.
-                Action::ForgetToken => drop(self.brief.token().take()),
+                Action::Forget(voucher) => self.brief.vouchers().forget(voucher),
                 Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
                 Action::StartRunner { server, machine, ticket } => {
                     self.start_runner(server, machine, &ticket)
@@ -432,21 +458,21 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
             let result = timeout(held + ERRAND_LIMIT, call).await.unwrap_or_else(|_| Err(late()));
             Some(Observation::Answered(result))
         }
-        Action::SetClock(_) | Action::ForgetToken | Action::KeepKey | Action::StartRunner { .. } => None,
+        Action::SetClock(_) | Action::Forget(_) | Action::KeepKey | Action::StartRunner { .. } => None,
     }
 }
 
 impl Brief {
-    fn token(&self) -> MutexGuard<'_, Option<BootstrapToken>> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    fn vouchers(&self) -> MutexGuard<'_, Vouchers> {
+        self.vouchers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The call with everything it is made of.
     async fn call(&self, ask: Ask) -> Call {
         let Luggage { origin, image_id, .. } = self.luggage.as_ref();
         // A copy only for the one call that carries it.
-        let token = match &ask {
-            Ask::Register => self.token().as_ref().map(|token| token.reveal().to_owned()),
+        let words = match &ask {
+            Ask::Register(voucher) => self.vouchers().words(*voucher),
             Ask::Time
             | Ask::Enroll
             | Ask::Poll { .. }
@@ -454,14 +480,15 @@ impl Brief {
             | Ask::Heartbeat { .. }
             | Ask::Runner => None,
         };
-        match (ask, token) {
+        match (ask, words) {
             (Ask::Time, _) => Call::Time,
-            (Ask::Register, Some(token)) => Call::Register(RegisterRequest {
+            (Ask::Register(_), Some((token, nonce))) => Call::Register(RegisterRequest {
                 token,
+                nonce,
                 inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
             }),
-            (Ask::Enroll | Ask::Register, _) => Call::Enroll(EnrollmentRequest {
+            (Ask::Enroll | Ask::Register(_), _) => Call::Enroll(EnrollmentRequest {
                 inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
                 image_id: image_id.clone(),

@@ -261,8 +261,8 @@ mod tests {
 
     #[test]
     fn token_never_reaches_the_screen() {
-        let line = parse(b"6,1,0,-;Command line: quiet muster.token=eyJ.s3cret muster.net=dhcp").unwrap();
-        assert_eq!(line.text, "Command line: quiet muster.token=[redacted] muster.net=dhcp");
+        let line = parse(b"6,1,0,-;Command line: muster.nonce=s3cret muster.token=eyJ.s3cret quiet").unwrap();
+        assert_eq!(line.text, "Command line: muster.nonce=[redacted] muster.token=[redacted] quiet");
     }
 
     /// A log that hands out one record a read, as the device does.

@@ -228,7 +228,9 @@ impl Boot {
         let args = KernelArgs::parse(&line);
         let path = Path::new("/").join(CONFIG_PATH);
         let config = self.note(read_config(&path)).flatten();
-        if config.as_ref().is_some_and(|config| config.token.is_some() || config.proxy.is_some()) {
+        let holds_secrets =
+            |config: &AgentConfig| config.token.is_some() || config.nonce.is_some() || config.proxy.is_some();
+        if config.as_ref().is_some_and(holds_secrets) {
             let removed = std::fs::remove_file(path);
             self.note(removed);
         }

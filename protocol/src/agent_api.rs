@@ -10,7 +10,7 @@ use std::fmt;
 
 /// `POST`: ask to be registered. Answers [`EnrollmentAnswer`].
 pub const ENROLLMENTS_PATH: &str = "/api/v3/bootstrap/enrollments";
-/// `POST`: register by token. Answers [`Approved`] with 201.
+/// `POST`: register by token or boot nonce. Answers [`Approved`] with 201.
 pub const REGISTER_PATH: &str = "/api/v3/bootstrap/register";
 /// `POST`: an access token for a registered key. Answers [`TokenAnswer`].
 pub const TOKEN_PATH: &str = "/api/v3/agent/token";
@@ -138,12 +138,15 @@ impl Default for AgentSettings {
     }
 }
 
-/// Body of [`REGISTER_PATH`]. Debug hides the token.
+/// Body of [`REGISTER_PATH`]. Debug hides its secrets.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterRequest {
-    /// The bootstrap token.
+    /// The bootstrap token; empty beside a nonce.
     pub token: String,
+    /// The one-time boot nonce of a machine that comes back, else empty. See [`crate::nonce`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub nonce: String,
     /// What the machine is made of.
     pub inventory: Inventory,
     /// As in [`EnrollmentRequest`].
@@ -340,13 +343,13 @@ pub enum RefusalKind {
     UseNonce,
     /// 401: the access token ended or was revoked: ask for another.
     InvalidAccessToken,
-    /// 401: bootstrap token not ours, damaged or forged.
+    /// 401: bootstrap token not ours, damaged or forged; boot nonce unknown, used or over.
     InvalidToken,
     /// 401: bootstrap token's time is over.
     TokenExpired,
     /// 401: bootstrap token was revoked.
     TokenRevoked,
-    /// 403: bootstrap token does not cover this machine.
+    /// 403: bootstrap token or boot nonce does not cover this machine.
     ConstraintFailed,
     /// 403: bootstrap token is good and leaves the approval to an operator: ask for a code.
     ApprovalRequired,

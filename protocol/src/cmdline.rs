@@ -6,12 +6,15 @@
 use crate::config::{MAX_SERVERS, ProxyUrl, ServerUrl};
 use crate::ids::SpkiPin;
 use crate::net::NetPlan;
+use crate::nonce::BootNonce;
 use crate::token::{BootstrapToken, TokenShapeError};
 
 /// A server's address; repeatable, tried in order.
 pub const SERVER: &str = "muster.server";
 /// A bootstrap token.
 pub const TOKEN: &str = "muster.token";
+/// A one-time boot nonce. See [`crate::nonce`].
+pub const NONCE: &str = "muster.nonce";
 /// Comma-separated pins of the current and the next CA.
 pub const CA_HASH: &str = "muster.ca-hash";
 /// Comma-separated words: `verbose`, `rescue`, and names of further terminals such as `ttyS1`.
@@ -44,7 +47,7 @@ impl ConsoleMode {
     }
 }
 
-/// What the `muster.*` arguments of a command line say. Debug hides the token.
+/// What the `muster.*` arguments of a command line say. Debug hides its secrets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelArgs {
     /// `muster.server=`, in order.
@@ -53,6 +56,8 @@ pub struct KernelArgs {
     pub token: Option<BootstrapToken>,
     /// A token was given and its shape is wrong: cut off or damaged (E41), or too long (E45).
     pub token_error: Option<TokenShapeError>,
+    /// `muster.nonce=`, when its shape is right.
+    pub nonce: Option<BootNonce>,
     /// `muster.ca-hash=`.
     pub ca_hash: Vec<SpkiPin>,
     /// `muster.console=`.
@@ -100,6 +105,11 @@ impl KernelArgs {
             TOKEN => match value.parse::<BootstrapToken>() {
                 Ok(token) => self.token = Some(token),
                 Err(error) => self.token_error = Some(error),
+            },
+            // Without the value, as below: it may be a nonce that lost a character.
+            NONCE => match value.parse() {
+                Ok(nonce) => self.nonce = Some(nonce),
+                Err(error) => self.problems.push(format!("{NONCE}: {error}")),
             },
             CA_HASH => self.take_pins(value),
             CONSOLE => self.take_console(value),
@@ -178,6 +188,7 @@ impl KernelArgs {
         }
         words.extend(self.net.iter().flat_map(NetPlan::words).map(|word| format!("{NET}={word}")));
         words.extend(self.proxy.iter().map(|proxy| format!("{PROXY}={}", proxy.reveal())));
+        words.extend(self.nonce.iter().map(|nonce| format!("{NONCE}={}", nonce.reveal())));
         words.extend(self.token.iter().map(|token| format!("{TOKEN}={}", token.reveal())));
         let line = words.join(" ");
         check(&line)?;
@@ -345,6 +356,16 @@ mod tests {
     }
 
     #[test]
+    fn a_nonce_is_read_and_a_damaged_one_is_named_without_its_value() {
+        let args = KernelArgs::parse("muster.nonce=ABAgMEBQYHCAkKCwwNDg8A quiet");
+        assert_eq!(args.nonce.as_ref().unwrap().reveal(), "ABAgMEBQYHCAkKCwwNDg8A");
+        assert!(!format!("{args:?}").contains("ABAgMEBQ"), "{args:?}");
+        let damaged = KernelArgs::parse("muster.nonce=ABAgMEBQYHCAkKCwwNDg8");
+        let told = "muster.nonce: boot nonce must have 22 characters of base64url: it was cut off or damaged";
+        assert_eq!((damaged.nonce, damaged.problems.as_slice()), (None, &[told.to_owned()][..]));
+    }
+
+    #[test]
     fn what_belongs_to_init_is_not_ours() {
         assert_eq!(KernelArgs::parse("quiet -- muster.server=https://a").servers, []);
     }
@@ -358,6 +379,7 @@ mod tests {
         #[test]
         fn rendered_lines_read_back_the_same(
             port in 1u16.., rescue: bool, verbose: bool, pin in proptest::array::uniform32(any::<u8>()),
+            nonce: Option<[u8; 16]>,
             net in proptest::sample::select(vec!["dhcp", "ask", "addr=10.0.0.5/24,gw=10.0.0.1", "if=eth0 if=eth1,vlan=5"]),
         ) {
             let args = KernelArgs {
@@ -366,6 +388,7 @@ mod tests {
                 console: ConsoleMode { verbose, rescue, terminals: vec!["ttyS1".into()] },
                 net: Some(net.parse().unwrap()),
                 proxy: Some("http://ann:p%24ss%20w%22rd@[fd00::3]:3128".parse().unwrap()),
+                nonce: nonce.map(BootNonce::from_random),
                 ..KernelArgs::default()
             };
             prop_assert_eq!(KernelArgs::parse(&args.render().unwrap()), args);

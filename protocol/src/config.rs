@@ -2,14 +2,15 @@
 //! and the one rule that joins them.
 //!
 //! The embedded config is versioned JSON in a 64 KiB region of the ISO that a download
-//! patches. It holds no secret unless an operator puts a token in it. The command line wins
-//! key by key.
+//! patches. It holds no secret unless an operator puts a token in it, or the server a boot nonce.
+//! The command line wins key by key.
 
 use crate::agent_api::Origin;
 use crate::cmdline::{ConsoleMode, KernelArgs};
 use crate::ids::SpkiPin;
 use crate::inventory::clean_text;
 use crate::net::NetPlan;
+use crate::nonce::BootNonce;
 use crate::token::{BootstrapToken, TokenShapeError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -177,6 +178,9 @@ pub struct AgentConfig {
     /// As `muster.token=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// As `muster.nonce=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
     /// CAs that may vouch for a server whose chain has no pinned key in it: for servers behind a
     /// proxy that ends TLS. At most [`MAX_CA`], together at most [`MAX_CA_LEN`] bytes of PEM.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -201,6 +205,7 @@ impl fmt::Debug for AgentConfig {
             .field("net", &self.net)
             .field("proxy", &self.proxy.as_ref().map(|_| "[redacted]"))
             .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .field("nonce", &self.nonce.as_ref().map(|_| "[redacted]"))
             .field("ca", &self.ca)
             .field("server_id", &self.server_id)
             .finish_non_exhaustive()
@@ -254,6 +259,7 @@ impl AgentConfig {
             net: None,
             proxy: None,
             token: None,
+            nonce: None,
             ca: Vec::new(),
             server_id: None,
             origin: None,
@@ -309,6 +315,8 @@ pub struct Settings {
     pub token: Option<BootstrapToken>,
     /// Why the token that was given cannot be used; never beside a token that can.
     pub token_error: Option<TokenShapeError>,
+    /// A boot nonce of the right shape.
+    pub nonce: Option<BootNonce>,
     /// Console behaviour.
     pub console: ConsoleMode,
     /// Network set-up.
@@ -342,6 +350,7 @@ impl Settings {
             ca_hash: if args.ca_hash.is_empty() { from_config.ca_hash } else { args.ca_hash.clone() },
             token_error: args.token_error.or(from_config.token_error).filter(|_| token.is_none()),
             token,
+            nonce: args.nonce.clone().or(from_config.nonce),
             console: if args.console.is_default() { from_config.console } else { args.console.clone() },
             net: args.net.clone().unwrap_or(from_config.net),
             proxy: args.proxy.clone().or(from_config.proxy),
@@ -356,6 +365,7 @@ impl Settings {
         let mut args = KernelArgs::default();
         let told = [
             (crate::cmdline::TOKEN, &config.token),
+            (crate::cmdline::NONCE, &config.nonce),
             (crate::cmdline::CONSOLE, &config.console),
             (crate::cmdline::NET, &config.net),
             (crate::cmdline::PROXY, &config.proxy),
@@ -370,6 +380,7 @@ impl Settings {
             ca_hash: config.ca_hash.clone(),
             token: args.token,
             token_error: args.token_error,
+            nonce: args.nonce,
             console: args.console,
             net: args.net.unwrap_or_default(),
             proxy: args.proxy,
@@ -438,11 +449,14 @@ mod tests {
     #[test]
     fn config_never_shows_its_secrets() {
         let proxy = Some("http://ann:s3cret@proxy:3128".into());
-        let config = AgentConfig { token: Some("s3cret".into()), proxy, ..AgentConfig::unpersonalised() };
+        let token = Some("s3cret".into());
+        let nonce = Some("s3cretAAAAAAAAAAAAAAAA".into());
+        let config = AgentConfig { token, proxy, nonce, ..AgentConfig::unpersonalised() };
         assert!(!format!("{config:?}").contains("s3cret"));
         let settings = Settings::combine(&KernelArgs::default(), Some(&config));
         assert!(!format!("{settings:?}").contains("s3cret"));
         assert_eq!(settings.proxy.unwrap().login(), Some(("ann", "s3cret")));
+        assert_eq!(settings.nonce.unwrap().reveal(), "s3cretAAAAAAAAAAAAAAAA");
     }
 
     #[test]

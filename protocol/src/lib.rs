@@ -17,6 +17,7 @@ pub mod inventory;
 pub mod model;
 pub mod module_index;
 pub mod net;
+pub mod nonce;
 pub mod proof;
 pub mod rest;
 pub mod token;

@@ -133,12 +133,13 @@ impl fmt::Debug for BootstrapToken {
 /// Hides every secret that a text may carry: for logs, for the console, and for what is shown of
 /// a kernel command line.
 ///
-/// 1. The value of `muster.token=`, whatever it is, and the password of `muster.proxy=`, read as
-///    the kernel reads quotes. A damaged secret is as secret as a whole one.
+/// 1. The values of `muster.token=` and `muster.nonce=`, whatever they are, and the password of
+///    `muster.proxy=`, read as the kernel reads quotes. A damaged secret is as secret as a whole one.
 /// 2. Every JWE-shaped word.
 /// 3. The password of every address, `scheme://user:password@host`.
 pub fn redact(text: &str) -> String {
     let text = redact_values(text, cmdline::TOKEN, |_| HIDDEN.to_owned());
+    let text = redact_values(&text, cmdline::NONCE, |_| HIDDEN.to_owned());
     let text = redact_values(&text, cmdline::PROXY, |value| {
         let proxy: Option<ProxyUrl> = value.trim_matches('"').parse().ok();
         proxy.map_or_else(|| HIDDEN.to_owned(), |proxy| proxy.to_string())
@@ -263,6 +264,7 @@ mod tests {
         assert_eq!(redact("muster.token=\"a b\" ro"), "muster.token=[redacted] ro");
         assert_eq!(redact("\"muster.token=a b\" ro"), "\"muster.token=[redacted]\" ro");
         assert_eq!(redact("muster.token= ro muster.token=x"), "muster.token= ro muster.token=[redacted]");
+        assert_eq!(redact("muster.nonce=ABAg muster.net=dhcp"), "muster.nonce=[redacted] muster.net=dhcp");
     }
 
     #[test]

@@ -275,8 +275,21 @@ impl Machine {
     /// # Errors
     /// When there is no answer.
     pub fn try_register(&mut self, token: &str) -> Result<Answer> {
+        self.register_by(token, "")
+    }
+
+    /// Comes back with a boot nonce, whatever the answer.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn try_come_back(&mut self, nonce: &str) -> Result<Answer> {
+        self.register_by("", nonce)
+    }
+
+    fn register_by(&mut self, token: &str, nonce: &str) -> Result<Answer> {
         let body = RegisterRequest {
             token: token.to_owned(),
+            nonce: nonce.to_owned(),
             inventory: self.inventory.clone(),
             origin: Origin::Pxe,
         };

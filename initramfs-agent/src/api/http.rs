@@ -286,6 +286,7 @@ impl Api for Client {
             Call::Register(body) => {
                 let question = question(agent_api::REGISTER_PATH, &body)?;
                 wipe(body.token);
+                wipe(body.nonce);
                 let sent = question.body.clone();
                 let reply = self.ask(question).await;
                 wipe_sent(sent);

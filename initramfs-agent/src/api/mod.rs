@@ -89,7 +89,7 @@ pub(crate) enum Call {
     Time,
     /// Ask for a code.
     Enroll(EnrollmentRequest),
-    /// Register by token.
+    /// Register by token or boot nonce.
     Register(RegisterRequest),
     /// Has an operator decided?
     Poll {

@@ -159,6 +159,8 @@ fn states() -> Vec<(&'static str, Screen)> {
         "https://10.0.2.1:8092: E20 server unreachable (tried 1 URL): 10.0.2.1:8092 does not answer"
             .to_owned();
     let refused = Fault::TokenRefused { message: "no such key".to_owned() };
+    let used =
+        Fault::NonceRefused { message: "boot nonce was used, is over, or is not this server's".to_owned() };
     let unclear = "muster.insecure is not known to this agent and is ignored".to_owned();
     let widest = "WWWWWW";
     let work = Some("Task 2/6 burn-in: running".to_owned());
@@ -177,6 +179,7 @@ fn states() -> Vec<(&'static str, Screen)> {
         ("code-e43-revoked-token", Screen { notes: vec![Fault::TokenRevoked], ..screen(code("K7P3XB")) }),
         ("code-e44-narrow-token", Screen { notes: vec![narrow], ..screen(code("K7P3XB")) }),
         ("code-e45-long-line", Screen { notes: vec![long], ..screen(code("K7P3XB")) }),
+        ("code-e46-refused-nonce", Screen { notes: vec![used], ..screen(code("K7P3XB")) }),
         ("code-e22-clock-set", Screen { notes: vec![clock], ..screen(code("K7P3XB")) }),
         ("code-second-server", Screen { remarks: vec![first_server], ..screen(code("K7P3XB")) }),
         ("approved", screen(Headline::Approved { name: "db-07".to_owned() })),

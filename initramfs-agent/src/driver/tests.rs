@@ -120,6 +120,21 @@ async fn an_expired_token_ends_in_a_code_and_is_never_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_nonce_is_said_in_one_sentence_and_never_shown() {
+    let script = vec![
+        Line::Connect(Ok(peer())),
+        Line::Send(Err(refused(RefusalKind::InvalidToken, None))),
+        says(pending(Some("K7P3XB"))),
+    ];
+    let line = format!("{TOLD} muster.nonce=ABAgMEBQYHCAkKCwwNDg8A");
+    let (asked, printed) = played(&line, script, online()).await;
+    assert_eq!(asked.get(1..3).unwrap(), ["Register", "Enroll"]);
+    assert!(printed.contains("E46 the boot nonce was refused (as scripted), showing a code"), "{printed}");
+    assert!(printed.contains("Bootstrap code: K7P-3XB"), "{printed}");
+    assert!(!printed.contains("ABAgMEBQ"), "{printed}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_medium_without_a_server_says_so_and_stays_silent() {
     let (asked, printed) = played("quiet", Vec::new(), online()).await;
     assert_eq!(asked, [""; 0]);

@@ -2,7 +2,7 @@
 //! what to do about it (`spec/security.md` 2.5).
 //!
 //! Codes are an interface: documentation and tests name them. E1x is the machine and its
-//! network, E2x the server, E3x the server's answer, E4x the bootstrap token.
+//! network, E2x the server, E3x the server's answer, E4x the bootstrap token and the boot nonce.
 
 use protocol::ids::SpkiPin;
 use protocol::token::MAX_TOKEN_LEN;
@@ -103,6 +103,11 @@ pub(crate) enum Fault {
     },
     /// E45: more was given than a loader or a server carries.
     TooLong(Overlong),
+    /// E46: the server does not take the boot nonce.
+    NonceRefused {
+        /// The server's sentence.
+        message: String,
+    },
 }
 
 /// What was too long, in the unit of its limit.
@@ -138,6 +143,7 @@ impl Fault {
             Self::TokenRevoked => "E43",
             Self::TokenNotForThis { .. } => "E44",
             Self::TooLong(_) => "E45",
+            Self::NonceRefused { .. } => "E46",
         }
     }
 
@@ -199,6 +205,9 @@ impl Fault {
                 "Type the code into the dashboard, or make a token with fewer constraints: at most \
                  768 characters are issued."
             }
+            Self::NonceRefused { .. } => {
+                "Type the code into the dashboard, and merge it with the machine that this one was."
+            }
             Self::TokenCut => {
                 "Type the code into the dashboard, or make the kernel command line shorter than \
                  2047 bytes and give the whole token."
@@ -230,7 +239,8 @@ impl Fault {
             | Self::TokenRefused { .. }
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
-            | Self::TooLong(_) => false,
+            | Self::TooLong(_)
+            | Self::NonceRefused { .. } => false,
         }
     }
 
@@ -258,7 +268,8 @@ impl Fault {
             | Self::TokenRefused { .. }
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
-            | Self::TooLong(_) => false,
+            | Self::TooLong(_)
+            | Self::NonceRefused { .. } => false,
         }
     }
 
@@ -282,7 +293,8 @@ impl Fault {
             | Self::TokenRefused { .. }
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
-            | Self::TooLong(_) => 0,
+            | Self::TooLong(_)
+            | Self::NonceRefused { .. } => 0,
         }
     }
 }
@@ -330,6 +342,9 @@ impl fmt::Display for Fault {
             }
             Self::TokenRefused { message } => {
                 write!(f, "the bootstrap token was refused ({message}), showing a code instead")
+            }
+            Self::NonceRefused { message } => {
+                write!(f, "the boot nonce was refused ({message}), showing a code instead")
             }
             Self::TokenRevoked => f.write_str("the bootstrap token was revoked, showing a code instead"),
             Self::TokenNotForThis { message } => {
@@ -395,6 +410,7 @@ mod tests {
             Fault::TokenNotForThis { message: text() },
             Fault::TooLong(Overlong::CommandLine(2_047)),
             Fault::TooLong(Overlong::Token(1_100)),
+            Fault::NonceRefused { message: text() },
         ]
     }
 
@@ -425,7 +441,7 @@ mod tests {
         let codes: Vec<&str> = each().iter().map(Fault::code).collect();
         assert_eq!(
             codes.join(" "),
-            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45"
+            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45 E46"
         );
     }
 

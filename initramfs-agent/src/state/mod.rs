@@ -5,11 +5,14 @@
 //! connection ([`Link`]) and how far the machine has come ([`Stage`]):
 //!
 //! ```text
-//! NET -> TLS(pin) -> ASK or REGISTER -> SHOW -> ENROL -> RUN
+//! NET -> TLS(pin) -> REGISTER or ASK -> SHOW -> ENROL -> RUN
 //!          |  ^            ^                |-> DENIED
 //!          v  |            +-- code ended, machine forgotten, R pressed
 //!          TIME, once, when the certificate fails on time alone
 //! ```
+//!
+//! A machine whose key the server knows is itself, whatever it asks. Else it registers by what its
+//! boot brought along, boot nonce before token ([`Voucher`]), and asks for a code when neither helps.
 //!
 //! A lost connection does not lose the stage: a code stays on the screen while its server
 //! restarts. Whatever is wrong has a [`Fault`], and [`Flow::wake`] is always set, so that no
@@ -42,7 +45,7 @@ const HEARTBEAT_WAIT: Duration = Duration::from_secs(20);
 const ERRAND_LIMIT: Duration = Duration::from_secs(45);
 /// How long a new link may be without an address before that is called a fault.
 const ADDRESS_PATIENCE: Duration = Duration::from_secs(6);
-/// How long a token is kept while servers have no time for it.
+/// How long nonce and token are kept while servers have no time for them.
 const TOKEN_PATIENCE: Duration = Duration::from_secs(180);
 /// How often a wait for the network, or for a new medium, is looked at again.
 const RECHECK: Duration = Duration::from_secs(30);
@@ -64,6 +67,22 @@ pub(crate) struct Plan {
     pub(crate) built_at: u64,
     /// The bootstrap token's state.
     pub(crate) token: TokenPlan,
+    /// A boot nonce was given, and is not used up.
+    pub(crate) has_nonce: bool,
+}
+
+/// What registers a machine without a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Voucher {
+    /// The one-time boot nonce: the machine stays who it was.
+    Nonce,
+    /// The bootstrap token.
+    Token,
+}
+
+impl Voucher {
+    /// In the order in which they are tried.
+    const ALL: [Self; 2] = [Self::Nonce, Self::Token];
 }
 
 /// What is known of a bootstrap token.
@@ -194,8 +213,8 @@ pub(crate) enum Ask {
     Time,
     /// Ask for a code.
     Enroll,
-    /// Register by token.
-    Register,
+    /// Register without a person.
+    Register(Voucher),
     /// Poll the enrollment.
     Poll {
         /// Which.
@@ -226,7 +245,7 @@ impl Ask {
     pub(crate) fn held(&self) -> Duration {
         match self {
             Self::Poll { wait, .. } | Self::Heartbeat { wait, .. } => *wait,
-            Self::Time | Self::Enroll | Self::Register | Self::AccessToken { .. } | Self::Runner => {
+            Self::Time | Self::Enroll | Self::Register(_) | Self::AccessToken { .. } | Self::Runner => {
                 Duration::ZERO
             }
         }
@@ -247,8 +266,8 @@ pub(crate) enum Action {
     Send(Ask),
     /// The clock should say so many seconds since 1970.
     SetClock(u64),
-    /// The bootstrap token is of no more use: forget it.
-    ForgetToken,
+    /// It is of no more use: forget it.
+    Forget(Voucher),
     /// Registered: keep the key where a reboot finds it.
     KeepKey,
     /// Start a runner for the machine; report `RunnerEnded`.
@@ -308,8 +327,8 @@ pub(crate) struct Flow {
     notes: Vec<Fault>,
     /// What each server failed with when it was last tried, in the servers' order.
     failures: Vec<Option<Fault>>,
-    /// Since when servers have had no time for the token.
-    token_waits_since: Option<Duration>,
+    /// Since when servers have had no time for nonce or token.
+    voucher_waits_since: Option<Duration>,
     /// The token was good and left the approval to an operator.
     approval_required: bool,
     wake: Duration,
@@ -340,7 +359,7 @@ impl Flow {
             round: None,
             tried: 0,
             notes: unusable.into_iter().collect(),
-            token_waits_since: None,
+            voucher_waits_since: None,
             approval_required: false,
             wake: now,
         }
@@ -349,7 +368,7 @@ impl Flow {
     /// Takes in one observation and says what to do now.
     pub(crate) fn step(&mut self, now: Duration, random: u64, observed: Observation) -> Vec<Action> {
         let mut actions = Vec::new();
-        let had_token = self.plan.token == TokenPlan::Ready;
+        let held = Voucher::ALL.map(|voucher| self.holds(voucher));
         match observed {
             Observation::Net(view) => self.see_network(now, view),
             Observation::Connected(result) => self.see_connection(now, random, result),
@@ -359,9 +378,9 @@ impl Flow {
             Observation::Tick => self.give_up_overdue(now, random),
         }
         self.quiet = self.net == NetView::NoAddress && now < self.quiet_until;
-        if had_token && self.plan.token != TokenPlan::Ready {
-            actions.push(Action::ForgetToken);
-        }
+        let spent =
+            Voucher::ALL.into_iter().zip(held).filter(|(voucher, held)| *held && !self.holds(*voucher));
+        actions.extend(spent.map(|(voucher, _)| Action::Forget(voucher)));
         actions.extend(self.next_errand(now, random));
         self.wake = self.next_wake(now);
         actions
@@ -440,15 +459,28 @@ impl Flow {
             (Link::Up { peer: Peer { time_problem: Some(_), .. }, .. }, _) => {
                 "asking the server for the time"
             }
-            (Link::Up { .. }, Stage::Ask { .. }) if self.plan.token == TokenPlan::Ready => {
-                "registering with the bootstrap token"
-            }
-            (Link::Up { .. }, Stage::Ask { .. }) => "asking for a bootstrap code",
+            (Link::Up { .. }, Stage::Ask { .. }) => match self.voucher() {
+                Some(Voucher::Nonce) => "registering with the boot nonce",
+                Some(Voucher::Token) => "registering with the bootstrap token",
+                None => "asking for a bootstrap code",
+            },
             (Link::Up { .. }, Stage::Show(_)) => "waiting for an operator",
             (Link::Up { .. }, Stage::Enrol { .. }) => "approved, taking up duty",
             (Link::Up { .. }, Stage::Run(_)) => "registered, waiting for work",
             (Link::Up { .. }, Stage::Denied { .. }) => "denied",
         }
+    }
+
+    const fn holds(&self, voucher: Voucher) -> bool {
+        match voucher {
+            Voucher::Nonce => self.plan.has_nonce,
+            Voucher::Token => matches!(self.plan.token, TokenPlan::Ready),
+        }
+    }
+
+    /// By what it registers next; none when it has to ask for a code.
+    fn voucher(&self) -> Option<Voucher> {
+        Voucher::ALL.into_iter().find(|voucher| self.holds(*voucher))
     }
 
     /// Faults that only another medium or command line cures.
@@ -487,11 +519,9 @@ impl Flow {
 
     /// The call that the stage asks for now.
     fn due(&mut self, now: Duration, random: u64) -> Option<Ask> {
+        let first = self.voucher().map_or(Ask::Enroll, Ask::Register);
         match &mut self.stage {
-            Stage::Ask { at } => (now >= *at).then_some(match self.plan.token {
-                TokenPlan::Ready => Ask::Register,
-                TokenPlan::Absent | TokenPlan::Cut | TokenPlan::TooLong(_) => Ask::Enroll,
-            }),
+            Stage::Ask { at } => (now >= *at).then_some(first),
             Stage::Show(shown) if now >= shown.poll_at => {
                 // The answer is wanted at the latest when the code is replaced.
                 let left = shown.expires_at.saturating_sub(now) + Duration::from_secs(1);

@@ -3,7 +3,7 @@
 
 use super::{
     ADDRESS_PATIENCE, Ask, ClockTrust, DENIED_AT_MOST, Duration, Fault, Flow, INTERVAL, Link, NetView, Peer,
-    Running, Shown, Stage, TOKEN_PATIENCE, TokenPlan, retry,
+    Running, Shown, Stage, TOKEN_PATIENCE, TokenPlan, Voucher, retry,
 };
 use crate::api::{Answer, CallError, ConnectError};
 use crate::state::Action;
@@ -118,7 +118,7 @@ impl Flow {
                 // its own clock, that is its operator's to mend: E22 stays.
                 self.link = Link::Down { next: self.server(), at: now };
             }
-            (Answer::Enrollment(answer), Ask::Enroll | Ask::Register | Ask::Poll { .. }) => {
+            (Answer::Enrollment(answer), Ask::Enroll | Ask::Register(_) | Ask::Poll { .. }) => {
                 let server_time = match answer {
                     EnrollmentAnswer::AuthorizationPending(pending) => {
                         let server_time = pending.server_time;
@@ -131,7 +131,11 @@ impl Flow {
                         server_time
                     }
                 };
-                self.token_is_spent(ask);
+                // Registered by one of them, the machine needs none any more: when an operator deletes
+                // it, it does not come back by itself.
+                if matches!(ask, Ask::Register(_)) {
+                    Voucher::ALL.into_iter().for_each(|voucher| self.spend(voucher));
+                }
                 actions.push(self.learn_time(server_time));
             }
             (Answer::AccessToken { lasts }, Ask::AccessToken { .. }) => {
@@ -178,7 +182,7 @@ impl Flow {
             Ask::Poll { .. } => (sent + retry::spread_late(interval, random)).max(now),
             Ask::Time
             | Ask::Enroll
-            | Ask::Register
+            | Ask::Register(_)
             | Ask::AccessToken { .. }
             | Ask::Heartbeat { .. }
             | Ask::Runner => now,
@@ -233,8 +237,10 @@ impl Flow {
     fn see_refusal(&mut self, now: Duration, random: u64, ask: &Ask, refusal: Refusal) {
         let Refusal { error, message, nonce: _, interval, retry_after, server_time: _ } = refusal;
         let busy = matches!(error, RefusalKind::SlowDown | RefusalKind::TemporarilyUnavailable);
-        if busy && *ask == Ask::Register && self.token_waited_enough(now) {
-            return self.give_token_up(now, Fault::Busy { message });
+        if let (true, Ask::Register(voucher)) = (busy, ask)
+            && self.voucher_waited_enough(now)
+        {
+            return self.give_up(*voucher, now, Fault::Busy { message });
         }
         if *ask == Ask::Time && error != RefusalKind::UnsupportedProtocol {
             // There is nothing else to ask over such a connection.
@@ -251,10 +257,10 @@ impl Flow {
             RefusalKind::SlowDown if *ask == Ask::Runner => self.see_no_ticket(now, random),
             RefusalKind::SlowDown => self.slow_down(now, random, message, interval, retry_after),
             RefusalKind::AccessDenied => self.see_denial(now, random, ask, message, retry_after),
-            RefusalKind::ApprovalRequired if *ask == Ask::Register => {
+            RefusalKind::ApprovalRequired if *ask == Ask::Register(Voucher::Token) => {
                 // No fault: the token did all it was made for.
                 self.approval_required = true;
-                self.token_is_spent(ask);
+                self.spend(Voucher::Token);
                 self.stage = Stage::Ask { at: now };
             }
             RefusalKind::UnknownRequest | RefusalKind::ExpiredToken if matches!(ask, Ask::Poll { .. }) => {
@@ -276,7 +282,12 @@ impl Flow {
             | RefusalKind::ExpiredToken
             | RefusalKind::TooLarge
             | RefusalKind::Other => match ask {
-                Ask::Register => self.give_token_up(now, token_fault(error, message)),
+                Ask::Register(Voucher::Nonce) => {
+                    self.give_up(Voucher::Nonce, now, Fault::NonceRefused { message });
+                }
+                Ask::Register(Voucher::Token) => {
+                    self.give_up(Voucher::Token, now, token_fault(error, message));
+                }
                 // The server no longer knows this key, or the approval's nonce is too old:
                 // asking anew answers both.
                 Ask::AccessToken { .. } => self.start_over(now, random, message),
@@ -316,15 +327,15 @@ impl Flow {
         }
     }
 
-    /// Whether servers have had no time for the token for as long as it is kept.
-    fn token_waited_enough(&mut self, now: Duration) -> bool {
-        now >= *self.token_waits_since.get_or_insert(now) + TOKEN_PATIENCE
+    /// Whether servers have had no time for nonce and token for as long as they are kept.
+    fn voucher_waited_enough(&mut self, now: Duration) -> bool {
+        now >= *self.voucher_waits_since.get_or_insert(now) + TOKEN_PATIENCE
     }
 
-    /// `at`, or when the token is given up if that comes first: a code is asked for then.
+    /// `at`, or when they are given up if that comes first: a code is asked for then.
     fn before_patience_ends(&self, now: Duration, at: Duration) -> Duration {
-        let ends = self.token_waits_since.map(|since| since + TOKEN_PATIENCE);
-        match ends.filter(|ends| self.plan.token == TokenPlan::Ready && *ends > now) {
+        let ends = self.voucher_waits_since.map(|since| since + TOKEN_PATIENCE);
+        match ends.filter(|ends| self.voucher().is_some() && *ends > now) {
             Some(ends) => at.min(ends),
             None => at,
         }
@@ -343,8 +354,10 @@ impl Flow {
             Ask::Heartbeat { .. } | Ask::AccessToken { .. } | Ask::Runner => {
                 self.start_over(now, random, message);
             }
-            Ask::Time | Ask::Enroll | Ask::Register | Ask::Poll { .. } => {
-                self.token_is_spent(ask);
+            Ask::Time | Ask::Enroll | Ask::Register(_) | Ask::Poll { .. } => {
+                if let Ask::Register(voucher) = ask {
+                    self.spend(*voucher);
+                }
                 let wait = retry::asked_pause(0, random, Some(retry_after.unwrap_or(DENIED_WAIT)));
                 self.stage =
                     Stage::Denied { message, open_at: now + wait, asks_at: now + DENIED_AT_MOST.max(wait) };
@@ -352,19 +365,19 @@ impl Flow {
         }
     }
 
-    /// The token is of no use: on with a code, and why beside it.
-    fn give_token_up(&mut self, now: Duration, why: Fault) {
-        self.token_is_spent(&Ask::Register);
+    /// It is of no use: on with the next, and why beside it.
+    fn give_up(&mut self, voucher: Voucher, now: Duration, why: Fault) {
+        self.spend(voucher);
         self.trouble = None;
         self.note(why);
         self.stage = Stage::Ask { at: now };
     }
 
-    /// A token registers once in a boot: used or refused, it is not sent again. A machine
-    /// that an operator deletes does not come back by itself.
-    fn token_is_spent(&mut self, ask: &Ask) {
-        if *ask == Ask::Register {
-            self.plan.token = TokenPlan::Absent;
+    /// Used or refused, it is not sent again in this boot.
+    const fn spend(&mut self, voucher: Voucher) {
+        match voucher {
+            Voucher::Nonce => self.plan.has_nonce = false,
+            Voucher::Token => self.plan.token = TokenPlan::Absent,
         }
     }
 

@@ -11,7 +11,8 @@ const START: Duration = Duration::from_secs(5);
 const BUILT: u64 = 1_760_000_000;
 
 fn plan(token: TokenPlan) -> Plan {
-    Plan { servers: 2, pins: vec![SpkiPin([1; 32])], has_authorities: false, built_at: BUILT, token }
+    let pins = vec![SpkiPin([1; 32])];
+    Plan { servers: 2, pins, has_authorities: false, built_at: BUILT, token, has_nonce: false }
 }
 
 fn ready(token: TokenPlan) -> Flow {
@@ -88,9 +89,9 @@ fn a_medium_that_names_nobody_contacts_nobody() {
 #[test]
 fn a_token_is_tried_first_and_once() {
     let (mut flow, actions) = connected(TokenPlan::Ready);
-    assert_eq!(actions, [Action::Send(Ask::Register)]);
+    assert_eq!(actions, [Action::Send(Ask::Register(Voucher::Token))]);
     let next = answer(&mut flow, START, Err(refused(RefusalKind::TokenExpired, None)));
-    assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)]);
+    assert_eq!(next, [Action::Forget(Voucher::Token), Action::Send(Ask::Enroll)]);
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
     assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E40"]);
 }
@@ -113,7 +114,7 @@ fn every_refusal_of_a_token_leads_to_a_code() {
     ] {
         let (mut flow, _) = connected(TokenPlan::Ready);
         let next = answer(&mut flow, START, Err(refused(error, None)));
-        assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)], "{error:?}");
+        assert_eq!(next, [Action::Forget(Voucher::Token), Action::Send(Ask::Enroll)], "{error:?}");
         let told = [
             (RefusalKind::TokenExpired, "E40"),
             (RefusalKind::TokenRevoked, "E43"),
@@ -124,6 +125,61 @@ fn every_refusal_of_a_token_leads_to_a_code() {
     }
 }
 
+/// A machine with a boot nonce that has asked with it.
+fn with_nonce(token: TokenPlan) -> Flow {
+    let mut flow = Flow::new(Plan { has_nonce: true, ..plan(token) }, START);
+    flow.step(START, 0, Observation::Net(NetView::Ready));
+    let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
+    assert_eq!(asked, [Action::Send(Ask::Register(Voucher::Nonce))]);
+    flow
+}
+
+#[test]
+fn a_nonce_comes_before_the_token_and_spares_it() {
+    let mut flow = with_nonce(TokenPlan::Ready);
+    let next = answer(&mut flow, START, Ok(approved("db-07")));
+    let forgotten = [Action::Forget(Voucher::Nonce), Action::Forget(Voucher::Token)];
+    assert_eq!(next.get(1..3).unwrap(), forgotten, "{next:?}");
+    answer(&mut flow, START, Ok(access_token()));
+    assert!(matches!(flow.stage(), Stage::Run(_)));
+}
+
+#[test]
+fn a_refused_nonce_is_told_and_leads_on() {
+    for error in [RefusalKind::InvalidToken, RefusalKind::ConstraintFailed, RefusalKind::ApprovalRequired] {
+        let mut flow = with_nonce(TokenPlan::Absent);
+        let next = answer(&mut flow, START, Err(refused(error, None)));
+        assert_eq!(next, [Action::Forget(Voucher::Nonce), Action::Send(Ask::Enroll)], "{error:?}");
+        answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
+        assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E46"]);
+        let mut flow = with_nonce(TokenPlan::Ready);
+        let next = answer(&mut flow, START, Err(refused(error, None)));
+        assert_eq!(next, [Action::Forget(Voucher::Nonce), Action::Send(Ask::Register(Voucher::Token))]);
+        answer(&mut flow, START, Ok(approved("db-07")));
+        answer(&mut flow, START, Ok(access_token()));
+        assert_eq!(flow.notes(), [], "it has led to duty");
+    }
+}
+
+#[test]
+fn a_busy_server_keeps_a_machine_with_a_nonce_from_its_code_for_three_minutes_at_most() {
+    let mut flow = Flow::new(Plan { servers: 1, has_nonce: true, ..plan(TokenPlan::Ready) }, START);
+    flow.step(START, 0, Observation::Net(NetView::Ready));
+    let mut actions = flow.step(START, 0, Observation::Connected(Ok(peer())));
+    let mut now = START;
+    while actions.last() != Some(&Action::Send(Ask::Enroll)) {
+        assert!(now - START <= TOKEN_PATIENCE);
+        actions = match actions.last() {
+            Some(Action::Send(_)) => answer(&mut flow, now, Err(refused(RefusalKind::SlowDown, Some(50)))),
+            Some(_) | None => {
+                now = flow.wake();
+                flow.step(now, 0, Observation::Tick)
+            }
+        };
+    }
+    assert_eq!(now - START, TOKEN_PATIENCE);
+}
+
 #[test]
 fn a_busy_server_keeps_the_token_for_three_minutes_altogether() {
     for busy in [RefusalKind::SlowDown, RefusalKind::TemporarilyUnavailable] {
@@ -132,7 +188,7 @@ fn a_busy_server_keeps_the_token_for_three_minutes_altogether() {
         let mut actions = flow.step(START, 0, Observation::Connected(Ok(peer())));
         let mut now = START;
         let mut tries = 0;
-        while actions == [Action::Send(Ask::Register)] {
+        while actions == [Action::Send(Ask::Register(Voucher::Token))] {
             tries += 1;
             actions = answer(&mut flow, now, Err(refused(busy, Some(40))));
             if !actions.is_empty() {
@@ -145,7 +201,7 @@ fn a_busy_server_keeps_the_token_for_three_minutes_altogether() {
                 actions = flow.step(now, 0, Observation::Connected(Ok(peer())));
             }
         }
-        assert_eq!(actions, [Action::ForgetToken, Action::Send(Ask::Enroll)], "{busy:?}");
+        assert_eq!(actions, [Action::Forget(Voucher::Token), Action::Send(Ask::Enroll)], "{busy:?}");
         assert_eq!((tries, now - START), (6, TOKEN_PATIENCE), "{busy:?}");
         assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E31"]);
     }
@@ -172,7 +228,7 @@ fn a_server_that_goes_away_after_it_was_busy_is_not_called_without_a_pause() {
 fn a_token_that_wants_an_operator_leads_to_a_code_without_a_fault() {
     let (mut flow, _) = connected(TokenPlan::Ready);
     let next = answer(&mut flow, START, Err(refused(RefusalKind::ApprovalRequired, None)));
-    assert_eq!(next, [Action::ForgetToken, Action::Send(Ask::Enroll)]);
+    assert_eq!(next, [Action::Forget(Voucher::Token), Action::Send(Ask::Enroll)]);
     answer(&mut flow, START, Ok(pending(Some("K7P3XB"))));
     assert!(flow.approval_required());
     assert_eq!((flow.notes(), flow.trouble()), (&[][..], None));
@@ -294,7 +350,7 @@ fn a_dead_clock_is_set_before_anything_is_said_and_then_checked() {
     let strictly = Action::Connect { server: 0, clock: ClockTrust::Set };
     assert_eq!(told, [Action::SetClock(1_800_000_000), strictly]);
     let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
-    assert_eq!(asked, [Action::Send(Ask::Register)]);
+    assert_eq!(asked, [Action::Send(Ask::Register(Voucher::Token))]);
     assert_eq!(flow.notes().len(), 1, "told once");
 }
 
@@ -324,7 +380,10 @@ fn a_certificate_that_really_expired_stays_a_fault_and_the_clock_is_left_alone()
     }
     // Its operator restarts it, which renews the certificate.
     let asked = flow.step(now, 0, Observation::Connected(Ok(peer())));
-    assert_eq!((asked.as_slice(), flow.trouble()), (&[Action::Send(Ask::Register)][..], None));
+    assert_eq!(
+        (asked.as_slice(), flow.trouble()),
+        (&[Action::Send(Ask::Register(Voucher::Token))][..], None)
+    );
 }
 
 #[test]
@@ -594,7 +653,7 @@ impl World {
                     assert!(!self.has_runner, "two runners at once");
                     self.has_runner = true;
                 }
-                Action::SetClock(_) | Action::ForgetToken | Action::KeepKey => {}
+                Action::SetClock(_) | Action::Forget(_) | Action::KeepKey => {}
             }
         }
         self.check();
@@ -641,7 +700,7 @@ impl World {
             Some(Ask::AccessToken { .. }) => access_token(),
             Some(Ask::Heartbeat { .. }) => heartbeat("a"),
             Some(Ask::Runner) => ticket(),
-            Some(Ask::Register) => approved("a"),
+            Some(Ask::Register(_)) => approved("a"),
             Some(Ask::Time) => Answer::Time(1_800_000_000),
             Some(Ask::Enroll | Ask::Poll { .. }) | None => pending(Some("K7P3XB")),
         }
@@ -664,8 +723,9 @@ proptest! {
             Just(TokenPlan::TooLong(Overlong::Token(1_100))),
             Just(TokenPlan::Ready),
         ],
+        has_nonce: bool,
     ) {
-        let flow = Flow::new(plan(token), START);
+        let flow = Flow::new(Plan { has_nonce, ..plan(token) }, START);
         let mut world = World { flow, now: START, errand: Errand::None, last: None, has_runner: false };
         for event in events {
             world.meet(event);

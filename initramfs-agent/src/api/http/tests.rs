@@ -318,6 +318,7 @@ async fn refusals_keep_their_word_and_strangers_keep_their_status() {
     assert_eq!(denied.message, "denied[2J", "no escape sequence reaches the console");
     let register = Call::Register(agent_api::RegisterRequest {
         token: "t".to_owned(),
+        nonce: String::new(),
         inventory: Inventory::default(),
         origin: Origin::Iso,
     });

@@ -204,7 +204,12 @@ impl Bare {
     }
 
     fn registration(&self, token: &str) -> RegisterRequest {
-        RegisterRequest { token: token.into(), inventory: self.inventory.clone(), origin: Origin::Pxe }
+        RegisterRequest {
+            token: token.into(),
+            nonce: String::new(),
+            inventory: self.inventory.clone(),
+            origin: Origin::Pxe,
+        }
     }
 
     fn actor(&self, machine: &protocol::rest::Machine) -> Actor {
