@@ -2,6 +2,7 @@
 //! server commits in one transaction or not at all.
 
 use crate::admission::Terms;
+use crate::boot_nonce::{GivenNonce, NonceDigest};
 use crate::enrollment::Enrollment;
 use crate::job::Job;
 use crate::machine::Machine;
@@ -99,6 +100,12 @@ pub enum AuditKind {
     /// A bootstrap token was revoked.
     #[serde(rename = "token.revoked")]
     TokenRevoked,
+    /// A known machine's boot was given a nonce.
+    #[serde(rename = "nonce.issued")]
+    NonceIssued,
+    /// A boot nonce was refused, and is used.
+    #[serde(rename = "nonce.refused")]
+    NonceRefused,
     /// A server key was replaced.
     #[serde(rename = "key.rotated")]
     KeyRotated,
@@ -320,6 +327,13 @@ pub enum Change {
     },
     /// Bootstrap tokens end before their time.
     Revoke(Revocation),
+    /// A machine's boot is given a nonce. Refused when it has
+    /// [`crate::boot_nonce::MAX_LIVE_NONCES`] already.
+    GiveNonce(GivenNonce),
+    /// A boot nonce is used. Refused when it was used before, or is over.
+    UseNonce(NonceDigest),
+    /// All boot nonces of a machine end.
+    EndNonces(MachineId),
     /// A new job. Refused when its id is taken.
     InsertJob(Box<Job>),
     /// A job's next state.
@@ -382,6 +396,8 @@ pub enum Change {
     ForgetUnanswered(Timestamp),
     /// Tokens that expired before this are forgotten.
     ForgetTokens(Timestamp),
+    /// Boot nonces that ended before this are forgotten.
+    ForgetNonces(Timestamp),
     /// Revocations that cover nothing any more at this time are forgotten.
     ForgetRevocations(Timestamp),
     /// A row of the audit log.

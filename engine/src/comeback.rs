@@ -70,8 +70,10 @@ pub fn registrar(jti: &str) -> String {
 
 /// The machine's last sign of life while that is younger than [`ONLINE_FOR`] and was no goodbye. That
 /// it got its key is one until the key's first heartbeat: of two that come back at once, one does.
-fn last_sign(machine: &Machine, presence: Presence, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn last_sign(machine: &Machine, presence: Presence, now: Timestamp) -> Option<Timestamp> {
     match presence.last_seen.filter(|seen| *seen >= machine.keyed_at) {
+        // Told to another server, or before this one was started.
+        Some(seen) if machine.left_at.is_some_and(|left| left >= seen) => None,
         Some(seen) => presence.online.then_some(seen),
         None => (now.since(machine.keyed_at) < ONLINE_FOR).then_some(machine.keyed_at),
     }
@@ -88,6 +90,7 @@ pub fn come_back(
     let machine = machine.rekeyed(key, inventory, cause.at);
     let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
     let changes = Changes::new(cause.at)
+        .and(Change::EndNonces(machine.id))
         .and(Change::UpdateMachine(Box::new(machine.clone())))
         .audit(row.reason(format!("came back with token {jti}")));
     (machine, changes)

@@ -1,10 +1,14 @@
-//! A machine on duty in the boot image: what a new boot means for it, and whether a runner of its
-//! jobs is wanted there (`spec/machine-model.md` 3.5, 3.10, 4.4).
+//! A machine on duty in the boot image: what a new boot and a goodbye mean for it, and whether a
+//! runner of its jobs is wanted there (`spec/machine-model.md` 3.5, 3.10, 4.4).
 
 use crate::change::{Change, Changes};
 use crate::machine::{Machine, Pause};
 use crate::time::Timestamp;
 use protocol::model::JobState;
+use std::time::Duration;
+
+/// A goodbye that follows another one so soon is no news: each is a commit.
+const SAME_GOODBYE: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// The agent tells the kernel's id of its boot. A new one is a boot that has happened: what
@@ -26,8 +30,28 @@ impl Machine {
             Some(Pause::Failed | Pause::User) | None => {}
         }
         machine.modified_at = Some(at);
+        machine.boot_has_come();
+        let changes = Changes::new(at)
+            .and(Change::EndNonces(machine.id))
+            .and(Change::UpdateMachine(Box::new(machine.clone())));
+        Some((machine, changes))
+    }
+
+    /// The agent says that it is about to restart: the next boot is expected. `None` when it said so
+    /// a moment ago.
+    pub fn left(&self, at: Timestamp) -> Option<(Self, Changes)> {
+        if self.left_at.is_some_and(|left| at.since(left) < SAME_GOODBYE) {
+            return None;
+        }
+        let machine = Self { left_at: Some(at), ..self.clone() };
         let changes = Changes::new(at).and(Change::UpdateMachine(Box::new(machine.clone())));
         Some((machine, changes))
+    }
+
+    /// The boot that was expected, if one was.
+    pub(crate) const fn boot_has_come(&mut self) {
+        self.left_at = None;
+        self.boot_asked_at = None;
     }
 
     /// The boot environment that the machine booted, as far as its agent told of a boot.
@@ -83,9 +107,22 @@ mod tests {
             let (booted, changes) = machine.booted("boot-2", at()).unwrap();
             assert_eq!(booted.fields.runnable, runnable, "{paused:?}");
             assert_eq!(booted.paused.is_none(), runnable, "{paused:?}");
-            assert_eq!(changes, Changes::new(at()).and(Change::UpdateMachine(Box::new(booted))));
+            let changed = Change::UpdateMachine(Box::new(booted));
+            assert_eq!(changes, Changes::new(at()).and(Change::EndNonces(machine.id)).and(changed));
         }
         assert_eq!(machine().booted("", at()), None, "an agent that tells of no boot");
+    }
+
+    #[test]
+    fn a_goodbye_is_kept_until_the_machine_has_booted() {
+        let (left, changes) = machine().left(at()).unwrap();
+        assert_eq!((left.left_at, left.modified_at), (Some(at()), machine().modified_at));
+        assert_eq!(changes, Changes::new(at()).and(Change::UpdateMachine(Box::new(left.clone()))));
+        assert_eq!(left.left(at().plus(SAME_GOODBYE).minus(Duration::from_millis(1))), None);
+        assert!(left.left(at().plus(SAME_GOODBYE)).is_some());
+        let asked = Machine { boot_asked_at: Some(at()), ..left };
+        let booted = asked.booted("boot-2", at()).unwrap().0;
+        assert_eq!((booted.left_at, booted.boot_asked_at), (None, None));
     }
 
     #[test]

@@ -413,6 +413,7 @@ impl Enrollment {
                 // An operator vouches for it now, so no token brings it back any more.
                 merged.registered_by.clone_from(&cause.principal);
                 let row = self.row(AuditKind::MachineRekeyed, cause).machine(merged.id);
+                let changes = changes.and(Change::EndNonces(merged.id));
                 Ok((merged.clone(), changes.and(Change::UpdateMachine(Box::new(merged))).audit(row)))
             }
         }

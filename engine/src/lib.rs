@@ -12,7 +12,8 @@
 //! - [`workflow`], [`prerequisites`]: task lists, and where in them a machine may stand
 //! - [`params`]: from where the value of a param comes
 //! - [`revocation`]: what ends bootstrap tokens before their time
-//! - [`comeback`]: a machine that comes back with the token it came by
+//! - [`comeback`], [`boot_nonce`]: a machine that comes back with the token it came by, or with what
+//!   its boot brought along
 //! - [`change`]: what decisions return
 //! - [`claims`]: who may do what
 //! - [`content`]: what machines refer to, as one snapshot
@@ -24,6 +25,7 @@
 //! - [`time`]: points in time as a type
 
 pub mod admission;
+pub mod boot_nonce;
 pub mod bootenv;
 pub mod change;
 pub mod claims;

@@ -5,7 +5,7 @@ use super::walk::{bootenv_problem, name_os};
 use super::wanted::{Wanted, invalid};
 use super::{Fresh, Machine, Name, Wish};
 use crate::change::{Cause, Revision};
-use crate::content::{Content, add_feature};
+use crate::content::{Content, NO_STAGE, add_feature};
 use crate::problem::Problem;
 use crate::time::Timestamp;
 use crate::workflow;
@@ -16,12 +16,24 @@ use protocol::model::{Kind, MachineFields};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+/// The preference that says what machines boot for which nothing else does.
+const DEFAULT_BOOT_ENV: &str = "defaultBootEnv";
+/// The built-in bootenv that boots a machine's disk.
+const LOCAL: &str = "local";
+/// The built-in bootenv that boots our image.
+const MUSTER: &str = "muster";
+
 /// The machine that a client asks for. What is empty or zero counts as not given. It has no key:
 /// the machine gets one by registering, when an operator merges the two.
 ///
 /// # Errors
 /// Everything that speaks against it. Whether its id and name are free, the store knows.
 pub fn create(wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
+    create_booting(wanted, wish, wish.content.pref(DEFAULT_BOOT_ENV))
+}
+
+/// The same; `usual` is what it boots where nothing else is chosen.
+fn create_booting(wanted: &Value, wish: &Wish<'_>, usual: &str) -> Result<Machine, Problem> {
     // Empty, these mean their preference, not their usual value.
     let absent = json!({"Stage": "", "BootEnv": "", "Workflow": "", "Context": ""});
     let wanted = Wanted::read(wanted, &absent, "")?;
@@ -46,7 +58,7 @@ pub fn create(wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
     problems.extend(wanted.apply_plain(&mut machine, wish));
     add_feature(&mut machine.meta, "change-stage-v2", "original-change-stage");
     machine.fields.current_task = -1;
-    problems.extend(begin(&mut machine, &wanted.fields, wish.content));
+    problems.extend(begin(&mut machine, &wanted.fields, usual, wish.content));
     if !wanted.fields.context.is_empty() {
         machine.fields.context.clone_from(&wanted.fields.context);
     }
@@ -67,7 +79,7 @@ fn blank(id: MachineId, name: Name, wish: &Wish<'_>) -> Machine {
 }
 
 /// Where it begins: a workflow, or a stage (3.1).
-fn begin(machine: &mut Machine, wanted: &MachineFields, content: &Content) -> Vec<String> {
+fn begin(machine: &mut Machine, wanted: &MachineFields, usual: &str, content: &Content) -> Vec<String> {
     let given = |given: &str, pref: &str| {
         if given.is_empty() { content.pref(pref).to_owned() } else { given.to_owned() }
     };
@@ -99,8 +111,7 @@ fn begin(machine: &mut Machine, wanted: &MachineFields, content: &Content) -> Ve
     }
     if machine.fields.boot_env.is_empty() {
         let given = Some(wanted.boot_env.clone()).filter(|env| !env.is_empty());
-        let usual = || content.pref("defaultBootEnv").to_owned();
-        machine.fields.boot_env = given.or(staged).unwrap_or_else(usual);
+        machine.fields.boot_env = given.or(staged).unwrap_or_else(|| usual.to_owned());
     }
     let env = machine.fields.boot_env.clone();
     problems.extend(bootenv_problem(&env, content).filter(|problem| !problems.contains(problem)));
@@ -119,12 +130,37 @@ pub struct Newborn {
 }
 
 /// Where a machine begins that registers itself: what preferences say, as far as it goes. A
-/// preference that cannot be followed keeps no machine out. `secret` is random text.
-pub fn newborn(content: &Content, secret: &str) -> Newborn {
+/// preference that cannot be followed keeps no machine out. `secret` is random text, `origin` how it
+/// was booted.
+pub fn newborn(content: &Content, secret: &str, origin: Origin) -> Newborn {
     let usual = MachineFields { secret: secret.to_owned(), ..MachineFields::default() };
     let cause = Cause::system(Timestamp::epoch());
     let fresh = Fresh { id: Uuid::nil(), secret };
     let wish = Wish { content, cause: &cause, force: false, by_user: false, fresh };
-    let fields = create(&json!({"Name": "newborn"}), &wish).map_or(usual, |machine| machine.fields);
+    let made = create_booting(&json!({"Name": "newborn"}), &wish, home(origin, content));
+    let fields = made.map_or(usual, |machine| machine.fields);
     Newborn { fields, content: content.revision }
+}
+
+/// What a machine boots that registers itself and for which nothing else is chosen: our image again,
+/// where that is how it came, so that it comes back to Discovery mode after a restart.
+fn home(origin: Origin, content: &Content) -> &str {
+    let chosen = content.pref(DEFAULT_BOOT_ENV);
+    match origin {
+        Origin::Iso | Origin::Pxe if chosen == LOCAL && bootenv_problem(MUSTER, content).is_none() => MUSTER,
+        Origin::Iso | Origin::Pxe | Origin::Cli | Origin::Api => chosen,
+    }
+}
+
+impl Machine {
+    /// It came back: one that nobody ever gave anything boots what a newborn machine does.
+    #[must_use]
+    pub fn booted_by(mut self, origin: Origin, content: &Content) -> Self {
+        let Self { fields, created_by, modified_by, .. } = &self;
+        let is_as_born = created_by.is_empty() && modified_by.is_empty() && fields.workflow.is_empty();
+        if is_as_born && fields.stage == NO_STAGE && fields.boot_env == content.pref(DEFAULT_BOOT_ENV) {
+            home(origin, content).clone_into(&mut self.fields.boot_env);
+        }
+        self
+    }
 }

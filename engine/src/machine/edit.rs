@@ -38,10 +38,22 @@ pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, P
     let Edit { mut machine, problems, .. } = edit;
     Problem::unless_valid(Kind::Machines, &key, problems)?;
     machine.settle();
+    if wish.by_user && has_another_way(&machine, old) {
+        machine.boot_asked_at = Some(wish.cause.at);
+    }
     if machine != *old {
         machine.sign(wish.cause);
     }
     Ok(machine)
+}
+
+/// Whether it is to boot or to do something else: the next boot is expected then.
+fn has_another_way(machine: &Machine, old: &Machine) -> bool {
+    let way = |machine: &Machine| {
+        let MachineFields { workflow, stage, boot_env, .. } = machine.fields.clone();
+        (workflow, stage, boot_env)
+    };
+    way(machine) != way(old)
 }
 
 /// What a body that does not speak of it leaves as it is: all but what users only write. A PUT

@@ -105,6 +105,12 @@ pub struct Machine {
     /// What the walk through its task list remembers from one call to the next.
     #[serde(default)]
     pub marks: Marks,
+    /// When its agent said goodbye before a restart, until it has booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Timestamp>,
+    /// When a user last gave it something else to boot or to do, until it has booted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_asked_at: Option<Timestamp>,
     /// The commit that last wrote it; kept beside the stored form.
     #[serde(skip)]
     pub revision: Revision,
@@ -156,6 +162,8 @@ impl Machine {
             boot_id: String::new(),
             booted_env: String::new(),
             marks: Marks::default(),
+            left_at: None,
+            boot_asked_at: None,
             revision: Revision::default(),
         }
     }
@@ -195,6 +203,7 @@ impl Machine {
         self.inventory_digest.clear();
         self.join_addresses();
         self.errors.retain(|error| error != UNCLAIMED);
+        self.boot_has_come();
         self
     }
 
@@ -204,6 +213,7 @@ impl Machine {
         let machine = self.rekeyed(key, inventory, cause.at);
         let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
         let changes = Changes::new(cause.at)
+            .and(Change::EndNonces(machine.id))
             .and(Change::UpdateMachine(Box::new(machine.clone())))
             .audit(row.reason("by the old key"));
         (machine, changes)

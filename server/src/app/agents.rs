@@ -7,7 +7,9 @@ use super::enroll::check_inventory;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
 use crate::keys::Call;
+use engine::change::Changes;
 use engine::machine::Machine;
+use engine::time::Timestamp;
 use protocol::agent_api::{
     AgentSettings, AgentState, Approved, HeartbeatAnswer, HeartbeatRequest, KEY_PATH, KeyChange, MAX_BOOT_ID,
     RefusalKind, RunnerTicket,
@@ -112,6 +114,8 @@ impl App {
         if turned && !matches!(observed, Some(Observed::Stored)) {
             self.publish_machine(Did::Update, &machine, &actor.principal());
         }
+        // For other servers too, and for this one after a restart: the next boot is expected.
+        let machine = if goodbye { self.note(actor, caller, Machine::left).await? } else { machine };
         Ok((machine, observed))
     }
 
@@ -122,12 +126,22 @@ impl App {
         caller: &MachineActor,
         boot_id: &str,
     ) -> Result<Machine, AppError> {
+        self.note(actor, caller, |machine, now| machine.booted(boot_id, now)).await
+    }
+
+    /// Stores what news of its boot make of the machine, if anything.
+    async fn note(
+        &self,
+        actor: &Actor,
+        caller: &MachineActor,
+        news: impl Fn(&Machine, Timestamp) -> Option<(Machine, Changes)>,
+    ) -> Result<Machine, AppError> {
         for _ in 0..RETRIES {
             let machine = self.own_machine(caller).await?;
-            let Some((booted, changes)) = machine.booted(boot_id, self.clock.now()) else {
+            let Some((after, changes)) = news(&machine, self.clock.now()) else {
                 return Ok(machine);
             };
-            let happening = self.machine_happening(Did::Save, &actor.principal(), &booted, Some(&machine));
+            let happening = self.machine_happening(Did::Save, &actor.principal(), &after, Some(&machine));
             match self.commit(changes, vec![happening]).await {
                 Ok(_) => return self.own_machine(caller).await,
                 Err(error) if error.is_stale() => {}

@@ -112,7 +112,7 @@ impl App {
                 let suggested = || Name::suggest(&enrollment.inventory, around.reverse_dns.as_deref(), &id);
                 let name = wish.name.clone().unwrap_or_else(suggested);
                 let name = name.instead(taken, &enrollment.inventory, &id);
-                let newborn = Box::new(newborn(&self.content(), &fresh_secret()?));
+                let newborn = Box::new(newborn(&self.content(), &fresh_secret()?, enrollment.origin));
                 Becomes::New { id, name, newborn }
             }
         };

@@ -233,7 +233,9 @@ impl From<StoreError> for AppError {
                 | Conflict::CodeTaken
                 | Conflict::Exists
                 | Conflict::UsedUp
-                | Conflict::Revoked,
+                | Conflict::Revoked
+                | Conflict::NoncesOut
+                | Conflict::NonceUsed,
             ) => Self::new(AppErrorKind::Conflict, "it was changed meanwhile; look again").because(error),
             StoreError::Conflict(Conflict::LogFull) => Self::new(
                 AppErrorKind::TooLarge,

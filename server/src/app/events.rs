@@ -289,12 +289,16 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
             | Change::IssueToken(_)
             | Change::UseToken { .. }
             | Change::Revoke(_)
+            | Change::GiveNonce(_)
+            | Change::UseNonce(_)
+            | Change::EndNonces(_)
             | Change::MachinesChecked(_)
             | Change::PutRecord(_)
             | Change::ForgetCodes(_)
             | Change::ForgetEnrollments(_)
             | Change::ForgetUnanswered(_)
             | Change::ForgetTokens(_)
+            | Change::ForgetNonces(_)
             | Change::ForgetRevocations(_)
             | Change::JobIs { .. }
             | Change::Audit(_) => {}

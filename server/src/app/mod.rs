@@ -40,6 +40,7 @@ mod params;
 mod password;
 mod pools;
 mod prove;
+mod redeem;
 mod register;
 mod revalidate;
 mod revoke;

@@ -1,4 +1,5 @@
-//! Registration by bootstrap token, without a person (`spec/security.md` 3.2).
+//! Registration by bootstrap token, without a person (`spec/security.md` 3.2); by boot nonce it is
+//! `redeem`'s.
 //!
 //! In this order: address limit, everybody's limit, open the token, claims and expiry, what was
 //! revoked, constraints, token limit. A key that is registered already gets its machine. A machine
@@ -47,7 +48,7 @@ struct Registration {
 }
 
 impl App {
-    /// A machine registers by token.
+    /// A machine registers by token, or comes back with its boot's nonce.
     ///
     /// # Errors
     /// `invalid_token`, `token_expired`, `token_revoked`, `constraint_failed`, `approval_required`,
@@ -61,6 +62,9 @@ impl App {
         self.check_rates(caller)?;
         check_inventory(&request.inventory, MAX_INVENTORY)?;
         request.inventory.clean();
+        if !request.nonce.is_empty() {
+            return self.register_by_nonce(caller, &request).await;
+        }
         let Opened { claims, kid } = self.keys.open_token(&request.token).map_err(|_same_for_all| {
             AppError::refused(
                 RefusalKind::InvalidToken,
@@ -193,7 +197,7 @@ impl App {
         let Applicant { caller, request, token, admission } = applicant;
         match self.recognise(applicant, cause.at).await? {
             Recognised::Stranger => {
-                let newborn = newborn(&self.content(), &fresh_secret()?);
+                let newborn = newborn(&self.content(), &fresh_secret()?, request.origin);
                 let content = newborn.content;
                 let machine = self.new_machine(applicant, taken, newborn, cause).await;
                 let changes = Changes::new(cause.at)
@@ -204,8 +208,11 @@ impl App {
                 Ok(Registration { machine, existed: false, changes })
             }
             Recognised::Same(machine) => {
-                let (machine, mut changes) =
-                    come_back(*machine, &token.jti, caller.key, request.inventory.clone(), cause);
+                let content = self.content();
+                let machine = machine.booted_by(request.origin, &content);
+                let (machine, changes) =
+                    come_back(machine, &token.jti, caller.key, request.inventory.clone(), cause);
+                let mut changes = changes.on(content.revision);
                 changes.list.push(used(token, TokenUse::KnownMachine));
                 Ok(Registration { machine, existed: true, changes })
             }
@@ -232,7 +239,11 @@ impl App {
     }
 
     /// The machine's presence, heard here or by another server on the same database.
-    async fn presence_anywhere(&self, machine: &Machine, now: Timestamp) -> Result<Presence, AppError> {
+    pub(super) async fn presence_anywhere(
+        &self,
+        machine: &Machine,
+        now: Timestamp,
+    ) -> Result<Presence, AppError> {
         let here = self.presence(machine, now);
         let stored = self.store.last_seen_of(machine.id).await?;
         Ok(if stored > here.last_seen { Presence::at(now, stored, false) } else { here })
@@ -302,9 +313,9 @@ fn come_back_later(machine: &Machine, silent: Duration, wait: Duration) -> AppEr
     AppError::refused(RefusalKind::SlowDown, message).after(wait)
 }
 
-/// Registered by token, a machine waits for no operator: its request and code end in the same
+/// Registered without a person, a machine waits for no operator: its request and code end in the same
 /// commit, and a decision that comes between makes it stale.
-fn take_back(
+pub(super) fn take_back(
     waiting: Option<Enrollment>,
     changes: Changes,
     cause: &Cause,

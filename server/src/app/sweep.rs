@@ -156,6 +156,7 @@ impl App {
             .and(Change::ForgetEnrollments(now.minus(KEEP_ENROLLMENTS)))
             .and(Change::ForgetUnanswered(now.minus(KEEP_UNANSWERED)))
             .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)))
+            .and(Change::ForgetNonces(now))
             .and(Change::ForgetRevocations(now));
         self.store.commit(&changes).await?;
         erased

@@ -37,6 +37,12 @@ pub enum Conflict {
     /// The token was revoked.
     #[error("a bootstrap token was revoked")]
     Revoked,
+    /// The machine has as many boot nonces as it may.
+    #[error("a machine has as many boot nonces as it may")]
+    NoncesOut,
+    /// The nonce was used or is over.
+    #[error("a boot nonce was used or is over")]
+    NonceUsed,
     /// The job's log is as long as a log may be.
     #[error("a job's log is full")]
     LogFull,
@@ -171,6 +177,9 @@ impl Writing<'_> {
             Change::IssueToken(token) => self.issue_token(token).await,
             Change::UseToken { token, by } => self.use_token(token, *by).await,
             Change::Revoke(revocation) => self.revoke(revocation).await,
+            Change::GiveNonce(nonce) => self.give_nonce(nonce).await,
+            Change::UseNonce(digest) => self.use_nonce(*digest).await,
+            Change::EndNonces(machine) => self.end_nonces(*machine).await,
             Change::InsertJob(job) => self.insert_job(job).await,
             Change::UpdateJob(job) => self.update_job(job).await,
             Change::DeleteJob { id, revision } => self.delete_job(*id, *revision).await,
@@ -195,6 +204,9 @@ impl Writing<'_> {
             }
             Change::ForgetTokens(before) => {
                 self.forget("DELETE FROM bootstrap_token WHERE expires_at < $1", *before).await
+            }
+            Change::ForgetNonces(before) => {
+                self.forget("DELETE FROM boot_nonce WHERE expires_at < $1", *before).await
             }
             Change::ForgetRevocations(before) => {
                 self.forget("DELETE FROM revocation WHERE kept_until < $1", *before).await

@@ -28,6 +28,11 @@ use lists::{
     lists_are_what_looking_at_every_object_gives, lists_follow_what_machines_become,
     machines_are_found_by_what_they_have_to_do_with,
 };
+use nonces::{
+    commit_that_does_not_come_about_uses_no_nonce, machine_has_few_nonces_at_a_time,
+    nonce_is_used_once_and_in_time, nonces_end_with_their_boot_and_go_with_their_machine,
+    nonces_that_are_over_are_forgotten, racing_machines_use_a_nonce_once,
+};
 use protocol::agent_api::Origin;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
@@ -47,6 +52,7 @@ mod content;
 mod groups;
 mod jobs;
 mod lists;
+mod nonces;
 mod tokens;
 mod upgrade;
 
@@ -500,6 +506,12 @@ contract! {
     latest_token_is_the_one_that_begins_last,
     keys_know_how_much_they_sealed,
     tokens_are_read_in_parts_newest_first,
+    nonce_is_used_once_and_in_time,
+    racing_machines_use_a_nonce_once,
+    commit_that_does_not_come_about_uses_no_nonce,
+    machine_has_few_nonces_at_a_time,
+    nonces_end_with_their_boot_and_go_with_their_machine,
+    nonces_that_are_over_are_forgotten,
     record_is_swapped_by_whom_read_it_last,
     what_is_over_is_forgotten,
     time_floor_is_the_latest_commit,
@@ -546,11 +558,11 @@ async fn database_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     let store = Store::sqlite(&path).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (4)").execute(&store.writer).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (5)").execute(&store.writer).await.unwrap();
     store.close().await;
     assert_eq!(
         Store::sqlite(&path).await.unwrap_err().to_string(),
-        "the database has schema 4, this version reads up to 3; use the version that wrote it, or a later one"
+        "the database has schema 5, this version reads up to 4; use the version that wrote it, or a later one"
     );
 }
 

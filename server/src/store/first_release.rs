@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Executor};
 use std::path::Path;
 
 /// Takes away, in this order.
-const SINCE: [&str; 17] = [
+const SINCE: [&str; 18] = [
+    "DROP TABLE boot_nonce",
     "DROP TABLE machine_index",
     "DROP TABLE machine_mark",
     "DROP TABLE job_log",

@@ -104,6 +104,7 @@ impl Writing<'_> {
             .bind(id.to_string())
             .execute(&mut *self.transaction)
             .await?;
+        self.end_nonces(id).await?;
         drop_marks(self.transaction, &id.to_string()).await
     }
 

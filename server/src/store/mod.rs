@@ -14,6 +14,7 @@ mod jobs;
 mod list;
 mod machines;
 mod marks;
+mod nonces;
 mod read;
 mod schema;
 mod tokens;

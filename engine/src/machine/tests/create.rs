@@ -229,14 +229,62 @@ fn p29_machine_has_no_other_role() {
 fn newborn_follows_preferences_as_far_as_they_go() {
     let content = with(&[stage("st", "", &[]), workflow("wf", &["st", "missing"])]);
     let mut content = content;
-    assert_eq!(newborn(&content, "s1").fields.secret, "s1");
+    assert_eq!(newborn(&content, "s1", Origin::Api).fields.secret, "s1");
     content.prefs.insert("defaultStage".into(), "st".into());
-    assert_eq!(newborn(&content, "s1").fields.stage, "st");
+    assert_eq!(newborn(&content, "s1", Origin::Api).fields.stage, "st");
     content.prefs.insert("defaultWorkflow".into(), "wf".into());
-    let fields = newborn(&content, "s1").fields;
+    let fields = newborn(&content, "s1", Origin::Api).fields;
     assert_eq!(
         (fields.workflow.as_str(), fields.secret.as_str()),
         ("", "s1"),
         "an unavailable workflow stops nobody"
     );
+}
+
+/// What machines boot that register themselves, by how they were booted.
+fn first_boots(content: &Content) -> [String; 4] {
+    [Origin::Iso, Origin::Pxe, Origin::Cli, Origin::Api]
+        .map(|origin| newborn(content, "s1", origin).fields.boot_env)
+}
+
+#[test]
+fn machine_that_our_image_booted_boots_it_again_unless_something_else_was_chosen() {
+    let mut content = with(&[bootenv("env"), stage("st", "env", &[]), workflow("wf", &["st"])]);
+    let media = crate::bootenv::needed_files(content.bootenvs.get("muster").unwrap());
+    assert_eq!(first_boots(&content), ["muster", "muster", "local", "local"]);
+    for (pref, value, boots) in [
+        ("defaultBootEnv", "env", "env"),
+        ("defaultStage", "st", "env"),
+        ("defaultStage", "local", "local"),
+        ("defaultWorkflow", "wf", "env"),
+    ] {
+        content.prefs.insert(pref.into(), value.into());
+        assert_eq!(first_boots(&content), [boots; 4], "{pref} {value}");
+        content.prefs.remove(pref);
+    }
+    // No media, or not the whole of them.
+    content.missing_files.extend(media.into_iter().take(1));
+    assert_eq!(first_boots(&content), ["local"; 4]);
+}
+
+#[test]
+fn machine_that_comes_back_as_it_was_born_boots_our_image_from_then_on() {
+    let content = builtin();
+    let born = || Machine {
+        fields: MachineFields { boot_env: "local".into(), stage: "none".into(), ..MachineFields::default() },
+        created_by: String::new(),
+        modified_by: String::new(),
+        ..made(&content, &json!({"Name": "alpha"}))
+    };
+    assert_eq!(born().booted_by(Origin::Iso, &content).fields.boot_env, "muster");
+    assert_eq!(born().booted_by(Origin::Cli, &content).fields.boot_env, "local");
+    let mut touched = born();
+    touched.modified_by = "admin".into();
+    let mut staged = born();
+    staged.fields.stage = "local".into();
+    let mut at_work = born();
+    at_work.fields.workflow = "wf".into();
+    for machine in [touched, staged, at_work] {
+        assert_eq!(machine.clone().booted_by(Origin::Pxe, &content), machine);
+    }
 }

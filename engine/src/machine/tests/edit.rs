@@ -273,12 +273,33 @@ fn start_begins_the_same_workflow_again_and_lets_it_run() {
 }
 
 #[test]
+fn what_a_user_gives_a_machine_to_boot_or_to_do_lets_a_boot_be_expected() {
+    let content = with(&[bootenv("env"), stage("st", "", &["t1"]), task("t1", &[]), workflow("wf", &["st"])]);
+    let machine = made(&content, &json!({"Name": "alpha"}));
+    assert_eq!(machine.boot_asked_at, None);
+    for change in [json!({"Workflow": "wf"}), json!({"Stage": "st"}), json!({"BootEnv": "env"})] {
+        let by = |by_user| {
+            edit(&machine, &wanted(&machine, &change), &Wish { by_user, ..wish(&content) }).unwrap()
+        };
+        assert_eq!(by(true).boot_asked_at, Some(cause().at), "{change}");
+        assert_eq!(by(false).boot_asked_at, None, "{change} by a task, whose runner says goodbye");
+    }
+    let told = patched(&machine, &content, &json!({"Description": "x", "Params": {"p": 1}})).unwrap();
+    assert_eq!(told.boot_asked_at, None);
+    // The same workflow once more is another installation.
+    let begun = patched(&machine, &content, &json!({"Workflow": "wf"})).unwrap();
+    let begun = Machine { boot_asked_at: None, ..begun };
+    let again = wanted(&stopped(&begun), &json!({"Workflow": "wf", "Runnable": true}));
+    assert_eq!(start(&begun, &again, &wish(&content)).unwrap().boot_asked_at, Some(cause().at));
+}
+
+#[test]
 fn registered_machine_is_edited_like_any_other() {
     let inventory = Inventory { arch: "arm64".into(), ..Inventory::default() };
     let id = MachineId(Uuid::from_u128(5));
     let (name, key) = ("m-5".parse().unwrap(), KeyThumbprint([5; 32]));
     let machine = Machine::register(id, name, key, Origin::Iso, inventory, "token:j", cause().at);
-    let machine = machine.begins(newborn(&builtin(), "s1"));
+    let machine = machine.begins(newborn(&builtin(), "s1", Origin::Iso));
     assert_eq!((machine.fields.arch.as_str(), machine.fields.secret.as_str()), ("arm64", "s1"));
     let changed = patched(&machine, &builtin(), &json!({"Description": "x"})).unwrap();
     assert_eq!((changed.key, changed.registered_by.as_str()), (Some(key), "token:j"));

@@ -9,6 +9,7 @@
 //! Nothing is kept, so nothing is ever old: each answer is rendered from what is stored now.
 
 mod identity;
+mod nonce;
 mod outside;
 mod scene;
 mod tree;
@@ -22,6 +23,7 @@ use engine::content::Content;
 use engine::machine::Machine;
 use engine::render::{Body, RenderError, Scene, file_path};
 use identity::Identity;
+pub(super) use nonce::digest_of;
 use outside::{Clearance, FromServer};
 use protocol::config::ServerUrl;
 use protocol::ids::MachineId;
