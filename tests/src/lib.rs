@@ -11,6 +11,7 @@
 
 pub mod browser;
 mod certificate;
+pub mod disk;
 pub mod fake_server;
 pub mod lab;
 pub mod machine;

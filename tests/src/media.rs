@@ -74,11 +74,7 @@ impl Media {
     /// # Errors
     /// When the commit is not in this clone's history, or they cannot be built; with what make said.
     pub fn of_commit(commit: &str) -> Result<Self> {
-        let cache = match std::env::var_os("XDG_CACHE_HOME") {
-            Some(folder) => PathBuf::from(folder),
-            None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
-        };
-        let release = cache.join("muster/releases").join(commit);
+        let release = output::cache_dir()?.join("releases").join(commit);
         let folder = release.join("target/media");
         if folder.join("manifest.json").is_file() {
             return Self::open(&folder);

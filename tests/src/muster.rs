@@ -20,6 +20,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::lab::Host;
 use crate::operator::Operator;
 use crate::process::{Process, Spec};
 use crate::qemu::HOST_FROM_GUEST;
@@ -28,7 +29,7 @@ use crate::{output, wait};
 /// First line of a server that accepts connections, up to the address.
 const READY: &str = "ready https://";
 /// Line that says where boot files are, up to the URL.
-const BOOT_FILES: &str = "boot files ";
+const BOOT_FILES: &str = "boot files http";
 /// First starts make keys and hash a password; TCG machines may hold the processor meanwhile.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Longest graceful stop.
@@ -37,6 +38,9 @@ const STOP_WITHIN: Duration = Duration::from_secs(20);
 const SHOWN_LINES: usize = 30;
 /// Debian's libfaketime for programs with threads (package `faketime`).
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+/// Ports of a server that has a host of its own.
+const HTTPS_PORT: u16 = 8_092;
+const HTTP_PORT: u16 = 8_091;
 /// Ports that servers under test listen on.
 const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
@@ -52,6 +56,8 @@ pub struct ServerBuilder {
     database: Option<String>,
     advertise: Vec<String>,
     extra: Vec<String>,
+    host: Option<Host>,
+    http_port: u16,
     /// Seconds from the real time at first, when the clock is movable.
     clock: Option<i64>,
 }
@@ -75,6 +81,22 @@ impl ServerBuilder {
     #[must_use]
     pub fn database_url(mut self, url: &str) -> Self {
         self.database = Some(url.to_owned());
+        self
+    }
+
+    /// Runs it on a host of a lab, whose ports it has to itself: HTTPS at 8092, boot files by HTTP at
+    /// 8091. Machines are told the address they came to, unless [`ServerBuilder::advertise`] says
+    /// otherwise.
+    #[must_use]
+    pub fn on(mut self, host: &Host) -> Self {
+        self.host = Some(host.clone());
+        self
+    }
+
+    /// Port of boot files by HTTP, on a host of a lab.
+    #[must_use]
+    pub fn http_port(mut self, port: u16) -> Self {
+        self.http_port = port;
         self
     }
 
@@ -106,7 +128,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Starts it on a free port of the loopback address and waits until it accepts.
+    /// Starts it and waits until it accepts: on a free port of the loopback address, unless it has a
+    /// host of its own.
     ///
     /// # Errors
     /// When it does not get ready; with what it logged.
@@ -114,7 +137,12 @@ impl ServerBuilder {
         let folder = output::folder(&self.name)?;
         let data = self.data.clone().unwrap_or_else(|| folder.join("data"));
         let binary = output::muster_binary()?;
-        let mut server = Server { binary, folder, data, port: 0, settings: self, process: None };
+        let on_host = self.host.is_some();
+        let mut server = Server { binary, folder, data, port: HTTPS_PORT, settings: self, process: None };
+        if on_host {
+            server.start_again()?;
+            return Ok(server);
+        }
         // Machines are told the port before the server binds it, so it is chosen here; another
         // program may take it in between.
         let mut refusal = None;
@@ -166,6 +194,8 @@ impl Server {
             database: None,
             advertise: Vec::new(),
             extra: Vec::new(),
+            host: None,
+            http_port: HTTP_PORT,
             clock: None,
         }
     }
@@ -179,7 +209,12 @@ impl Server {
     /// Where people and tests reach it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://{}:{}", self.address(), self.port)
+    }
+
+    /// The address it listens on.
+    fn address(&self) -> Ipv4Addr {
+        self.settings.host.as_ref().map_or(Ipv4Addr::LOCALHOST, Host::address)
     }
 
     /// Where a machine on QEMU's user network reaches it.
@@ -195,7 +230,7 @@ impl Server {
     pub fn boot_url(&self) -> Result<String> {
         let logs = self.logs()?;
         let told = logs.lines().rev().find_map(|line| line.strip_prefix(BOOT_FILES));
-        Ok(told.context("the server did not say where its boot files are")?.trim().to_owned())
+        Ok(format!("http{}", told.context("the server did not say where its boot files are")?.trim()))
     }
 
     /// Its data directory.
@@ -253,7 +288,13 @@ impl Server {
     /// # Errors
     /// When it cannot log in.
     pub fn operator(&self) -> Result<Operator> {
-        Operator::login(&self.url(), &self.ca_pem()?, "admin", &self.admin_password()?)
+        let (url, ca, password) = (self.url(), self.ca_pem()?, self.admin_password()?);
+        let login = move || Operator::login(&url, &ca, "admin", &password);
+        match &self.settings.host {
+            // The client's connections are made by a thread that is born here.
+            Some(host) => host.namespace().inside(login)?,
+            None => login(),
+        }
     }
 
     /// Moves the time this server sees to `seconds` from the real one, forward or back. Its
@@ -313,6 +354,9 @@ impl Server {
         let out = self.folder.join("serve.out");
         let seen = std::fs::read(&out).map_or(0, |bytes| bytes.len());
         let mut spec = Spec::new(&self.binary, &self.folder, "serve").args(self.args());
+        if let Some(host) = &self.settings.host {
+            spec = spec.in_network(host.namespace().path());
+        }
         if let Some(at_first) = self.settings.clock {
             spec = self.with_movable_clock(spec, at_first)?;
         }
@@ -354,9 +398,10 @@ impl Server {
 
     fn args(&self) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), (&self.data).into()];
-        args.extend(["--listen".into(), format!("127.0.0.1:{}", self.port).into()]);
-        // Servers run beside each other: each takes any free port for its boot files.
-        args.extend(["--http-listen".into(), "127.0.0.1:0".into()]);
+        args.extend(["--listen".into(), format!("{}:{}", self.address(), self.port).into()]);
+        // Servers on one computer run beside each other: each takes any free port for its boot files.
+        let http_port = if self.settings.host.is_some() { self.settings.http_port } else { 0 };
+        args.extend(["--http-listen".into(), format!("{}:{http_port}", self.address()).into()]);
         if let Some(media) = &self.settings.media {
             args.extend(["--media-dir".into(), media.into()]);
         }
@@ -364,6 +409,7 @@ impl Server {
             args.extend(["--database-url".into(), url.into()]);
         }
         let advertised = match self.settings.advertise.as_slice() {
+            [] if self.settings.host.is_some() => Vec::new(),
             [] => vec![self.guest_url()],
             given => given.iter().map(|url| url.replace("{port}", &self.port.to_string())).collect(),
         };

@@ -193,6 +193,19 @@ impl Operator {
         Answer::read(request.send().context("no answer from the server")?)
     }
 
+    /// A call of the API that must succeed; its answer, null when it has none. `path` begins below
+    /// `/api/v3`.
+    ///
+    /// # Errors
+    /// On any other answer than 2xx.
+    pub fn call(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
+        let answer = self.send(self.request(method.clone(), &format!("/api/v3{path}")).json(body))?;
+        if !(200..300).contains(&answer.status) {
+            bail!("{method} {path}: {} {}", answer.status, answer.text());
+        }
+        if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() }
+    }
+
     /// What the server says of itself.
     ///
     /// # Errors

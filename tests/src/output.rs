@@ -19,6 +19,18 @@ pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }
 
+/// What outlives the clone: `muster` in `XDG_CACHE_HOME`, else in `.cache` of the home.
+///
+/// # Errors
+/// When there is no home.
+pub fn cache_dir() -> Result<PathBuf> {
+    let cache = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(folder) => PathBuf::from(folder),
+        None => PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+    };
+    Ok(cache.join("muster"))
+}
+
 /// The server's and operator's binary: `MUSTER_BIN`, else the release build.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! What a network gives to its machines: addresses and names, by dnsmasq (package `dnsmasq-base`).
 
 use std::ffi::OsString;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,6 +57,31 @@ impl Services {
     pub fn name(mut self, name: &str, address: IpAddr) -> Self {
         self.names = true;
         self.arg(&format!("--host-record={name},{address}"))
+    }
+
+    /// Tells firmware that boots from the network to load a file from `server`, by TFTP.
+    #[must_use]
+    pub fn boot(self, file: &str, server: Ipv4Addr) -> Self {
+        self.arg(&format!("--dhcp-boot={file},,{server}"))
+    }
+
+    /// As [`Services::boot`], for UEFI's own network stack on x86-64.
+    #[must_use]
+    pub fn boot_uefi(self, file: &str, server: Ipv4Addr) -> Self {
+        self.arg("--dhcp-match=set:uefi,option:client-arch,7")
+            .arg(&format!("--dhcp-boot=tag:uefi,{file},,{server}"))
+    }
+
+    /// Tells iPXE, which says who it is, to load this instead: a URL.
+    #[must_use]
+    pub fn boot_ipxe(self, url: &str) -> Self {
+        self.arg("--dhcp-userclass=set:ipxe,iPXE").arg(&format!("--dhcp-boot=tag:ipxe,{url}"))
+    }
+
+    /// Serves a folder by TFTP.
+    #[must_use]
+    pub fn tftp(self, folder: &Path) -> Self {
+        self.arg("--enable-tftp").arg(&format!("--tftp-root={}", folder.display()))
     }
 
     fn arg(mut self, arg: &str) -> Self {

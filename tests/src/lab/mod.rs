@@ -18,13 +18,17 @@
 //! # }
 //! ```
 //!
-//! The namespace has no name: it lives as long as the thread that keeps it and the processes in
-//! it, so nothing is left behind, whatever happens to the test. Bridge and taps lie inside.
-//! Making one takes root's rights over networks; `make e2e SUITE=weather` gets them through a
-//! user namespace where the caller is not root.
+//! Bridge and taps lie in a [`Namespace`] without a name, so nothing is left behind, whatever happens
+//! to the test. Making one takes root's rights over networks; `make e2e SUITE=weather` gets them
+//! through a user namespace where the caller is not root. A [`Host`] is a namespace of its own on the
+//! same bridge: there the server under test has ports like 69 and 80 to itself.
 
 mod dnsmasq;
 mod door;
+mod host;
+mod namespace;
+mod nfs;
+mod nginx;
 mod proxy;
 mod relay;
 mod terminator;
@@ -32,16 +36,15 @@ mod trunk;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result, bail};
-use nix::sched::{CloneFlags, unshare};
-use nix::unistd::{getpid, gettid};
+use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 pub use dnsmasq::Services;
+pub use host::Host;
+pub use namespace::Namespace;
+pub use nfs::Export;
+pub use nginx::Nginx;
 pub use proxy::{Proxy, Temper};
 pub use relay::Relay;
 pub use terminator::Terminator;
@@ -59,18 +62,13 @@ pub const ELSEWHERE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
 /// Name of the bridge.
 const BRIDGE: &str = "br0";
 
-/// Something to do inside the namespace.
-type Job = Box<dyn FnOnce() + Send>;
-
 /// A network of a test's own. Gone when dropped.
 #[derive(Debug)]
 pub struct Lab {
     folder: PathBuf,
-    namespace: PathBuf,
+    namespace: Namespace,
     /// Sockets and lease files; gone with the lab.
     private: TempDir,
-    jobs: Option<Sender<Job>>,
-    keeper: Option<JoinHandle<()>>,
     taps: usize,
     dnsmasq: Option<Process>,
 }
@@ -85,30 +83,7 @@ impl Lab {
         let folder = output::folder(name)?;
         let private =
             tempfile::Builder::new().prefix("muster-lab").tempdir().context("cannot make a folder")?;
-        let (jobs, work) = channel::<Job>();
-        let (made, namespace) = channel();
-        let keeper = std::thread::spawn(move || {
-            let entered = unshare(CloneFlags::CLONE_NEWNET).map(|()| (getpid(), gettid()));
-            let ours = entered.is_ok();
-            if made.send(entered).is_ok() && ours {
-                work.into_iter().for_each(|job| job());
-            }
-        });
-        let (process, thread) = namespace.recv().context("the lab's thread is gone")?.context(
-            "cannot make a network of its own: run this as root or through `make e2e SUITE=weather`, \
-             on a system that allows network namespaces",
-        )?;
-        let namespace = PathBuf::from(format!("/proc/{process}/task/{thread}/ns/net"));
-        let lab = Self {
-            folder,
-            namespace,
-            private,
-            jobs: Some(jobs),
-            keeper: Some(keeper),
-            taps: 0,
-            dnsmasq: None,
-        };
-        lab.ip(&["link", "set", "lo", "up"])?;
+        let lab = Self { folder, namespace: Namespace::new()?, private, taps: 0, dnsmasq: None };
         lab.ip(&["link", "add", BRIDGE, "type", "bridge"])?;
         lab.ip(&["address", "add", &format!("{HOST}/24"), "dev", BRIDGE])?;
         lab.ip(&["address", "add", &format!("{HOST_V6}/64"), "dev", BRIDGE, "nodad"])?;
@@ -126,7 +101,21 @@ impl Lab {
     /// File that stands for the namespace, for `nsenter --net=`.
     #[must_use]
     pub fn namespace(&self) -> &Path {
-        &self.namespace
+        self.namespace.path()
+    }
+
+    /// Another computer on the bridge.
+    ///
+    /// # Errors
+    /// When the address is taken, or no namespace can be made.
+    pub fn host(&self, address: Ipv4Addr) -> Result<Host> {
+        Host::new(self, address)
+    }
+
+    /// The lab's own computer as a host: dnsmasq is on it.
+    #[must_use]
+    pub fn gateway(&self) -> Host {
+        Host { namespace: self.namespace.clone(), address: HOST, folder: self.folder.clone() }
     }
 
     fn private(&self) -> &Path {
@@ -138,14 +127,7 @@ impl Lab {
     /// # Errors
     /// When the thread that keeps the namespace is gone.
     pub fn inside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let (done, result) = channel();
-        let job = Box::new(move || {
-            // Whoever asked waits for it.
-            drop(done.send(work()));
-        });
-        let jobs = self.jobs.as_ref().context("the lab is closed")?;
-        jobs.send(job).ok().context("the lab's thread is gone")?;
-        result.recv().context("the lab's thread is gone")
+        self.namespace.inside(work)
     }
 
     /// Runs `ip` (iproute2) inside.
@@ -153,13 +135,7 @@ impl Lab {
     /// # Errors
     /// When it fails; with what it said.
     pub fn ip(&self, args: &[&str]) -> Result<()> {
-        let mut command = Command::new("ip");
-        command.args(args);
-        let output = self.inside(move || command.output())?.context("cannot run ip: install iproute2")?;
-        if !output.status.success() {
-            bail!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim());
-        }
-        Ok(())
+        self.namespace.ip(args)
     }
 
     /// A socket on the lab's bridge for a machine with this hardware address.
@@ -168,7 +144,7 @@ impl Lab {
     /// When the tap cannot be made.
     pub fn port(&mut self, mac: &str) -> Result<Port> {
         let cable = Cable::Tap(self.tap()?);
-        Ok(Port { mac: mac.to_owned(), cable, namespace: self.namespace.clone() })
+        Ok(Port { mac: mac.to_owned(), cable, namespace: self.namespace().to_path_buf() })
     }
 
     /// A switch port that carries one VLAN of the machine behind it, tagged, onto the lab's bridge,
@@ -183,7 +159,7 @@ impl Lab {
             (self.private().join(format!("{tap}.guest")), self.private().join(format!("{tap}.lab")));
         let trunk = Trunk::listen(&guest, &lab, vlan)?;
         let cable = Cable::Trunk { tap, guest, lab };
-        let port = Port { mac: mac.to_owned(), cable, namespace: self.namespace.clone() };
+        let port = Port { mac: mac.to_owned(), cable, namespace: self.namespace().to_path_buf() };
         Ok((port, trunk))
     }
 
@@ -224,17 +200,6 @@ impl Lab {
     /// Nobody hands out addresses any more.
     pub fn silence(&mut self) {
         self.dnsmasq = None;
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        self.dnsmasq = None;
-        // The thread ends when there is nothing more to do, and takes the namespace along.
-        self.jobs = None;
-        if let Some(keeper) = self.keeper.take() {
-            drop(keeper.join());
-        }
     }
 }
 

@@ -41,6 +41,18 @@ pub enum Boot {
         /// Command line; QEMU hangs beyond 2,047 bytes, so longer ones are refused.
         append: String,
     },
+    /// What the network of its first card tells the firmware to boot, then its first disk. Under BIOS
+    /// that is the card's ROM, iPXE; under UEFI the firmware's own network stack.
+    Network(Network),
+}
+
+/// How UEFI firmware boots from the network; a BIOS knows PXE alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// PXE: DHCP tells a file, which is loaded by TFTP.
+    Pxe,
+    /// HTTP Boot: DHCP tells a URL. PXE comes first in OVMF's own order and is switched off.
+    Http,
 }
 
 /// A network card's model.
@@ -350,6 +362,14 @@ impl VmBuilder {
                     append.into(),
                 ])
             }
+            Boot::Network(_) if self.ports.is_empty() => {
+                bail!("{} is plugged into no network that it could boot from", self.name)
+            }
+            Boot::Network(Network::Pxe) => Ok(Vec::new()),
+            Boot::Network(Network::Http) => Ok(["IPv4PXESupport", "IPv6PXESupport"]
+                .iter()
+                .flat_map(|name| words(&["-fw_cfg", &format!("name=opt/org.tianocore/{name},string=n")]))
+                .collect()),
         }
     }
 
@@ -375,8 +395,9 @@ impl VmBuilder {
         } else if self.ports.is_empty() {
             args.extend(words(&["-nic", "none"]));
         }
+        let by_network = matches!(self.boot, Some(Boot::Network(_)));
         for (index, port) in self.ports.iter().enumerate() {
-            args.extend(port_args(index, port));
+            args.extend(port_args(index, port, self.part_in_boot(index, by_network)));
         }
         if let Some(path) = capture {
             args.push("-object".into());
@@ -385,10 +406,21 @@ impl VmBuilder {
         for (index, disk) in self.disks.iter().enumerate() {
             args.push("-drive".into());
             args.push(joined(&format!("if=none,id=disk{index},format=raw,file="), &disk.image));
-            let device = format!("virtio-blk-pci,drive=disk{index},serial={}", disk.serial);
+            let order = if by_network { format!(",bootindex={}", index + 1) } else { String::new() };
+            let device = format!("virtio-blk-pci,drive=disk{index},serial={}{order}", disk.serial);
             args.extend(words(&["-device", &device]));
         }
         args
+    }
+
+    /// What a card's device says of booting. Without a ROM a card cannot take part in it, but by the
+    /// network stack that UEFI firmware has itself.
+    fn part_in_boot(&self, card: usize, by_network: bool) -> &'static str {
+        match (by_network && card == 0, self.firmware) {
+            (false, _) => ",romfile=",
+            (true, Firmware::Bios) => ",bootindex=0",
+            (true, Firmware::Uefi | Firmware::SecureBoot) => ",romfile=,bootindex=0",
+        }
     }
 }
 
@@ -403,7 +435,7 @@ impl Nic {
 }
 
 /// A card in a lab's socket: `netN` is its cable, `nicN` the card.
-fn port_args(index: usize, port: &Port) -> Vec<OsString> {
+fn port_args(index: usize, port: &Port, boot: &str) -> Vec<OsString> {
     let tap = |id: &str, name: &str| format!("tap,id={id},ifname={name},script=no,downscript=no");
     let mut args = vec![OsString::from("-netdev")];
     match &port.cable {
@@ -422,7 +454,7 @@ fn port_args(index: usize, port: &Port) -> Vec<OsString> {
         }
     }
     let model = Nic::Virtio.model();
-    let device = format!("{model},id=nic{index},netdev=net{index},mac={},romfile=", port.mac);
+    let device = format!("{model},id=nic{index},netdev=net{index},mac={}{boot}", port.mac);
     args.extend(["-device".into(), device.into()]);
     args
 }

@@ -33,7 +33,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 pub use accel::{Accel, accel};
-pub use builder::{Boot, Disk, Firmware, Idle, Nic, VmBuilder};
+pub use builder::{Boot, Disk, Firmware, Idle, Network, Nic, VmBuilder};
 pub use font::font;
 pub use serial::SerialReader;
 

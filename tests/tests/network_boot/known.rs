@@ -1,0 +1,85 @@
+//! A machine that is known boots what it is told to: our image as long as nobody decided anything, its
+//! disk, and our image again when it gets work; as the same machine each time.
+
+use reqwest::Method;
+use serde_json::json;
+use tests::disk::{self, DISK_BOOTED};
+use tests::lab::Services;
+use tests::qemu::{Disk, Firmware, Network, Vm};
+use tests::wait;
+
+use crate::{BOOT_WITHIN, SERVER, SOON, Site};
+
+impl Site {
+    /// Waits until the machine is back as the one that it was.
+    fn comes_back_as(&self, vm: &mut Vm, uuid: &str) {
+        let registered = vm.wait_for_registration(BOOT_WITHIN).unwrap();
+        assert_eq!(registered.uuid.to_string(), uuid);
+        assert!(self.operator.enrollments().unwrap().is_empty());
+        assert_eq!(self.operator.machines().unwrap().len(), 1);
+        self.keeps_secrets(vm);
+    }
+
+    fn set(&self, uuid: &str, field: &str, value: &str) {
+        let patch = json!([{ "op": "replace", "path": format!("/{field}"), "value": value }]);
+        self.operator.call(Method::PATCH, &format!("/machines/{uuid}"), &patch).unwrap();
+    }
+
+    /// The story of one machine, from nothing to work.
+    fn tell_a_story(mut self, firmware: Firmware) {
+        let image = self.path("disk");
+        match firmware {
+            Firmware::Bios => disk::for_bios(&image).unwrap(),
+            Firmware::Uefi | Firmware::SecureBoot => disk::for_uefi(&image, &self.media).unwrap(),
+        }
+        let stage = json!({ "Name": "image", "BootEnv": "muster" });
+        self.operator.call(Method::POST, "/stages", &stage).unwrap();
+        let workflow = json!({ "Name": "work", "Stages": ["image"] });
+        self.operator.call(Method::POST, "/workflows", &workflow).unwrap();
+
+        let disk = Disk { image, serial: "DISK-1".to_owned() };
+        let mut vm = self.machine("known", firmware, Network::Pxe).disk(disk).start().unwrap();
+        let machine = self.registers(&mut vm);
+        let uuid = machine.uuid.to_string();
+        assert_eq!(
+            machine.fields.boot_env, "muster",
+            "it boots our image again, unless somebody decides otherwise"
+        );
+
+        vm.reset_by_keyboard().unwrap();
+        self.comes_back_as(&mut vm, &uuid);
+
+        self.set(&uuid, "BootEnv", "local");
+        vm.reset().unwrap();
+        vm.wait_for_text(DISK_BOOTED, BOOT_WITHIN).unwrap();
+
+        // It is at its disk and says nothing any more, so the server waits until it is sure.
+        wait::until("the machine to be offline", BOOT_WITHIN, || {
+            Ok((!self.operator.machine(&uuid)?.own.online).then_some(()))
+        })
+        .unwrap();
+        self.set(&uuid, "Workflow", "work");
+        vm.reset().unwrap();
+        self.comes_back_as(&mut vm, &uuid);
+        wait::until("the workflow to be complete", SOON, || {
+            let machine = self.operator.call(Method::GET, &format!("/machines/{uuid}"), &json!(null))?;
+            Ok((machine["WorkflowComplete"] == true).then_some(()))
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn a_bios_machine_boots_image_disk_and_image_as_the_same_machine() {
+    let mut site = Site::with_tftp("known-bios");
+    let script = format!("{}/default.ipxe", site.server.boot_url().unwrap());
+    site.lab.serve(&Services::dhcp().boot_ipxe(&script)).unwrap();
+    site.tell_a_story(Firmware::Bios);
+}
+
+#[test]
+fn a_uefi_machine_boots_image_disk_and_image_as_the_same_machine() {
+    let mut site = Site::with_tftp("known-uefi");
+    site.lab.serve(&Services::dhcp().boot_uefi("shimx64.efi", SERVER)).unwrap();
+    site.tell_a_story(Firmware::Uefi);
+}
