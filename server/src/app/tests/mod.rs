@@ -5,6 +5,7 @@ mod approval;
 mod ca;
 mod enrollment;
 mod limits;
+mod nonces;
 mod objects;
 mod registration;
 mod restart;
