@@ -257,7 +257,7 @@ mod tests {
     fn begun(verdict: Verdict) -> (Id, Vec<Id>) {
         match verdict {
             Verdict::Begin { id, ended, .. } => (id, ended),
-            other => panic!("{other:?}"),
+            refused @ (Verdict::Ignore | Verdict::Busy) => panic!("{refused:?}"),
         }
     }
 

@@ -394,9 +394,11 @@ impl Transfer {
 }
 
 /// The largest packet on the way to a client, in bytes, where the kernel tells.
-fn mtu(socket: &UdpSocket, client: SocketAddr) -> Option<u32> {
+fn mtu(socket: &UdpSocket, client: SocketAddr) -> Option<usize> {
     match client {
-        SocketAddr::V4(_) => getsockopt(socket, sockopt::IpMtu).ok().and_then(|mtu| u32::try_from(mtu).ok()),
+        SocketAddr::V4(_) => {
+            getsockopt(socket, sockopt::IpMtu).ok().and_then(|mtu| usize::try_from(mtu).ok())
+        }
         SocketAddr::V6(_) => None,
     }
 }

@@ -11,9 +11,9 @@ pub const BLOCK_SIZES: std::ops::RangeInclusive<u16> = 8..=65_464;
 /// there may be on the way to a client, which nobody tells us about.
 const USUAL_BLOCK: u16 = 1_428;
 /// Bytes of the largest packet on nearly every network.
-const USUAL_MTU: u32 = 1_500;
+const USUAL_MTU: usize = 1_500;
 /// Bytes of an IPv6 header, the larger one, and of UDP's and of a block's.
-const HEADERS: u32 = 40 + 8 + packet::BLOCK_HEADER as u32;
+const HEADERS: usize = 40 + 8 + packet::BLOCK_HEADER;
 /// Seconds that a client can ask to be waited for (RFC 2349).
 const TIMEOUTS: std::ops::RangeInclusive<u64> = 1..=255;
 
@@ -42,7 +42,7 @@ pub struct Agreed {
 /// The largest block for a client that is reached by packets of at most `mtu` bytes, where that is
 /// known. Nobody gets blocks that have to travel in pieces, for a lost piece is a lost block.
 #[must_use]
-pub fn largest_block(mtu: Option<u32>, limit: u16) -> u16 {
+pub fn largest_block(mtu: Option<usize>, limit: u16) -> u16 {
     let mtu = mtu.unwrap_or(USUAL_MTU);
     let fitting = u16::try_from(mtu.saturating_sub(HEADERS)).unwrap_or(u16::MAX);
     let fitting = if mtu > USUAL_MTU { fitting } else { fitting.min(USUAL_BLOCK) };

@@ -92,10 +92,12 @@ pub fn request(packet: &[u8]) -> Result<ReadRequest, Rejected> {
 /// Reads a packet of a client whose transfer is under way; nothing when it is of no use there.
 pub fn word(packet: &[u8]) -> Option<Word> {
     match opcode(packet)? {
-        ACK => match Packet::deserialize(packet.get(..BLOCK_HEADER)?) {
-            Ok(Packet::Ack(block)) => Some(Word::Ack(block)),
-            _ => None,
-        },
+        ACK => {
+            let Ok(Packet::Ack(block)) = Packet::deserialize(packet.get(..BLOCK_HEADER)?) else {
+                return None;
+            };
+            Some(Word::Ack(block))
+        }
         ERROR => Some(Word::Stop),
         _ => None,
     }

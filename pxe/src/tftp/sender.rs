@@ -48,12 +48,9 @@ pub(super) struct Sender {
 impl Manner {
     /// The best one for a socket.
     pub(super) fn of(socket: &UdpSocket, shape: Shape) -> Self {
-        let packet = i32::from(shape.block).saturating_add(BLOCK_HEADER as i32);
-        if shape.window > 1 && setsockopt(socket, sockopt::UdpGsoSegment, &packet).is_ok() {
-            Self::Together
-        } else {
-            Self::OneByOne
-        }
+        let packet = i32::try_from(usize::from(shape.block) + BLOCK_HEADER);
+        let is_cut = |packet| setsockopt(socket, sockopt::UdpGsoSegment, &packet).is_ok();
+        if shape.window > 1 && packet.is_ok_and(is_cut) { Self::Together } else { Self::OneByOne }
     }
 
     /// How many blocks are read and sent at once.

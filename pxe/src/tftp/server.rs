@@ -336,16 +336,12 @@ fn client_address(address: &SockaddrStorage) -> Option<SocketAddr> {
 
 /// Our address that a packet was sent to.
 fn own_address(message: ControlMessageOwned) -> Option<IpAddr> {
-    match message {
-        ControlMessageOwned::Ipv4PacketInfo(info) => {
-            let [own, sent_to] =
-                [info.ipi_spec_dst, info.ipi_addr].map(|ip| Ipv4Addr::from(ip.s_addr.to_ne_bytes()));
-            (own == sent_to).then_some(IpAddr::V4(own))
-        }
-        ControlMessageOwned::Ipv6PacketInfo(info) => {
-            let own = Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical();
-            (!own.is_multicast()).then_some(own)
-        }
-        _ => None,
+    if let ControlMessageOwned::Ipv4PacketInfo(info) = message {
+        let [own, sent_to] =
+            [info.ipi_spec_dst, info.ipi_addr].map(|ip| Ipv4Addr::from(ip.s_addr.to_ne_bytes()));
+        return (own == sent_to).then_some(IpAddr::V4(own));
     }
+    let ControlMessageOwned::Ipv6PacketInfo(info) = message else { return None };
+    let own = Ipv6Addr::from(info.ipi6_addr.s6_addr).to_canonical();
+    (!own.is_multicast()).then_some(own)
 }
