@@ -31,16 +31,16 @@ pub enum Door {
     Boot,
 }
 
-/// What kind of answer a message takes from a proxy at `server`, if any: requests on port 67 are for
-/// whoever gave the address, unless they name us.
+/// What kind of answer a message takes from a proxy at `server`, if any. A request on port 67 is for an
+/// address, and whoever gave that answers: it may name our own, when both are on one host.
 pub(super) fn takes(message: &Message, door: Door, server: Ipv4Addr) -> Option<Kind> {
-    let ours = message.server.map(|named| named == server);
     match (door, message.kind) {
         (Door::Dhcp, Kind::Discover) => Some(Kind::Offer),
-        (Door::Dhcp, Kind::Request) => (ours == Some(true)).then_some(Kind::Ack),
-        (Door::Boot, Kind::Request | Kind::Inform) => (ours != Some(false)).then_some(Kind::Ack),
+        (Door::Boot, Kind::Request | Kind::Inform) => {
+            message.server.is_none_or(|named| named == server).then_some(Kind::Ack)
+        }
         (Door::Boot, Kind::Discover)
-        | (Door::Dhcp, Kind::Inform)
+        | (Door::Dhcp, Kind::Request | Kind::Inform)
         | (Door::Dhcp | Door::Boot, Kind::Offer | Kind::Ack | Kind::Nak | Kind::Decline | Kind::Release) => {
             None
         }
