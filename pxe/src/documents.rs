@@ -79,6 +79,9 @@ pub enum DocumentError {
         /// The first such character.
         character: char,
     },
+    /// A URL of a kind that GRUB does not load from.
+    #[error("{0} is a URL, and GRUB loads by http:// and tftp:// only; give such a one or a path")]
+    Scheme(Part),
     /// A path longer than [`MAX_PATH`].
     #[error("{part} has {len} bytes, at most {MAX_PATH} fit")]
     PathTooLong {
@@ -111,12 +114,29 @@ pub fn pxelinux(entry: &MenuEntry<'_>) -> Result<String, DocumentError> {
     render(PXELINUX, entry, "PXELINUX", added + PXELINUX_SPARE)
 }
 
-/// An entry for `grub.cfg`.
+/// An entry for `grub.cfg`: a URL as `(http,HOST)/PATH`, any other path from the root of where GRUB came from.
+/// GRUB before 2.12 knows no port in a device.
 ///
 /// # Errors
-/// [`DocumentError`] when a value cannot be carried whole.
+/// [`DocumentError`] when a value cannot be carried whole, or is a URL of another scheme.
 pub fn grub(entry: &MenuEntry<'_>) -> Result<String, DocumentError> {
-    render(GRUB, entry, "GRUB", "BOOT_IMAGE= ".len() + entry.kernel.len())
+    let (kernel, initrd) = (grub_file(Part::Kernel, entry.kernel)?, grub_file(Part::Initrd, entry.initrd)?);
+    let entry = MenuEntry { kernel: &kernel, initrd: &initrd, kernel_args: entry.kernel_args };
+    write(GRUB, &entry, "GRUB", "BOOT_IMAGE= ".len() + kernel.len())
+}
+
+/// A file as GRUB names it.
+fn grub_file(part: Part, path: &str) -> Result<String, DocumentError> {
+    check_path(part, path)?;
+    match path.split_once("://") {
+        Some((scheme @ ("http" | "tftp"), rest)) => {
+            let (host, file) = rest.split_once('/').unwrap_or((rest, ""));
+            Ok(format!("({scheme},{host})/{file}"))
+        }
+        Some(_) => Err(DocumentError::Scheme(part)),
+        None if path.starts_with('/') => Ok(path.to_owned()),
+        None => Ok(format!("/{path}")),
+    }
 }
 
 /// An iPXE script.
@@ -136,6 +156,16 @@ fn render(
 ) -> Result<String, DocumentError> {
     check_path(Part::Kernel, entry.kernel)?;
     check_path(Part::Initrd, entry.initrd)?;
+    write(template, entry, loader, added)
+}
+
+/// Fills in paths that were checked, and arguments that are checked here.
+fn write(
+    template: &str,
+    entry: &MenuEntry<'_>,
+    loader: &'static str,
+    added: usize,
+) -> Result<String, DocumentError> {
     let args = tokens(entry.kernel_args)?.join(" ");
     let len = added.saturating_add(args.len());
     if len > MAX_LINE {
@@ -226,8 +256,8 @@ mod tests {
 
     #[test]
     fn a_line_that_would_be_cut_is_refused_with_both_numbers() {
-        // BOOT_IMAGE=muster/vmlinuz and a space: 26 bytes before the arguments.
-        let fits = "a".repeat(MAX_LINE - 26);
+        // BOOT_IMAGE=/muster/vmlinuz and a space: 27 bytes before the arguments.
+        let fits = "a".repeat(MAX_LINE - 27);
         assert!(grub(&entry(&fits)).is_ok());
         assert_eq!(
             grub(&entry(&format!("{fits}a"))).unwrap_err().to_string(),
@@ -236,7 +266,7 @@ mod tests {
         );
         assert!(matches!(
             pxelinux(&entry(&fits)),
-            Err(DocumentError::LineTooLong { loader: "PXELINUX", len: 2_069, max: 2_047 })
+            Err(DocumentError::LineTooLong { loader: "PXELINUX", len: 2_068, max: 2_047 })
         ));
     }
 
@@ -250,6 +280,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn grub_gets_urls_as_its_devices_and_paths_from_the_root() {
+        fn files(kernel: &str, initrd: &str) -> Result<Vec<String>, DocumentError> {
+            let text = grub(&MenuEntry { kernel, initrd, kernel_args: "quiet" })?;
+            let file = |line: &str| line.split_whitespace().nth(1).map(str::to_owned);
+            Ok(text.lines().skip(1).filter_map(file).collect())
+        }
+        assert_eq!(files("a/vmlinuz", "/b/initrd").unwrap(), ["/a/vmlinuz", "/b/initrd"]);
+        assert_eq!(
+            files("http://10.0.0.5/m/vmlinuz", "tftp://boot.example/initrd").unwrap(),
+            ["(http,10.0.0.5)/m/vmlinuz", "(tftp,boot.example)/initrd"]
+        );
+        for scheme in ["https", "nfs", ""] {
+            let url = format!("{scheme}://h/initrd");
+            assert_eq!(files("k", &url), Err(DocumentError::Scheme(Part::Initrd)), "{scheme}");
+        }
+        // The device's parentheses are ours alone.
+        assert!(matches!(files("(http,h)/k", "i"), Err(DocumentError::Character { character: '(', .. })));
     }
 
     #[test]
