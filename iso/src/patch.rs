@@ -124,6 +124,27 @@ impl<B: Read + Seek> PatchedImage<B> {
         self.len == 0
     }
 
+    /// Where the reader is, and how many bytes from there on are the base's own: up to the next patch or
+    /// the end. None inside a patch.
+    #[must_use]
+    pub fn unpatched(&self) -> (u64, u64) {
+        let next = self.next_patch().map_or(self.len, |patch| patch.region.offset);
+        (self.position, next.saturating_sub(self.position))
+    }
+
+    /// The base image; whoever reads it leaves its cursor where it is.
+    #[must_use]
+    pub fn base(&self) -> &B {
+        &self.base
+    }
+
+    /// The patch at or after the position; those before it are behind us.
+    fn next_patch(&self) -> Option<&Patch> {
+        let next =
+            self.patches.partition_point(|patch| patch.region.end().is_some_and(|end| end <= self.position));
+        self.patches.get(next)
+    }
+
     fn read_base(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.base_position != self.position {
             self.base_position = self.base.seek(SeekFrom::Start(self.position))?;
@@ -144,10 +165,7 @@ impl<B: Read + Seek> PatchedImage<B> {
 impl<B: Read + Seek> Read for PatchedImage<B> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.len.saturating_sub(self.position);
-        // The patch at or after the position; those before it are behind us.
-        let next =
-            self.patches.partition_point(|patch| patch.region.end().is_some_and(|end| end <= self.position));
-        let patch = self.patches.get(next);
+        let patch = self.next_patch();
         let count = match patch.and_then(|patch| patch.bytes_from(self.position)) {
             Some(bytes) => {
                 let count = bytes.len().min(buf.len());
@@ -272,11 +290,20 @@ mod tests {
                 let start = usize::try_from(*offset).unwrap();
                 expected[start..start + contents.len()].copy_from_slice(contents);
             }
+            let patched: Vec<_> =
+                patches.iter().map(|(offset, contents)| *offset..*offset + contents.len() as u64).collect();
             let patches = patches.iter().map(|(offset, contents)| patch("p", *offset, contents)).collect();
             let mut image = PatchedImage::new(Cursor::new(base), patches).unwrap();
             prop_assert_eq!(image.len(), expected.len() as u64);
             for (start, count) in ranges {
                 image.seek(SeekFrom::Start(start)).unwrap();
+                let (position, own) = image.unpatched();
+                prop_assert_eq!(position, start);
+                let stop = start + own;
+                let stopped = patched.iter().any(|range| range.contains(&stop)) || stop >= image.len();
+                prop_assert!(stopped, "nothing but a patch or the end stops it");
+                let window = usize::try_from(start).unwrap()..usize::try_from(stop).unwrap();
+                prop_assert_eq!(image.base().get_ref().get(window.clone()), expected.get(window));
                 let mut got = Vec::new();
                 image.by_ref().take(count as u64).read_to_end(&mut got).unwrap();
                 let start = usize::try_from(start).unwrap().min(expected.len());

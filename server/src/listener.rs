@@ -4,11 +4,14 @@
 //! 1. Accept, count against the whole listener and against the source.
 //! 2. TLS alone: handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
 //!    builder has no header timeout while it detects the version, and hyper silently has none
-//!    at all without a timer. Plain connections speak HTTP/1.
+//!    at all without a timer. Plain connections speak HTTP/1, and the kernel sends their files.
 //! 3. Serve until the peer leaves, idles or stalls too long, or the server stops. Stopping lets running
 //!    requests end within [`ConnectionLimits::drain`], then cuts.
 
 mod activity;
+mod sendfile;
+
+pub(crate) use sendfile::{FileLane, MAX_STRETCH, Stretch};
 
 use crate::places::{Place, Places};
 use activity::Activity;
@@ -18,6 +21,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
+use sendfile::FileStream;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -188,7 +192,13 @@ async fn connection(
     if let Err(error) = prepare(&stream, limits) {
         tracing::debug!(%address, %error, "socket options");
     }
-    let Some(tls) = tls else { return serve_http(stream, false, peer, router, limits, stopping).await };
+    let activity = Activity::new();
+    let Some(tls) = tls else {
+        let lane = FileLane::new(Arc::clone(&activity));
+        let stream = FileStream::new(stream, lane.clone());
+        let talk = Talk { peer, activity, lane: Some(lane), http2: false };
+        return serve_http(stream, talk, router, limits, stopping).await;
+    };
     let handshake = tokio::select! {
         () = stopping.cancelled() => return,
         handshake = timeout(limits.handshake, tls.accept(stream)) => handshake,
@@ -196,11 +206,21 @@ async fn connection(
     match handshake {
         Ok(Ok(stream)) => {
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            serve_http(stream, http2, peer, router, limits, stopping).await;
+            let talk = Talk { peer, activity, lane: None, http2 };
+            serve_http(stream, talk, router, limits, stopping).await;
         }
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
+}
+
+/// What is said over a connection, with whom and how.
+struct Talk {
+    peer: Peer,
+    activity: Arc<Activity>,
+    /// Where the kernel can send files.
+    lane: Option<FileLane>,
+    http2: bool,
 }
 
 fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
@@ -211,20 +231,22 @@ fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
 
 async fn serve_http<S>(
     stream: S,
-    http2: bool,
-    peer: Peer,
+    talk: Talk,
     router: Router,
     limits: &ConnectionLimits,
     stopping: CancellationToken,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = Activity::new();
+    let Talk { peer, activity, lane, http2 } = talk;
     let router = TowerToHyperService::new(router);
-    let (address, watched) = (peer.address, Arc::clone(&activity));
+    let (address, watched, sends_files) = (peer.address, Arc::clone(&activity), lane.is_some());
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         let running = watched.begin();
         request.extensions_mut().insert(peer.clone());
+        if let Some(lane) = &lane {
+            request.extensions_mut().insert(lane.clone());
+        }
         let answer = hyper::service::Service::call(&router, request);
         async move {
             let answer: Result<hyper::Response<Body>, std::convert::Infallible> = answer.await;
@@ -259,6 +281,10 @@ async fn serve_http<S>(
             .header_read_timeout(limits.header)
             .max_headers(MAX_HEADERS)
             .max_header_size(READ_HEAD);
+        if sends_files {
+            // What bodies yield must come to the stream as it is, see `sendfile`.
+            builder.writev(true);
+        }
         let connection = pin!(builder.serve_connection(io, service).with_upgrades());
         until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await
     };

@@ -9,8 +9,8 @@
 //!    are stored, the database is closed.
 
 use crate::app::{
-    App, AppError, BootSettings, Clock, HTTP_PORT, Media, ReverseDns, Settings, SharedApp,
-    interface_addresses, own_addresses,
+    App, AppError, BootSettings, Clock, HTTP_PORT, Loaders, ReverseDns, Settings, SharedApp,
+    interface_addresses, loader_folders, own_addresses,
 };
 use crate::dhcp::{Dhcp, DhcpOptions};
 use crate::http::{self, Http};
@@ -225,19 +225,34 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         advertise: told_to_machines(&options.advertise, address.port()),
         boot: BootSettings {
             tree: options.data_dir.join(BOOT_TREE),
+            loaders: Loaders::new(
+                loader_folders(
+                    options.loader_dir.as_deref(),
+                    &options.data_dir,
+                    options.media_dir.as_deref(),
+                ),
+                PathBuf::from("/"),
+            ),
+            media: options.media_dir.clone(),
+            http_open: boot.is_some(),
+            tftp_open: tftp.is_some(),
+            leases: options.dhcp.is_some_and(|dhcp| dhcp.range.is_some()),
             http_port: boot.as_ref().map_or(HTTP_PORT, |(_, address)| address.port()),
             https_port: address.port(),
+            downloads: options.boot_downloads,
             advertise: options.advertise.clone(),
         },
     };
     let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
     let app = App::open(store, keys, clock, settings, reverse_dns).await?;
+    if tftp.is_some() || dhcp.is_some() {
+        app.boot_remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
+    }
     let first_password = app.ensure_admin(&options.data_dir).await?;
     let [a, b, c, d] = crate::keys::random::<4>()?;
     let http = Http {
         app: Arc::new(app),
         unproven: Http::unproven_bodies(),
-        media: Arc::new(Media::new(options.media_dir, options.advertise.clone())),
         metrics: Arc::new(Metrics::new()),
         stopping: CancellationToken::new(),
         port: address.port(),

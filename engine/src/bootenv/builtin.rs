@@ -1,10 +1,34 @@
-//! The boot environments that are always there: `local` boots a known machine's disk, `ignore` the
-//! disk of everybody else (`spec/machine-model.md` 2.2, 7.3).
+//! The boot environments that are always there (`spec/machine-model.md` 2.2, 7.3): `local` boots a
+//! known machine's disk and `ignore` the disk of everybody else; `muster` boots our image on a known
+//! machine and `discovery` on everybody else, who registers by the token in its files.
+//!
+//! Nobody stands before these machines: no menu waits for a key, what is said is said on screen and
+//! serial line, and whoever cannot load what it should goes on with its next boot device.
 
+use super::tree::MEDIA_FOLDER;
 use protocol::model::{BUILTIN_BUNDLE, BootEnv, Envelope, OsInfo, TemplateInfo};
 
+/// Boots a known machine's disk.
+pub const LOCAL: &str = "local";
+/// Boots the disk of whoever is not known.
+pub const IGNORE: &str = "ignore";
+/// Boots our image on a known machine.
+pub const MUSTER: &str = "muster";
+/// Boots our image on whoever is not known.
+pub const DISCOVERY: &str = "discovery";
+
+/// The files of our media that are booted.
+const KERNEL: &str = "vmlinuz";
+const INITRD: &str = "initrd";
+/// The agent's own arguments, and those of a site whose machines need more: params by their usual
+/// names.
+const BOOT_PARAMS: &str = "\
+{{$console := \"\"}}{{if .ParamExists \"kernel-console\"}}{{$console = .Param \"kernel-console\"}}{{end -}}
+{{$options := \"\"}}{{if .ParamExists \"kernel-options\"}}{{$options = .Param \"kernel-options\"}}{{end -}}
+{{.MusterArgs \"quiet loglevel=3\" $console $options}}";
+
 /// What PXELINUX does, by a param, since some firmware knows only some ways to its disk.
-const PXELINUX: &str = "\
+const PXELINUX_LOCAL: &str = "\
 DEFAULT local
 PROMPT 0
 TIMEOUT 10
@@ -12,50 +36,118 @@ LABEL local
 {{.Param \"pxelinux-local-boot\"}}
 ";
 /// Firmware goes on with its next boot device.
-const IPXE: &str = "#!ipxe\nexit\n";
-const GRUB: &str = "exit\n";
+const IPXE_LOCAL: &str = "#!ipxe\nexit\n";
+const GRUB_LOCAL: &str = "exit\n";
+
+const IPXE_HEAD: &str = "#!ipxe\n";
 /// Strangers are offered the files of known machines first: by hardware address, then by address.
-const IPXE_DEFAULT: &str = "\
-#!ipxe
-chain --autofree {{.ProvisionerURL}}/${netX/mac}.ipxe && exit ||
-chain --autofree {{.ProvisionerURL}}/${netX/ip}.ipxe && exit ||
-exit
+const IPXE_KNOWN: &str = "\
+chain --autofree {{.LoaderURL}}/${netX/mac}.ipxe && exit ||
+chain --autofree {{.LoaderURL}}/${netX/ip}.ipxe && exit ||
 ";
-const GRUB_DEFAULT: &str = "\
+const GRUB_KNOWN: &str = "\
 for file in /grub/$net_default_mac.cfg /grub/$net_default_ip.cfg; do
   if test -s $file; then
     configfile $file
   fi
 done
+";
+
+/// A label that fails leaves PXELINUX at its prompt; nobody types, so the disk follows.
+const PXELINUX_IMAGE: &str = "\
+SERIAL 0 115200
+DEFAULT muster
+PROMPT 0
+TIMEOUT 100
+ONTIMEOUT local
+LABEL muster
+KERNEL {{.Env.PathFor \"tftp\" .Env.Kernel}}
+INITRD {{.Env.JoinInitrds \"tftp\"}}
+APPEND {{.BootParams}}
+LABEL local
+{{.Param \"pxelinux-local-boot\"}}
+";
+/// Under UEFI `initrd=` finds a ramdisk by its name.
+const IPXE_IMAGE: &str = "\
+imgfree
+echo Muster: loading from {{.LoaderURL}}
+kernel {{.LoaderURL}}/{{.Env.PathFor \"tftp\" .Env.Kernel}} initrd=muster.img {{.BootParams}} || goto failed
+initrd --name muster.img {{.LoaderURL}}/{{.Env.JoinInitrds \"tftp\"}} || goto failed
+boot || goto failed
+:failed
+echo Muster: nothing could be booted from {{.LoaderURL}}: ${errno}
+echo The next boot device follows in 10 seconds.
+sleep 10
+exit
+";
+const GRUB_HEAD: &str = "\
+if serial --unit=0 --speed=115200; then
+  terminal_input console serial
+  terminal_output console serial
+fi
+";
+const GRUB_IMAGE: &str = "\
+echo \"Muster: loading the image\"
+if linux {{.LoaderDevice}}/{{.Env.PathFor \"tftp\" .Env.Kernel}} {{.BootParams}}; then
+  if initrd {{.LoaderDevice}}/{{.Env.JoinInitrds \"tftp\"}}; then
+    boot
+  fi
+fi
+echo \"Muster: the image could not be booted.\"
+echo \"The next boot device follows in 10 seconds.\"
+sleep 10
 exit
 ";
 
-/// `local` and `ignore`.
+/// A template: its name, its path, what it says.
+type File = (&'static str, &'static str, String);
+
+/// All of them.
 pub fn builtin() -> Vec<BootEnv> {
-    let by_machine = [
-        ("pxelinux", "pxelinux.cfg/{{.Machine.HexAddress}}", PXELINUX),
-        ("pxelinux-mac", "pxelinux.cfg/{{.Machine.MacAddr \"pxelinux\"}}", PXELINUX),
-        ("ipxe", "{{.Machine.Address}}.ipxe", IPXE),
-        ("ipxe-mac", "{{.Machine.MacAddr \"ipxe\"}}.ipxe", IPXE),
-        ("grub", "grub/{{.Machine.Address}}.cfg", GRUB),
-        ("grub-mac", "grub/{{.Machine.MacAddr \"grub\"}}.cfg", GRUB),
-    ];
-    let by_nobody = [
-        ("pxelinux", "pxelinux.cfg/default", PXELINUX),
-        ("ipxe", "default.ipxe", IPXE_DEFAULT),
-        ("grub", "grub/grub.cfg", GRUB_DEFAULT),
-    ];
+    let local = of_machines(PXELINUX_LOCAL, IPXE_LOCAL, GRUB_LOCAL);
+    let ipxe = |then: &str| [IPXE_HEAD, IPXE_KNOWN, then].concat();
+    let grub = |head: &str, then: &str| [head, GRUB_KNOWN, then].concat();
+    let ignored = of_nobody(PXELINUX_LOCAL.to_owned(), ipxe("exit\n"), grub("", GRUB_LOCAL));
+    let image =
+        of_machines(PXELINUX_IMAGE, &[IPXE_HEAD, IPXE_IMAGE].concat(), &[GRUB_HEAD, GRUB_IMAGE].concat());
+    let discovered = of_nobody(PXELINUX_IMAGE.to_owned(), ipxe(IPXE_IMAGE), grub(GRUB_HEAD, GRUB_IMAGE));
     vec![
-        bootenv("local", "Boots a known machine from its own disk", false, &by_machine),
-        bootenv("ignore", "Boots machines that are not known from their own disk", true, &by_nobody),
+        bootenv(LOCAL, "Boots a known machine from its own disk", &local),
+        strangers(bootenv(IGNORE, "Boots machines that are not known from their own disk", &ignored)),
+        with_image(bootenv(MUSTER, "Boots Muster's image on a known machine", &image)),
+        strangers(with_image(bootenv(
+            DISCOVERY,
+            "Boots Muster's image on machines that are not known, with a token to register by",
+            &discovered,
+        ))),
     ]
 }
 
-fn bootenv(name: &str, description: &str, only_unknown: bool, files: &[(&str, &str, &str)]) -> BootEnv {
-    let template = |&(name, path, contents): &(&str, &str, &str)| TemplateInfo {
-        name: name.to_owned(),
-        path: path.to_owned(),
-        contents: contents.to_owned(),
+/// The files of one machine, at the paths where loaders look for them.
+fn of_machines(pxelinux: &str, ipxe: &str, grub: &str) -> Vec<File> {
+    vec![
+        ("pxelinux", "pxelinux.cfg/{{.Machine.HexAddress}}", pxelinux.to_owned()),
+        ("pxelinux-mac", "pxelinux.cfg/{{.Machine.MacAddr \"pxelinux\"}}", pxelinux.to_owned()),
+        ("ipxe", "{{.Machine.Address}}.ipxe", ipxe.to_owned()),
+        ("ipxe-mac", "{{.Machine.MacAddr \"ipxe\"}}.ipxe", ipxe.to_owned()),
+        ("grub", "grub/{{.Machine.Address}}.cfg", grub.to_owned()),
+        ("grub-mac", "grub/{{.Machine.MacAddr \"grub\"}}.cfg", grub.to_owned()),
+    ]
+}
+
+fn of_nobody(pxelinux: String, ipxe: String, grub: String) -> Vec<File> {
+    vec![
+        ("pxelinux", "pxelinux.cfg/default", pxelinux),
+        ("ipxe", "default.ipxe", ipxe),
+        ("grub", "grub/grub.cfg", grub),
+    ]
+}
+
+fn bootenv(name: &str, description: &str, files: &[File]) -> BootEnv {
+    let template = |(name, path, contents): &File| TemplateInfo {
+        name: (*name).to_owned(),
+        path: (*path).to_owned(),
+        contents: contents.clone(),
         ..TemplateInfo::default()
     };
     BootEnv {
@@ -63,7 +155,6 @@ fn bootenv(name: &str, description: &str, only_unknown: bool, files: &[(&str, &s
         os: OsInfo { name: name.to_owned(), ..OsInfo::default() },
         templates: files.iter().map(template).collect(),
         optional_params: vec!["pxelinux-local-boot".to_owned()],
-        only_unknown,
         envelope: Envelope {
             description: description.to_owned(),
             validated: true,
@@ -74,4 +165,18 @@ fn bootenv(name: &str, description: &str, only_unknown: bool, files: &[(&str, &s
         },
         ..BootEnv::default()
     }
+}
+
+fn strangers(env: BootEnv) -> BootEnv {
+    BootEnv { only_unknown: true, ..env }
+}
+
+/// With our kernel and ramdisk.
+fn with_image(mut env: BootEnv) -> BootEnv {
+    env.os.name = MEDIA_FOLDER.trim_end_matches('/').to_owned();
+    env.kernel = KERNEL.to_owned();
+    env.initrds = vec![INITRD.to_owned()];
+    env.boot_params = BOOT_PARAMS.to_owned();
+    env.optional_params.extend(["kernel-console", "kernel-options"].map(str::to_owned));
+    env
 }

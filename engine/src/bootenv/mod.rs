@@ -5,10 +5,10 @@ mod builtin;
 mod os;
 mod tree;
 
-pub use builtin::builtin;
+pub use builtin::{DISCOVERY, IGNORE, LOCAL, MUSTER, builtin};
 pub use os::{family, family_type, family_version, version_eq};
 pub(crate) use tree::DEFAULT_ARCH;
 pub use tree::{
-    boot_params_for, initrds_for, is_install, is_netbootable, kernel_for, missing, needed_files, supports,
-    tree_path,
+    MEDIA_FOLDER, boot_params_for, initrds_for, is_install, is_netbootable, kernel_for, missing,
+    needed_files, supports, tree_path,
 };

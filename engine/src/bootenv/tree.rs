@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 /// The architecture of a bootenv that names none, and of machines nobody knows.
 pub(crate) const DEFAULT_ARCH: &str = "amd64";
 
+/// Where the boot tree has our own boot media, in whatever folder they were built.
+pub const MEDIA_FOLDER: &str = "muster/";
+
 /// Whether machines of this architecture can boot it. One that lists no architecture is for amd64,
 /// or for all when it has no kernel.
 pub fn supports(env: &BootEnv, arch: &str) -> bool {
@@ -75,7 +78,13 @@ pub fn needed_files(env: &BootEnv) -> BTreeSet<String> {
 pub fn missing(env: &BootEnv, missing_files: &BTreeSet<String>) -> Vec<String> {
     let needed = needed_files(env);
     let absent = needed.intersection(missing_files);
-    absent.map(|file| format!("the boot tree has no file {file}; put it there")).collect()
+    let told = |file: &String| match file.strip_prefix(MEDIA_FOLDER) {
+        Some(_) => {
+            format!("there is no file {file}; run `muster media build` and start the server with --media-dir")
+        }
+        None => format!("the boot tree has no file {file}; put it there"),
+    };
+    absent.map(told).collect()
 }
 
 /// What is written under an architecture, by whatever name the bootenv calls it.

@@ -4,6 +4,7 @@ use super::library::{Library, Sheet, Sheets, Templated, Text};
 use super::limits::{file_path, options};
 use super::root::Root;
 use super::scene::{Data, Scene};
+use crate::bootenv;
 use protocol::model::Kind;
 use std::fmt;
 use std::sync::Arc;
@@ -185,7 +186,18 @@ impl Scene {
     /// The file at a path, as [`file_path`] spells it; none when the machine has none there. Where
     /// two templates claim one path, the later one has it.
     pub fn file_at(&self, path: &str) -> Option<Result<File, RenderError>> {
-        for desk in self.desks().iter().rev() {
+        self.find(&self.desks(), path)
+    }
+
+    /// The file at a path that boot environment `ignore` has for whoever is not known, whatever the
+    /// preference says.
+    pub fn ignored_at(&self, path: &str) -> Option<Result<File, RenderError>> {
+        let desk = Desk::of(self, self.content.bootenvs.get(bootenv::IGNORE)?);
+        self.find(&[desk], path)
+    }
+
+    fn find(&self, desks: &[Desk], path: &str) -> Option<Result<File, RenderError>> {
+        for desk in desks.iter().rev() {
             for sheet in desk.list().iter().rev() {
                 // A template with a broken path is nowhere; the machine's errors tell of it.
                 let Ok(planned) = desk.plan(sheet, self) else { continue };

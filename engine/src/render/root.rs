@@ -110,6 +110,8 @@ impl Root {
         Some(match name {
             "ProvisionerAddress" => addresses.ip.to_string(),
             "ProvisionerURL" => addresses.http(),
+            "LoaderURL" => addresses.loading(),
+            "LoaderDevice" => addresses.device(),
             "SecureProvisionerURL" => format!("{}{SECURE_FILES}", addresses.https()),
             "ApiURL" => addresses.https(),
             "ProvisionerHostURL" => addresses.http_by_name(),
@@ -135,6 +137,12 @@ impl Root {
             }
             self.0.scene.outside.token(&wanted).map(Value::from).map_err(CallError::failed)
         }))
+    }
+
+    /// Kernel arguments of our agent, and further ones.
+    fn muster_args(&self, further: &[&str]) -> Result<Value, CallError> {
+        let further = further.join(" ");
+        self.0.scene.outside.kernel_args(further.trim()).map(Value::from).map_err(CallError::failed)
     }
 
     /// A token for a profile that the machine has itself; 0 seconds are for ever.
@@ -182,6 +190,7 @@ impl Receiver for Root {
         }
         Some(match name {
             "BootParams" => args.none().and_then(|()| boot_params(&self.0, self.0.scene.arch(), rendering)),
+            "MusterArgs" => args.texts().and_then(|further| self.muster_args(&further)),
             "BootParamsFor" => args.text().and_then(|arch| boot_params(&self.0, arch, rendering)),
             "CallTemplate" => args
                 .exactly()

@@ -39,6 +39,13 @@ pub trait Outside: Debug + Send + Sync {
     /// Why there is none, as a fragment.
     fn token(&self, wanted: &TokenWanted) -> Result<String, String>;
 
+    /// The kernel arguments that lead our agent to this server, with what the server lets whom they
+    /// are for register by, behind `further` ones: a line that every loader hands on whole.
+    ///
+    /// # Errors
+    /// Why there is none, as a fragment.
+    fn kernel_args(&self, further: &str) -> Result<String, String>;
+
     /// What the server tells of itself at `/info`.
     fn info(&self) -> serde_json::Value;
 
@@ -53,6 +60,10 @@ pub struct Nowhere;
 impl Outside for Nowhere {
     fn token(&self, _: &TokenWanted) -> Result<String, String> {
         Ok("token".to_owned())
+    }
+
+    fn kernel_args(&self, further: &str) -> Result<String, String> {
+        Ok(further.to_owned())
     }
 
     fn info(&self) -> serde_json::Value {
@@ -73,6 +84,8 @@ pub struct Addresses {
     pub host: String,
     /// Port of plain HTTP for boot files.
     pub http_port: u16,
+    /// Whether boot files are to be had there. Else loaders get them by TFTP.
+    pub http_open: bool,
     /// Port of HTTPS.
     pub https_port: u16,
 }

@@ -76,8 +76,8 @@ pub(crate) struct Download {
     pub(crate) etag: String,
     /// SHA-256 of the whole file in hexadecimal, where it is known.
     pub(crate) sha256: Option<String>,
-    image: PatchedImage<File>,
-    _place: Place,
+    image: PatchedImage<Arc<File>>,
+    place: Arc<Place>,
 }
 
 impl Download {
@@ -86,13 +86,49 @@ impl Download {
     /// # Errors
     /// When its length cannot be found out.
     pub(super) fn of_file(file: File, len: u64, etag: String, place: Place) -> Result<Self, AppError> {
-        let image = PatchedImage::new(file, Vec::new()).map_err(AppError::internal)?;
-        Ok(Self { len, begin: 0, etag, sha256: None, image, _place: place })
+        let image = PatchedImage::new(Arc::new(file), Vec::new()).map_err(AppError::internal)?;
+        Ok(Self { len, begin: 0, etag, sha256: None, image, place: Arc::new(place) })
+    }
+
+    /// A file with these patches laid over it.
+    #[cfg(test)]
+    pub(crate) fn patched(
+        file: File,
+        patches: Vec<Patch>,
+        etag: String,
+        place: Place,
+    ) -> Result<Self, iso::patch::PatchError> {
+        let image = PatchedImage::new(Arc::new(file), patches)?;
+        Ok(Self { len: image.len(), begin: 0, etag, sha256: None, image, place: Arc::new(place) })
     }
 
     /// Moves to a byte of the file.
     pub(crate) fn seek(&mut self, position: u64) -> io::Result<()> {
         self.image.seek(SeekFrom::Start(self.begin.saturating_add(position))).map(|_| ())
+    }
+
+    /// From where we are: what the open file has there, byte by byte the same. Where in that file it
+    /// begins, and how long it is; of no length where the image differs from the file.
+    pub(crate) fn unpatched(&self) -> (&Arc<File>, u64, u64) {
+        let (position, len) = self.image.unpatched();
+        (self.image.base(), position, len)
+    }
+
+    /// Goes on behind bytes that were sent otherwise.
+    pub(crate) fn skip(&mut self, count: u64) -> io::Result<()> {
+        let count = i64::try_from(count).map_err(io::Error::other)?;
+        self.image.seek(SeekFrom::Current(count)).map(|_| ())
+    }
+
+    /// The place it takes among the downloads.
+    pub(crate) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    /// Reads exactly as many bytes as `buffer` has, from a byte of the file on.
+    pub(crate) fn read_at(&mut self, position: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.seek(position)?;
+        self.read_exact(buffer)
     }
 
     /// Reads exactly as many bytes as `buffer` has.
@@ -130,6 +166,20 @@ impl Media {
         }
     }
 
+    /// Whether there is a file of this name, as long as the manifest says.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn has(&self, name: &str) -> Result<bool, AppError> {
+        let Some((directory, manifest)) = self.manifest()? else { return Ok(false) };
+        let Some(listed) = manifest.files.get(name) else { return Ok(false) };
+        match std::fs::metadata(directory.join(name)) {
+            Ok(found) => Ok(found.is_file() && found.len() == listed.size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unreadable(name, error)),
+        }
+    }
+
     /// Opens a file for download; `muster.iso` and `overlay.cpio` for machines that shall come to
     /// `servers`.
     /// Blocks on the disk.
@@ -147,6 +197,24 @@ impl Media {
             AppError::new(AppErrorKind::Unavailable, "too many downloads at once; try again")
                 .after(RETRY_AFTER)
         })?;
+        let origin = (name == OVERLAY_FILE).then_some(Origin::Pxe);
+        let wish = AgentConfig { server: servers.to_vec(), origin, ..AgentConfig::unpersonalised() };
+        self.open_as(name, wish, keys, |_| Ok(place))
+    }
+
+    /// Opens a file for download, an image with `wish` laid over it: who its machines go to, and what
+    /// they register by. `admit` is asked for a place for so many bytes.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// `NotFound` for any other name, and what `admit` says.
+    pub(super) fn open_as(
+        &self,
+        name: &str,
+        wish: AgentConfig,
+        keys: &Keys,
+        admit: impl FnOnce(u64) -> Result<Place, AppError>,
+    ) -> Result<Download, AppError> {
         let (directory, manifest) = self.manifest()?.ok_or_else(|| not_built(name))?;
         let stored = if name == OVERLAY_FILE { ISO_FILE } else { name };
         let listed = manifest.files.get(stored);
@@ -160,10 +228,9 @@ impl Media {
         }
         let base = listed.map(|listed| listed.sha256.as_str());
         let (patches, etag, sha256) = match base {
-            Some(_) if stored == ISO_FILE && servers.is_empty() => return Err(unreachable_server()),
+            Some(_) if stored == ISO_FILE && wish.server.is_empty() => return Err(unreachable_server()),
             Some(base) if stored == ISO_FILE => {
-                let origin = (name == OVERLAY_FILE).then_some(Origin::Pxe);
-                let (patch, id) = self.personalised(&manifest, base, servers, keys, origin)?;
+                let (patch, id) = self.personalised(&manifest, base, wish, keys)?;
                 (vec![patch], format!("\"{base}-{id}\""), None)
             }
             Some(base) => (Vec::new(), format!("\"SHA256:{base}\""), Some(base.to_owned())),
@@ -173,8 +240,9 @@ impl Media {
             Some(region) if name == OVERLAY_FILE => (region.offset, region.length),
             _ => (0, len),
         };
-        let image = PatchedImage::new(file, patches).map_err(AppError::internal)?;
-        Ok(Download { len, begin, etag, sha256, image, _place: place })
+        let place = admit(len)?;
+        let image = PatchedImage::new(Arc::new(file), patches).map_err(AppError::internal)?;
+        Ok(Download { len, begin, etag, sha256, image, place: Arc::new(place) })
     }
 
     /// The patch that makes the base this server's, and the id of the result: made once, and
@@ -183,17 +251,15 @@ impl Media {
         &self,
         manifest: &Manifest,
         base: &str,
-        servers: &[ServerUrl],
+        wish: AgentConfig,
         keys: &Keys,
-        origin: Option<Origin>,
     ) -> Result<(Patch, String), AppError> {
-        let config = AgentConfig {
-            server: servers.to_vec(),
-            ca_hash: keys.pins(),
-            built_at: Some(manifest.identity.build_time),
-            origin,
-            ..AgentConfig::unpersonalised()
-        };
+        let config =
+            AgentConfig { ca_hash: keys.pins(), built_at: Some(manifest.identity.build_time), ..wish };
+        if config.token.is_some() || config.nonce.is_some() {
+            // For one machine: nobody else would find it here.
+            return personalise(manifest, base, &config, keys);
+        }
         let mut kept = self.personal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.iter().find(|known| known.base == base && known.config == config) {
             return Ok((known.patch.clone(), known.id.clone()));

@@ -58,7 +58,7 @@ mod tests;
 
 pub(crate) use actor::{Action, Actor, MachineActor, MachineTokenActor, UserActor};
 pub(crate) use auth::{ApiTokenWish, LoggedIn, LoginOrigin};
-pub(crate) use boot::{BootFile, BootSettings, HTTP_PORT, Requester};
+pub(crate) use boot::{BootFile, BootSettings, HTTP_PORT, Loaders, Requester, loader_folders};
 pub(crate) use clock::Clock;
 pub(crate) use enroll::accepted;
 pub use error::AppError;
@@ -100,6 +100,7 @@ pub(crate) struct App {
     pub(crate) passwords: password::Passwords,
     pub(crate) snapshot: snapshot::Snapshot,
     pub(crate) turns: turns::Turns,
+    pub(crate) media: Media,
     boot: boot::Boot,
     revalidation: revalidate::Revalidation,
 }
@@ -118,6 +119,7 @@ impl App {
         reverse_dns: ReverseDns,
     ) -> Result<Self, StoreError> {
         let app = Self {
+            media: Media::new(settings.boot.media.clone(), settings.boot.advertise.clone()),
             boot: boot::Boot::new(settings.boot.clone()),
             revalidation: revalidate::Revalidation::new(),
             store,

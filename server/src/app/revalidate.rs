@@ -7,6 +7,7 @@
 //! how far it got, so that a server that was killed in between makes good for it when it starts.
 
 use super::App;
+use super::boot::Rehearsal;
 use super::error::AppError;
 use super::events::Did;
 use crate::report::chain;
@@ -14,7 +15,7 @@ use crate::store::About;
 use engine::change::{Change, Changes, Revision};
 use engine::content::Content;
 use engine::machine::{self, Machine};
-use engine::render::{Nowhere, Scene};
+use engine::render::Scene;
 use protocol::model::{Kind, Stage};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -142,8 +143,8 @@ impl App {
         content: &Arc<Content>,
     ) -> Result<Vec<(Machine, Vec<String>)>, tokio::task::JoinError> {
         let (addresses, content) = (self.addresses(None), Arc::clone(content));
+        let outside = Arc::new(Rehearsal::new(self, &addresses));
         tokio::task::spawn_blocking(move || {
-            let outside = Arc::new(Nowhere);
             let errors = |machine: Machine| {
                 let machine = Arc::new(machine);
                 let mut errors = machine::errors(&machine, &content);
@@ -151,7 +152,7 @@ impl App {
                     machine: Some(Arc::clone(&machine)),
                     content: Arc::clone(&content),
                     addresses: Arc::clone(&addresses),
-                    outside: Arc::<Nowhere>::clone(&outside),
+                    outside: Arc::<Rehearsal>::clone(&outside),
                 };
                 errors.extend(scene.errors());
                 drop(scene);

@@ -1,10 +1,15 @@
-//! `/media/{file}`: boot media, by ranges, streamed from one open file per request.
+//! Files on their way out, by ranges, each from one open file per request: boot media at
+//! `/media/{file}`, and what the boot doors serve.
+//!
+//! Over a connection that can, the kernel sends what it has in memory by itself. What it would have to
+//! wait for a disk for is read by other threads, as is everything that goes through TLS.
 
 use super::Http;
 use super::error::HttpError;
 use super::extract::{Caller, Key, authority};
 use super::range::{Selection, select};
 use crate::app::{AppError, Download};
+use crate::listener::{FileLane, MAX_STRETCH, Stretch};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::request::Parts;
@@ -12,12 +17,17 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use protocol::config::ServerUrl;
-use std::io;
+use rustix::io::{ReadWriteFlags, preadv2};
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Bytes read from disk at a time: small, so that the listener sees a slow download move.
 const CHUNK: u64 = 64 * 1_024;
+/// Least that is left to the kernel, in bytes: what is shorter goes with the head in one piece.
+const LEAST_STRETCH: u64 = 64 * 1_024;
 /// Slowest download that keeps its place, in bytes a second, beyond a first minute.
 const SLOWEST: u64 = 32 * 1_024;
 const FIRST_MINUTE: Duration = Duration::from_secs(60);
@@ -33,8 +43,8 @@ pub(crate) async fn download(
 ) -> Result<Response, HttpError> {
     let host = called_by(&parts);
     let opened = tokio::task::spawn_blocking(move || {
-        let servers = http.media.servers(host, http.port);
-        http.media.open(&name, &servers, &http.app.keys, caller.source).map(|download| (name, download))
+        let servers = http.app.media.servers(host, http.port);
+        http.app.media.open(&name, &servers, &http.app.keys, caller.source).map(|download| (name, download))
     });
     let (name, download) = opened.await.map_err(AppError::internal)??;
     Ok(respond(&name, download, &parts))
@@ -50,11 +60,11 @@ pub(super) fn respond(name: &str, download: Download, parts: &Parts) -> Response
     let (len, etag) = (download.len, download.etag.clone());
     let sha256 = download.sha256.clone();
     let mut response = match select(&parts.headers, len, &etag) {
-        Selection::Whole => (StatusCode::OK, body(download, 0, len)).into_response(),
+        Selection::Whole => (StatusCode::OK, body(download, 0, len, parts)).into_response(),
         Selection::Part { first, last } => {
             let count = last - first + 1;
             let range = [(header::CONTENT_RANGE, format!("bytes {first}-{last}/{len}"))];
-            (StatusCode::PARTIAL_CONTENT, range, body(download, first, count)).into_response()
+            (StatusCode::PARTIAL_CONTENT, range, body(download, first, count, parts)).into_response()
         }
         Selection::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         Selection::PreconditionFailed => StatusCode::PRECONDITION_FAILED.into_response(),
@@ -78,9 +88,11 @@ pub(super) fn respond(name: &str, download: Download, parts: &Parts) -> Response
 }
 
 /// `count` bytes from `first` on, with their length announced.
-fn body(download: Download, first: u64, count: u64) -> Response {
+fn body(download: Download, first: u64, count: u64, parts: &Parts) -> Response {
     let patience = FIRST_MINUTE + Duration::from_secs(count / SLOWEST);
-    let start = Sending { download, left: count, seek: Some(first), deadline: Instant::now() + patience };
+    let lane = parts.extensions.get::<FileLane>().cloned();
+    let deadline = Instant::now() + patience;
+    let start = Sending { download, left: count, seek: Some(first), deadline, lane };
     let body = Body::from_stream(stream::try_unfold(start, next_chunk));
     ([(header::CONTENT_LENGTH, count)], body).into_response()
 }
@@ -90,9 +102,10 @@ struct Sending {
     left: u64,
     seek: Option<u64>,
     deadline: Instant,
+    lane: Option<FileLane>,
 }
 
-/// The next chunk, read off the async threads, and only when the peer has taken the one before.
+/// The next chunk, only when the peer has taken the one before.
 async fn next_chunk(mut sending: Sending) -> io::Result<Option<(Bytes, Sending)>> {
     if sending.left == 0 {
         return Ok(None);
@@ -100,10 +113,14 @@ async fn next_chunk(mut sending: Sending) -> io::Result<Option<(Bytes, Sending)>
     if Instant::now() > sending.deadline {
         return Err(io::Error::new(io::ErrorKind::TimedOut, "the download is too slow"));
     }
+    if let Some(position) = sending.seek.take() {
+        sending.download.seek(position)?;
+    }
+    if let Some(chunk) = sending.by_kernel()? {
+        return Ok(Some((chunk, sending)));
+    }
+    // Off the async threads: it may wait for a disk.
     let read = tokio::task::spawn_blocking(move || {
-        if let Some(position) = sending.seek.take() {
-            sending.download.seek(position)?;
-        }
         let count = sending.left.min(CHUNK);
         let mut chunk = vec![0; usize::try_from(count).map_err(io::Error::other)?];
         sending.download.read_exact(&mut chunk)?;
@@ -111,6 +128,34 @@ async fn next_chunk(mut sending: Sending) -> io::Result<Option<(Bytes, Sending)>
         Ok(Some((Bytes::from(chunk), sending)))
     });
     read.await.map_err(io::Error::other)?
+}
+
+impl Sending {
+    /// Has the kernel send the next stretch, where it can at once; gives back what stands for it.
+    fn by_kernel(&mut self) -> io::Result<Option<Bytes>> {
+        let Some(lane) = &self.lane else { return Ok(None) };
+        let (file, position, unpatched) = self.download.unpatched();
+        let count = unpatched.min(self.left).min(MAX_STRETCH as u64);
+        if count < LEAST_STRETCH || !in_memory(file, position, count) {
+            return Ok(None);
+        }
+        let len = usize::try_from(count).map_err(io::Error::other)?;
+        let (file, place) = (Arc::clone(file), Arc::clone(self.download.place()));
+        let Some(stand_in) = lane.send(Stretch::new(file, position, len, place)) else { return Ok(None) };
+        self.download.skip(count)?;
+        self.left -= count;
+        Ok(Some(stand_in))
+    }
+}
+
+/// Whether the kernel has both ends of a stretch in memory, and so most likely what lies between.
+/// Not where a file system cannot say.
+fn in_memory(file: &File, position: u64, count: u64) -> bool {
+    let has = |at| {
+        let mut byte = [0];
+        preadv2(file, &mut [IoSliceMut::new(&mut byte)], at, ReadWriteFlags::NOWAIT) == Ok(1)
+    };
+    has(position) && has(position + count.saturating_sub(1))
 }
 
 fn content_type(name: &str) -> HeaderValue {
@@ -121,3 +166,6 @@ fn content_type(name: &str) -> HeaderValue {
         _ => "application/octet-stream",
     })
 }
+
+#[cfg(test)]
+mod tests;

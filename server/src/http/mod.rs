@@ -31,7 +31,7 @@ mod ws;
 pub(crate) use boot::router as boot_router;
 pub use routes::{Door, RouteInfo, routes};
 
-use crate::app::{AppError, Media, SharedApp};
+use crate::app::{AppError, SharedApp};
 use crate::metrics::Metrics;
 use crate::places::Places;
 use axum::Router;
@@ -52,8 +52,6 @@ pub(crate) struct Http {
     pub(crate) app: SharedApp,
     /// Places for bodies of machines that are not proven yet.
     pub(crate) unproven: Arc<Places>,
-    /// Downloads.
-    pub(crate) media: Arc<Media>,
     /// Numbers.
     pub(crate) metrics: Arc<Metrics>,
     /// The server stops: answer what is held.

@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use protocol::rest::Info;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What the dashboard may do: its own files and this server, nothing inline.
@@ -66,7 +67,7 @@ pub(crate) async fn readyz(State(http): State<Http>) -> Result<&'static str, Htt
 /// Numbers in OpenMetrics text.
 pub(crate) async fn metrics(State(http): State<Http>) -> Result<impl IntoResponse, HttpError> {
     let figures = http.metrics.figures(Instant::now(), http.app.figures()).await?;
-    let text = http.metrics.render(figures, http.media.running()).map_err(AppError::internal)?;
+    let text = http.metrics.render(figures, http.app.media.running()).map_err(AppError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text))
 }
@@ -87,9 +88,9 @@ pub(crate) async fn info(
 
 /// What this server is, as this caller sees it.
 pub(crate) async fn about(http: &Http, operator: &Operator, parts: &Parts) -> Result<Info, HttpError> {
-    let advertise = http.media.servers(super::media::called_by(parts), http.port);
-    let media = http.media.clone();
-    let files = tokio::task::spawn_blocking(move || media.list()).await.map_err(AppError::internal)?;
+    let advertise = http.app.media.servers(super::media::called_by(parts), http.port);
+    let app = Arc::clone(&http.app);
+    let files = tokio::task::spawn_blocking(move || app.media.list()).await.map_err(AppError::internal)?;
     let reached = parts.extensions.get::<Peer>().and_then(|peer| peer.reached);
     let reached = reached.map(|address| address.ip().to_canonical());
     Ok(http.app.info(operator.actor(), &advertise, reached, files).await?)

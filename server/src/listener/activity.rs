@@ -24,6 +24,9 @@ struct State {
     begun: u64,
     /// Requests that run, each with what it waits for.
     running: BTreeMap<u64, Waits>,
+    /// Since when the peer owes taking more of the files in the queue, while there are any: the request
+    /// ends when the last part of its body is in hand, and that may be a megabyte of a file.
+    owed: Option<Instant>,
     /// When the last request began or ended; when the connection began, before the first.
     moved: Instant,
 }
@@ -39,7 +42,7 @@ enum Waits {
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let state = State { begun: 0, running: BTreeMap::new(), moved: Instant::now() };
+        let state = State { begun: 0, running: BTreeMap::new(), owed: None, moved: Instant::now() };
         Arc::new(Self(Mutex::new(state)))
     }
 
@@ -51,6 +54,19 @@ impl Activity {
         let number = state.begun;
         state.running.insert(number, Waits::Answer);
         Running { activity: Arc::clone(self), number }
+    }
+
+    /// The peer took something of the files in the queue, or the first was put there; `more` is to come.
+    pub(super) fn owes(&self, more: bool) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.owed = more.then_some(now);
+        for waits in state.running.values_mut() {
+            match waits {
+                Waits::Answer => {}
+                Waits::Peer(since) => *since = now,
+            }
+        }
     }
 
     /// Ends when a part of some answer was not taken for too long.
@@ -83,13 +99,14 @@ impl Activity {
         (since, if state.begun == 0 { limits.header } else { limits.idle })
     }
 
-    /// When the body that moved longest ago did so.
+    /// When what moved longest ago, of bodies and files, did so.
     fn oldest(&self) -> Option<Instant> {
         let taken = |waits: &Waits| match waits {
             Waits::Answer => None,
             Waits::Peer(since) => Some(*since),
         };
-        self.lock().running.values().filter_map(taken).min()
+        let state = self.lock();
+        state.running.values().filter_map(taken).chain(state.owed).min()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -30,6 +30,10 @@ impl Outside for Witness {
         Ok(format!("token-{}", asked.len()))
     }
 
+    fn kernel_args(&self, further: &str) -> Result<String, String> {
+        Ok(format!("muster.server=https://10.0.0.1:8092 {further}").trim_end().to_owned())
+    }
+
     fn info(&self) -> Json {
         json!({"Version": "v4.9.1", "ApiPort": 8092})
     }
@@ -118,6 +122,7 @@ impl Site {
             ip: "10.0.0.1".parse().unwrap(),
             host: "muster.example".into(),
             http_port: 8091,
+            http_open: true,
             https_port: 8092,
         })
     }

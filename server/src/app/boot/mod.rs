@@ -4,33 +4,44 @@
 //!    index, else the requester's own address. Among several, the one changed last.
 //! 2. That machine's bootenv and stage templates: the one whose rendered path is asked for.
 //! 3. Nobody's machine: the files of the preference `unknownBootEnv`.
-//! 4. Else a file of the boot tree, where kernels lie.
+//!    Whoever is known gets no token by them: what has one in it is, for that machine, what `ignore`
+//!    has there, so that its loader goes on to its own files.
+//! 4. Else a file of the boot tree, where kernels lie, of our media, or a network loader.
 //!
 //! Nothing is kept, so nothing is ever old: each answer is rendered from what is stored now.
 
+mod admission;
 mod identity;
+mod image;
+mod loaders;
 mod nonce;
 mod outside;
+mod pass;
+mod question;
 mod scene;
+mod token;
 mod tree;
 
 use super::App;
 use super::actor::Actor;
 use super::error::{AppError, AppErrorKind};
 use super::media::Download;
-use crate::places::Places;
+use admission::Admission;
 use engine::content::Content;
 use engine::machine::Machine;
 use engine::render::{Body, RenderError, Scene, file_path};
 use identity::Identity;
+pub(crate) use loaders::{Loaders, folders as loader_folders};
 pub(super) use nonce::digest_of;
+pub(crate) use outside::Rehearsal;
 use outside::{Clearance, FromServer};
 use protocol::config::ServerUrl;
 use protocol::ids::MachineId;
 use protocol::model::{Job, JobAction, Kind, Task};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -41,9 +52,8 @@ const RENDERED_AT_ONCE: usize = 4;
 const TURN: Duration = Duration::from_secs(10);
 /// Seconds after which somebody who got no turn should ask again.
 const RETRY_AFTER: u64 = 5;
-/// Files of the boot tree on their way at once, altogether and to one source.
-const DOWNLOADS_AT_ONCE: usize = 1_024;
-const DOWNLOADS_PER_SOURCE: usize = 64;
+/// Target of the log's lines about boot files.
+const LOG: &str = "muster::boot";
 /// The port of boot files where nothing else is said: what Digital Rebar's clients expect.
 pub(crate) const HTTP_PORT: u16 = 8_091;
 
@@ -52,10 +62,22 @@ pub(crate) const HTTP_PORT: u16 = 8_091;
 pub(crate) struct BootSettings {
     /// The boot tree.
     pub tree: PathBuf,
+    /// Built boot media, or none.
+    pub media: Option<PathBuf>,
+    /// Where network loaders are.
+    pub loaders: Loaders,
     /// Port of plain HTTP.
     pub http_port: u16,
+    /// Whether boot files are served there.
+    pub http_open: bool,
+    /// Whether they are served by TFTP.
+    pub tftp_open: bool,
+    /// Whether the machines that boot from the network have their addresses of us.
+    pub leases: bool,
     /// Port of HTTPS.
     pub https_port: u16,
+    /// Most large files on their way at once.
+    pub downloads: usize,
     /// Addresses that the operator wants machines to be told; the first comes first.
     pub advertise: Vec<ServerUrl>,
 }
@@ -65,18 +87,19 @@ pub(crate) struct BootSettings {
 pub(crate) struct Boot {
     settings: BootSettings,
     turns: Semaphore,
-    downloads: Arc<Places>,
-    /// The last bootstrap token that a file for unknown machines had in it.
-    token: Mutex<Option<outside::Handed>>,
+    admission: Admission,
+    tokens: token::Tokens,
+    passes: image::Passes,
 }
 
 impl Boot {
     pub(super) fn new(settings: BootSettings) -> Self {
         Self {
+            admission: Admission::new(settings.downloads),
             settings,
             turns: Semaphore::new(RENDERED_AT_ONCE),
-            downloads: Places::new(DOWNLOADS_AT_ONCE, DOWNLOADS_PER_SOURCE),
-            token: Mutex::default(),
+            tokens: token::Tokens::new(),
+            passes: image::Passes::default(),
         }
     }
 }
@@ -90,6 +113,15 @@ pub(crate) struct Requester {
     pub reached: Option<IpAddr>,
 }
 
+/// The machines that a request may be about.
+#[derive(Debug)]
+struct Meant {
+    /// The likeliest first.
+    machines: Vec<Machine>,
+    /// The name of the known machine that asks: whose address it is, or whom the path gives away.
+    asking: Option<String>,
+}
+
 /// What a path holds.
 #[derive(Debug)]
 pub(crate) enum BootFile {
@@ -97,7 +129,7 @@ pub(crate) enum BootFile {
     Text(String),
     /// A URL to go to.
     Elsewhere(String),
-    /// A file of the boot tree. Boxed: an open file beside a few words.
+    /// A file that lies on disk. Boxed: an open file beside a few words.
     Tree(Box<Download>),
 }
 
@@ -114,20 +146,24 @@ impl App {
     ) -> Result<BootFile, AppError> {
         let nothing = || AppError::not_found("files", path);
         let path = file_path(path).map_err(|_| nothing())?;
+        if image::is_asked_for(&path) {
+            return self.boot_image(requester, &path).await;
+        }
         let rendered = match self.machines_meant(requester, &path).await {
-            Ok(machines) => self.rendered(requester, machines, &path).await?,
+            Ok(meant) => self.rendered(requester, meant, &path).await?,
             // Kernels are served while the database cannot be asked.
-            Err(error) => return self.tree_file(&path, requester.address).await?.ok_or(error),
+            Err(error) => return self.stored_file(&path, requester.address).await?.ok_or(error),
         };
         match rendered {
             Some(file) => Ok(file),
-            None => self.tree_file(&path, requester.address).await?.ok_or_else(nothing),
+            None => self.stored_file(&path, requester.address).await?.ok_or_else(nothing),
         }
     }
 
-    /// The machines that a path may be about, the likeliest first.
-    async fn machines_meant(&self, requester: Requester, path: &str) -> Result<Vec<Machine>, AppError> {
-        let mut meant: Vec<Machine> = Vec::new();
+    /// The machines that a path may be about.
+    async fn machines_meant(&self, requester: Requester, path: &str) -> Result<Meant, AppError> {
+        // Anybody may be called like a folder: a name says who is meant, and not who asks.
+        let (mut meant, mut called): (Vec<Machine>, Vec<Machine>) = (Vec::new(), Vec::new());
         for identity in identity::in_path(path) {
             match identity {
                 Identity::Id(id) => meant.extend(self.store.machine(MachineId(id)).await?),
@@ -135,25 +171,27 @@ impl App {
                     meant.extend(self.store.machines_of_address(&address.to_string()).await?);
                 }
                 Identity::Mac(mac) => meant.extend(self.store.machines_of_mac(&mac).await?),
-                Identity::Name(name) => meant.extend(self.store.machine_of_name(&name).await?),
+                Identity::Name(name) => called.extend(self.store.machine_of_name(&name).await?),
             }
         }
-        let mut own = self.store.machines_of_address(&requester.address.to_string()).await?;
-        // Whoever was changed last: of two machines that claim one path, the last assigned has it.
-        for machines in [&mut meant, &mut own] {
-            machines.sort_by_key(|machine| std::cmp::Reverse(machine.revision));
-        }
+        let from = requester.address.to_canonical();
+        let mut own = self.store.machines_of_address(&from.to_string()).await?;
+        latest_first(&mut own);
+        latest_first(&mut meant);
+        let asking = own.first().or(meant.first()).map(|machine| machine.name.to_string());
+        meant.extend(called);
+        latest_first(&mut meant);
         meant.extend(own);
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         meant.retain(|machine| seen.insert(machine.id));
-        Ok(meant)
+        Ok(Meant { machines: meant, asking })
     }
 
     /// The rendered file at a path: of the first machine that has one there, else for nobody.
     async fn rendered(
         self: &Arc<Self>,
         requester: Requester,
-        machines: Vec<Machine>,
+        meant: Meant,
         path: &str,
     ) -> Result<Option<BootFile>, AppError> {
         let content = self.content();
@@ -164,15 +202,17 @@ impl App {
             .map_err(AppError::internal)?;
         let (app, owned) = (Arc::clone(self), path.to_owned());
         let found = tokio::task::spawn_blocking(move || {
-            let everybody = machines.into_iter().map(|machine| Some(Arc::new(machine))).chain([None]);
-            everybody.into_iter().find_map(|machine| app.look(requester, machine, &content, &owned))
+            let clearance = Clearance::Anybody(requester, meant.asking);
+            let machines = meant.machines.into_iter();
+            let mut everybody = machines.map(|machine| Some(Arc::new(machine))).chain([None]);
+            everybody.find_map(|machine| app.look(&clearance, machine, &content, &owned))
         });
         match found.await.map_err(AppError::internal)? {
             None => Ok(None),
             Some(Err(error)) => Err(error),
             Some(Ok(Body::Text(text))) => Ok(Some(BootFile::Text(text))),
             Some(Ok(Body::Link(url))) if url.contains("://") => Ok(Some(BootFile::Elsewhere(url))),
-            Some(Ok(Body::Link(target))) => match self.tree_file(&target, requester.address).await? {
+            Some(Ok(Body::Link(target))) => match self.stored_file(&target, requester.address).await? {
                 Some(file) => Ok(Some(file)),
                 None => Err(AppError::not_found("files", &target)),
             },
@@ -182,23 +222,29 @@ impl App {
     /// What one machine has at a path. Blocks: templates run here.
     fn look(
         self: &Arc<Self>,
-        requester: Requester,
+        clearance: &Clearance,
         machine: Option<Arc<Machine>>,
         content: &Arc<Content>,
         path: &str,
     ) -> Option<Result<Body, AppError>> {
-        let clearance = Clearance::Anybody(requester);
-        let outside = Arc::new(FromServer::new(self, machine.clone(), content, clearance));
+        let outside = Arc::new(FromServer::new(self, machine.clone(), content, clearance.clone()));
+        let is_known = machine.is_some();
         let scene = Scene {
             machine,
             content: Arc::clone(content),
-            addresses: self.addresses(requester.reached),
+            addresses: self.addresses(outside.reached()),
             outside: Arc::<FromServer>::clone(&outside),
         };
-        let found = match scene.file_at(path) {
+        let mut found = match scene.file_at(path) {
             Some(file) => file.map(|file| file.body),
             None => scene.kexec_file(path)?.map(Body::Text),
         };
+        if !is_known
+            && outside.refusal().is_some()
+            && let Some(ignored) = scene.ignored_at(path)
+        {
+            found = ignored.map(|file| file.body);
+        }
         Some(found.map_err(|error| match outside.refusal() {
             Some(refusal) => AppError::new(AppErrorKind::Forbidden, refusal),
             None => unrenderable(&error),
@@ -301,6 +347,11 @@ impl App {
         });
         done.await.map_err(AppError::internal)
     }
+}
+
+/// Whoever was changed last comes first: of two machines that claim one path, the last assigned has it.
+fn latest_first(machines: &mut [Machine]) {
+    machines.sort_by_key(|machine| std::cmp::Reverse(machine.revision));
 }
 
 /// What was to be rendered and cannot be, in its own words.

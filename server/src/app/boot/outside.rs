@@ -1,45 +1,27 @@
 //! What templates get from the server when they ask: tokens, jobs, what the server is.
 
-use super::super::error::AppError;
 use super::super::info::VERSION;
-use super::super::tokens::SERVER;
 use super::super::{App, SharedApp};
 use super::Requester;
-use engine::admission::Terms;
-use engine::change::Cause;
+use super::pass::{Pass, line};
 use engine::content::Content;
 use engine::machine::Machine;
-use engine::render::{INFINITE, Outside, TokenWanted};
-use engine::time::Timestamp;
+use engine::render::{Addresses, INFINITE, Nowhere, Outside, TokenWanted};
 use protocol::model::Job;
+use protocol::nonce::BootNonce;
+use protocol::token::BootstrapToken;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-/// A token that was handed out to unknown machines is handed out again for so long: firmware asks
-/// for several files, and an attacker for many.
-const HANDED_AGAIN: Duration = Duration::from_secs(20);
-
-/// A bootstrap token that was handed out lately.
-pub(super) struct Handed {
-    token: String,
-    at: Timestamp,
-}
-
-impl fmt::Debug for Handed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handed").field("at", &self.at).finish_non_exhaustive()
-    }
-}
-
 /// For whom is rendered.
 #[derive(Debug, Clone)]
 pub(super) enum Clearance {
-    /// Whoever asks by a door without a log-in.
-    Anybody(Requester),
+    /// Whoever asks by a door without a log-in, and the machine that it is, where that is known.
+    Anybody(Requester, Option<String>),
     /// Somebody who is logged in and may have a token of the machine, or why not.
     Client(Result<(), String>),
 }
@@ -83,18 +65,10 @@ impl FromServer {
         self.refusal.get().map(String::as_str)
     }
 
-    /// A preference in seconds.
-    fn seconds(&self, pref: &str) -> Result<Duration, String> {
-        let text = self.content.pref(pref);
-        let seconds =
-            text.parse().map_err(|_| format!("the preference {pref} is {text:?}, which is no number"));
-        seconds.map(Duration::from_secs)
-    }
-
     /// A token for a machine goes to that machine: whoever else asks for its files gets none.
     fn is_for(&self, machine: &Machine) -> Result<(), String> {
         let requester = match &self.clearance {
-            Clearance::Anybody(requester) => requester,
+            Clearance::Anybody(requester, _) => requester,
             Clearance::Client(allowed) => return allowed.clone(),
         };
         let from = requester.address.to_canonical();
@@ -107,7 +81,19 @@ impl FromServer {
              machine's Address to {from} if that is it",
             machine.name
         );
-        Err(self.refusal.get_or_init(|| refusal).clone())
+        Err(self.refused(refusal))
+    }
+
+    fn refused(&self, refusal: String) -> String {
+        self.refusal.get_or_init(|| refusal).clone()
+    }
+
+    /// Where the requester came to.
+    pub(super) fn reached(&self) -> Option<IpAddr> {
+        match self.clearance {
+            Clearance::Anybody(requester, _) => requester.reached,
+            Clearance::Client(_) => None,
+        }
     }
 
     fn for_machine(&self, lifetime: Duration) -> Result<String, String> {
@@ -116,8 +102,15 @@ impl FromServer {
         self.app.machine_token(machine, lifetime).map_err(|error| error.message)
     }
 
-    fn for_nobody(&self) -> Result<String, String> {
-        let lifetime = self.seconds("unknownTokenTimeout")?;
+    /// A token to register by, for whoever is not known.
+    fn for_nobody(&self) -> Result<BootstrapToken, String> {
+        if let Clearance::Anybody(requester, Some(name)) = &self.clearance {
+            return Err(self.refused(format!(
+                "this file has a token for machines that are not known in it, and {} is machine {name}",
+                requester.address.to_canonical()
+            )));
+        }
+        let lifetime = seconds(&self.content, "unknownTokenTimeout")?;
         self.runtime.block_on(self.app.token_for_anybody(lifetime)).map_err(|error| error.message)
     }
 }
@@ -125,19 +118,33 @@ impl FromServer {
 impl Outside for FromServer {
     fn token(&self, wanted: &TokenWanted) -> Result<String, String> {
         match wanted {
-            TokenWanted::Unknown => self.for_nobody(),
-            TokenWanted::Known => self.for_machine(self.seconds("knownTokenTimeout")?),
+            TokenWanted::Unknown => Ok(self.for_nobody()?.reveal().to_owned()),
+            TokenWanted::Known => self.for_machine(seconds(&self.content, "knownTokenTimeout")?),
             TokenWanted::Infinite => self.for_machine(INFINITE),
             TokenWanted::Profile { lifetime, .. } => self.for_machine(*lifetime),
         }
     }
 
-    fn info(&self) -> serde_json::Value {
-        let reached = match self.clearance {
-            Clearance::Anybody(requester) => requester.reached,
-            Clearance::Client(_) => None,
+    fn kernel_args(&self, further: &str) -> Result<String, String> {
+        let reached = self.reached();
+        let pass = match (&self.machine, &self.clearance) {
+            (None, _) => Pass::Token(self.for_nobody()?),
+            (Some(machine), Clearance::Anybody(requester, _)) => {
+                self.runtime.block_on(self.app.pass_of(machine, *requester))
+            }
+            (Some(_), Clearance::Client(_)) => Pass::Nothing,
         };
-        let addresses = self.app.addresses(reached);
+        let servers = self.app.servers_for(reached);
+        if servers.is_empty() {
+            return Err(
+                "this server knows no address that machines could reach; start it with --advertise".into()
+            );
+        }
+        line(further, &self.app.agent_args(servers, &pass)?, &self.app.addresses(reached).loading())
+    }
+
+    fn info(&self) -> serde_json::Value {
+        let addresses = self.app.addresses(self.reached());
         serde_json::json!({
             "Address": addresses.ip,
             "ApiPort": addresses.https_port,
@@ -163,24 +170,50 @@ impl Outside for FromServer {
     }
 }
 
-impl App {
-    /// A bootstrap token for whoever boots: it registers machines and nothing else.
-    async fn token_for_anybody(&self, lifetime: Duration) -> Result<String, AppError> {
-        let now = self.clock.now();
-        if let Some(token) = recent(&self.boot.token, now) {
-            return Ok(token);
-        }
-        let (sealed, issued) = self.new_token(SERVER, lifetime.as_secs(), Terms::default()).await?;
-        self.keep_token(&Cause::system(now), issued).await?;
-        let token = sealed.token.reveal().to_owned();
-        let handed = Handed { token: token.clone(), at: now };
-        *self.boot.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(handed);
-        Ok(token)
+/// A preference in seconds.
+pub(super) fn seconds(content: &Content, pref: &str) -> Result<Duration, String> {
+    let text = content.pref(pref);
+    let seconds = text.parse().map_err(|_| format!("the preference {pref} is {text:?}, which is no number"));
+    seconds.map(Duration::from_secs)
+}
+
+/// Answers as the server would, and hands nothing out: for finding out what cannot be rendered.
+pub(crate) struct Rehearsal {
+    /// Arguments as long as those that are good for something.
+    args: Result<String, String>,
+    /// Where loaders load from.
+    base: String,
+}
+
+impl fmt::Debug for Rehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rehearsal").finish_non_exhaustive()
     }
 }
 
-fn recent(handed: &Mutex<Option<Handed>>, now: Timestamp) -> Option<String> {
-    let handed = handed.lock().unwrap_or_else(PoisonError::into_inner);
-    let handed = handed.as_ref().filter(|handed| now.since(handed.at) < HANDED_AGAIN)?;
-    Some(handed.token.clone())
+impl Rehearsal {
+    /// For machines that are told these addresses.
+    pub(crate) fn new(app: &App, addresses: &Addresses) -> Self {
+        let pass = Pass::Nonce(BootNonce::from_random([0; 16]));
+        let args = app.agent_args(app.servers_for(Some(addresses.ip)), &pass);
+        Self { args, base: addresses.loading() }
+    }
+}
+
+impl Outside for Rehearsal {
+    fn token(&self, wanted: &TokenWanted) -> Result<String, String> {
+        Nowhere.token(wanted)
+    }
+
+    fn kernel_args(&self, further: &str) -> Result<String, String> {
+        line(further, self.args.as_deref().map_err(String::clone)?, &self.base)
+    }
+
+    fn info(&self) -> serde_json::Value {
+        Nowhere.info()
+    }
+
+    fn job(&self, id: &str) -> Option<Job> {
+        Nowhere.job(id)
+    }
 }

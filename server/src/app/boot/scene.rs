@@ -8,6 +8,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 impl App {
+    /// The addresses in an answer to whoever came to this one of ours, whatever is advertised: a
+    /// loader's network may be another than that of operators.
+    pub(super) fn addresses_at(&self, ip: IpAddr) -> Addresses {
+        Addresses { ip, ..Addresses::clone(&self.addresses(Some(ip))) }
+    }
+
     /// The addresses in a rendering: what the operator advertises, else the one that the requester
     /// came to, else the server's own.
     pub(crate) fn addresses(&self, reached: Option<IpAddr>) -> Arc<Addresses> {
@@ -26,6 +32,7 @@ impl App {
             ip,
             host: named.map_or_else(|| self.settings.server_name.clone(), |url| url.host().to_owned()),
             http_port: settings.http_port,
+            http_open: settings.http_open,
             https_port: told.map_or(settings.https_port, ServerUrl::port),
         })
     }

@@ -1,43 +1,78 @@
-//! The boot tree: kernels, initial ramdisks and installers, in a folder of the data directory.
+//! Files that lie on disk: the boot tree (kernels, initial ramdisks and installers, in a folder of the
+//! data directory), our boot media and network loaders.
 
 use super::super::App;
-use super::super::error::{AppError, AppErrorKind};
+use super::super::error::AppError;
 use super::super::media::Download;
-use super::{BootFile, RETRY_AFTER};
+use super::BootFile;
 use engine::bootenv;
 use engine::content::Content;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use protocol::config::AgentConfig;
+use protocol::tools::TOOLS_FILE;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+
+/// The files of our media that are served like the boot tree's.
+const MEDIA: [&str; 3] = ["vmlinuz", "initrd", TOOLS_FILE];
 
 impl App {
-    /// A file of the boot tree; nothing when there is none.
-    pub(super) async fn tree_file(&self, path: &str, source: IpAddr) -> Result<Option<BootFile>, AppError> {
-        let (tree, path) = (self.boot.settings.tree.clone(), path.to_owned());
-        let opened = tokio::task::spawn_blocking(move || open(&tree, &path));
-        let Some((file, metadata)) = opened.await.map_err(AppError::internal)?? else { return Ok(None) };
-        let busy = "too many boot files are on their way; try again";
-        let place = self.boot.downloads.take(source);
-        let place = place.ok_or_else(|| AppError::new(AppErrorKind::Unavailable, busy).after(RETRY_AFTER))?;
-        let download = Download::of_file(file, metadata.len(), etag(&metadata), place)?;
-        Ok(Some(BootFile::Tree(Box::new(download))))
+    /// A file that lies somewhere: in the boot tree, among our media, among the loaders. Nothing when
+    /// there is none.
+    pub(super) async fn stored_file(
+        self: &Arc<Self>,
+        path: &str,
+        source: IpAddr,
+    ) -> Result<Option<BootFile>, AppError> {
+        let (app, path) = (Arc::clone(self), path.to_owned());
+        let found = tokio::task::spawn_blocking(move || {
+            if let Some(found) = open(&app.boot.settings.tree, &path)? {
+                return app.send(found, source).map(Some);
+            }
+            if let Some(name) = medium(&path)
+                && app.media.has(name)?
+            {
+                let admit = |len| app.boot.admission.admit(len, source);
+                return app.media.open_as(name, AgentConfig::unpersonalised(), &app.keys, admit).map(Some);
+            }
+            let loader = app.boot.settings.loaders.open(&path)?;
+            loader.map(|found| app.send(found, source)).transpose()
+        });
+        let found = found.await.map_err(AppError::internal)??;
+        Ok(found.map(|download| BootFile::Tree(Box::new(download))))
     }
 
-    /// Which of the files that bootenvs name the boot tree does not have. Asks the disk.
+    /// An open file as a download.
+    fn send(&self, (file, metadata): (File, Metadata), source: IpAddr) -> Result<Download, AppError> {
+        let place = self.boot.admission.admit(metadata.len(), source)?;
+        Download::of_file(file, metadata.len(), etag(&metadata), place)
+    }
+
+    /// Which of the files that bootenvs name are nowhere. Asks the disk.
     pub(crate) fn missing_files(&self, content: &Content) -> BTreeSet<String> {
         let needed = content.bootenvs.iter().flat_map(|env| bootenv::needed_files(env));
         let needed: BTreeSet<String> = needed.collect();
-        let tree = &self.boot.settings.tree;
-        needed.into_iter().filter(|path| !matches!(open(tree, path), Ok(Some(_)))).collect()
+        needed.into_iter().filter(|path| !self.is_there(path)).collect()
+    }
+
+    fn is_there(&self, path: &str) -> bool {
+        matches!(open(&self.boot.settings.tree, path), Ok(Some(_)))
+            || medium(path).is_some_and(|name| matches!(self.media.has(name), Ok(true)))
     }
 }
 
+/// The file of our media that a path stands for.
+fn medium(path: &str) -> Option<&str> {
+    path.strip_prefix(bootenv::MEDIA_FOLDER).filter(|name| MEDIA.contains(name))
+}
+
 /// Opens a regular file below a folder. Links lead where they like within it, and nowhere else.
-fn open(tree: &Path, path: &str) -> Result<Option<(File, Metadata)>, AppError> {
+pub(super) fn open(tree: &Path, path: &str) -> Result<Option<(File, Metadata)>, AppError> {
     let root = match File::open(tree) {
         Ok(root) => root,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

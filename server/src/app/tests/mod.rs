@@ -15,8 +15,8 @@ mod users;
 
 use super::actor::only;
 use super::{
-    Actor, App, AppError, AppErrorKind, BootSettings, Clock, Deleted, HTTP_PORT, Known, MachineActor,
-    ReverseDns, Settings, UserActor,
+    Actor, App, AppError, AppErrorKind, BootSettings, Clock, Deleted, HTTP_PORT, Known, Loaders,
+    MachineActor, ReverseDns, Settings, UserActor,
 };
 use crate::hub::{Received, Subscription};
 use crate::keys::{Keys, MachineCaller};
@@ -79,8 +79,17 @@ impl TestApp {
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
             boot: BootSettings {
                 tree: directory.path().join("boot"),
+                media: None,
+                loaders: Loaders::new(
+                    vec![directory.path().join("loaders")],
+                    directory.path().join("system"),
+                ),
                 http_port: HTTP_PORT,
+                http_open: true,
+                tftp_open: true,
+                leases: false,
                 https_port: 8092,
+                downloads: 16,
                 advertise: Vec::new(),
             },
         };

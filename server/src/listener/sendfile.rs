@@ -1,0 +1,178 @@
+//! Files that the kernel sends (`sendfile`) over a connection that hyper drives.
+//!
+//! hyper writes bytes and knows nothing else, and copying a kernel through this process costs
+//! more than sending it. So a body may yield stand-ins: slices of one blank page range, as long as a
+//! stretch of a file that is registered with the connection first. hyper counts and orders them like
+//! any bytes; our stream knows them by their address when hyper writes them, and has the kernel
+//! send as many bytes of the file instead. Bodies are written in the order in which they were
+//! yielded, so the stretches are a queue.
+//!
+//! hyper must hand the slices on and not copy them, which it does for streams that write from several
+//! buffers at once (`writev`); the tests of this door compare every byte over real sockets.
+
+use super::activity::Activity;
+use crate::places::Place;
+use axum::body::Bytes;
+use rustix::fs::sendfile;
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Longest stretch, in bytes: a peer with the least speed that keeps its place takes it well before
+/// it counts as stalled.
+pub(crate) const MAX_STRETCH: usize = 1024 * 1_024;
+
+/// What stand-ins are slices of. Fresh from the system and never touched: it takes no memory.
+static BLANK: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; MAX_STRETCH]));
+
+/// Part of a file, about to be sent.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    file: Arc<File>,
+    position: u64,
+    len: usize,
+    _place: Arc<Place>,
+}
+
+/// Files that a connection sends; clones are one. Requests that came over a connection which can
+/// do so have it among their extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct FileLane {
+    stretches: Arc<Mutex<VecDeque<Stretch>>>,
+    activity: Arc<Activity>,
+}
+
+impl FileLane {
+    pub(super) fn new(activity: Arc<Activity>) -> Self {
+        Self { stretches: Arc::default(), activity }
+    }
+
+    /// Puts a stretch in the queue. The next part of the body has to be what is given back; nothing is
+    /// for a stretch longer than [`MAX_STRETCH`], or of no length.
+    pub(crate) fn send(&self, stretch: Stretch) -> Option<Bytes> {
+        if stretch.len == 0 || stretch.len > BLANK.len() {
+            return None;
+        }
+        let stand_in = BLANK.slice(..stretch.len);
+        self.lock().push_back(stretch);
+        self.activity.owes(true);
+        Some(stand_in)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Stretch>> {
+        // Whole after every statement.
+        self.stretches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that sends files where it is told to write stand-ins.
+#[derive(Debug)]
+pub(super) struct FileStream {
+    stream: TcpStream,
+    lane: FileLane,
+}
+
+impl FileStream {
+    pub(super) fn new(stream: TcpStream, lane: FileLane) -> Self {
+        Self { stream, lane }
+    }
+
+    /// Sends up to `count` bytes of the first stretch.
+    fn poll_send(&self, context: &mut Context<'_>, count: usize) -> Poll<io::Result<usize>> {
+        let mut stretches = self.lane.lock();
+        let Some(stretch) = stretches.front_mut() else {
+            return Poll::Ready(Err(io::Error::other("a stand-in for no file was to be sent")));
+        };
+        let sent = loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match self.stream.try_io(Interest::WRITABLE, || stretch.send(&self.stream, count)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => break sent?,
+            }
+        };
+        if stretch.len == 0 {
+            stretches.pop_front();
+        }
+        self.lane.activity.owes(!stretches.is_empty());
+        Poll::Ready(Ok(sent))
+    }
+}
+
+impl Stretch {
+    /// `len` bytes of a file from `position` on. Its cursor is not used; the place is kept until the
+    /// kernel has taken them all.
+    pub(crate) fn new(file: Arc<File>, position: u64, len: usize, place: Arc<Place>) -> Self {
+        Self { file, position, len, _place: place }
+    }
+
+    fn send(&mut self, stream: &TcpStream, count: usize) -> io::Result<usize> {
+        let sent = sendfile(stream, &*self.file, Some(&mut self.position), count.min(self.len))?;
+        if sent == 0 {
+            // The announced length can no longer be kept: only a broken connection tells so.
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "a file became shorter while it was sent",
+            ));
+        }
+        self.len = self.len.saturating_sub(sent);
+        Ok(sent)
+    }
+}
+
+fn is_stand_in(buffer: &[u8]) -> bool {
+    BLANK.as_ptr_range().contains(&buffer.as_ptr())
+}
+
+impl AsyncRead for FileStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for FileStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if is_stand_in(buffer) {
+            return self.poll_send(context, buffer.len());
+        }
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let bytes = buffers.iter().take_while(|buffer| !is_stand_in(buffer)).count();
+        match (buffers.get(..bytes), buffers.first()) {
+            (_, Some(first)) if bytes == 0 => self.poll_send(context, first.len()),
+            (Some(bytes), _) => Pin::new(&mut self.stream).poll_write_vectored(context, bytes),
+            (None, _) => Poll::Ready(Ok(0)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
