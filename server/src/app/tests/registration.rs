@@ -295,3 +295,41 @@ async fn machine_that_registers_by_token_waits_no_longer_with_its_code() {
     assert_eq!(app.liveness.waiting(), 0);
     assert_eq!(app.machines(&admin()).await.unwrap().len(), 1);
 }
+
+/// The files of our media that `muster` boots.
+fn lay_out_media(app: &TestApp) {
+    let folder = app.directory.path().join("boot/muster");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["vmlinuz", "initrd"] {
+        std::fs::write(folder.join(name), name).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn machine_that_our_image_booted_boots_it_again_where_there_is_one() {
+    let app = TestApp::start().await;
+    let token = app.token().await.token;
+    let boots = async |app: &TestApp, id: protocol::ids::MachineId| {
+        app.machine(&admin(), &id.to_string()).await.unwrap().fields.boot_env
+    };
+    let first = Bare::number(1);
+    let id = app.try_register(&first, &token).await.unwrap().machine.uuid;
+    assert_eq!(boots(&app, id).await, "local", "there are no media");
+    lay_out_media(&app);
+    let app = app.killed_and_started().await;
+    assert_eq!(boots(&app, id).await, "local", "nobody changes a machine behind its back");
+    app.pass(60);
+    assert_eq!(app.try_register(&first.reset(), &token).await.unwrap().machine.uuid, id);
+    assert_eq!(boots(&app, id).await, "muster", "it came back by our image");
+
+    let second = app.try_register(&Bare::number(2), &token).await.unwrap();
+    assert_eq!(boots(&app, second.machine.uuid).await, "muster", "by token");
+    let third = app.registered(&Bare::number(3)).await;
+    assert_eq!(third.fields.boot_env, "muster", "by code");
+    let installed = Bare::number(4);
+    let request = RegisterRequest { origin: Origin::Cli, ..installed.registration(&token) };
+    let fourth = app.register(&installed.caller(), request).await.unwrap();
+    assert_eq!(boots(&app, fourth.machine.uuid).await, "local", "it has a system of its own");
+    let shown = app.machine(&admin(), &id.to_string()).await.unwrap();
+    assert!(shown.envelope.available && shown.fields.runnable, "{:?}", shown.envelope.errors);
+}
