@@ -5,11 +5,11 @@
 use super::Http;
 use super::error::{HttpError, tell_operator};
 use crate::listener::{MAX_HEAD, MAX_HEADERS, Peer};
+use crate::report::shown_path;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use protocol::token::redact;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -18,8 +18,6 @@ use std::time::{Duration, Instant};
 const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// Target of the log's lines about requests.
 const LOG: &str = "muster::access";
-/// Longest path of no route that the log shows, in characters.
-const MAX_LOGGED_PATH: usize = 120;
 /// Longest path and query, in bytes (`spec/security.md` 6).
 const MAX_URI: usize = 4_096;
 /// For everything that is no page: nothing may be loaded or framed.
@@ -111,11 +109,6 @@ impl Line<'_> {
     }
 }
 
-/// A path as the log may show it: short, printable, without what looks like a token.
-pub(super) fn shown_path(path: &str) -> String {
-    redact(&path.chars().take(MAX_LOGGED_PATH).collect::<String>())
-}
-
 fn add_headers(response: &mut Response, id: &RequestId) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(&id.0) {
@@ -133,16 +126,5 @@ fn add_headers(response: &mut Response, id: &RequestId) {
     let unless_set = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_SECURITY_POLICY, API_POLICY)];
     for (name, value) in unless_set {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn path_in_the_log_is_short_and_shows_no_token() {
-        assert_eq!(shown_path("/x/eyJhbGciOiJkaXIi..a.b.c"), "/x/[redacted]");
-        assert_eq!(shown_path(&"/a".repeat(500)).len(), MAX_LOGGED_PATH);
     }
 }
