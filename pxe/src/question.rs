@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 pub struct Client {
     /// Hardware address of the card that it boots from.
     pub mac: [u8; 6],
-    /// SMBIOS UUID as firmware tells it (RFC 4578, option 97), where it tells one that is not all
-    /// zeros or ones.
+    /// SMBIOS UUID (RFC 4578, option 97) in the order in which people write it, where firmware tells
+    /// one that is not all zeros or ones.
     pub uuid: Option<[u8; 16]>,
     /// What runs on the machine now.
     pub firmware: Firmware,

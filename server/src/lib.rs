@@ -27,7 +27,7 @@ use engine::content;
 use engine::time::Timestamp;
 
 pub use app::AppError;
-pub use dhcp::DhcpOptions;
+pub use dhcp::{DhcpError, DhcpOptions};
 pub use engine::content::Checked;
 pub use http::{Door, RouteInfo, routes};
 pub use keys::KeysError;

@@ -12,7 +12,7 @@ use crate::app::{
     App, AppError, BootSettings, Clock, HTTP_PORT, Loaders, ReverseDns, Settings, SharedApp,
     interface_addresses, loader_folders, own_addresses,
 };
-use crate::dhcp::{Dhcp, DhcpOptions};
+use crate::dhcp::{Dhcp, DhcpError, DhcpOptions};
 use crate::http::{self, Http};
 use crate::keys::{Keys, KeysError, files};
 use crate::listener::{self, ConnectionLimits};
@@ -155,8 +155,8 @@ pub enum ServeError {
     ListenDhcp {
         /// Our address there.
         address: Ipv4Addr,
-        /// What the system says.
-        source: io::Error,
+        /// Why.
+        source: DhcpError,
     },
     /// Keys or certificates.
     #[error("the server's keys cannot be used")]
@@ -207,10 +207,13 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let bind_tftp =
         |address| Tftp::bind(address).map_err(|source| ServeError::ListenTftp { address, source });
     let tftp = options.tftp_listen.map(bind_tftp).transpose()?;
-    let bind_dhcp = |options: DhcpOptions| {
-        Dhcp::bind(options).map_err(|source| ServeError::ListenDhcp { address: options.address, source })
+    let dhcp = match options.dhcp {
+        Some(dhcp) => {
+            let failed = |source| ServeError::ListenDhcp { address: dhcp.address, source };
+            Some(Dhcp::bind(dhcp, &options.data_dir).await.map_err(failed)?)
+        }
+        None => None,
     };
-    let dhcp = options.dhcp.map(bind_dhcp).transpose()?;
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,

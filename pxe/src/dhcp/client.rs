@@ -54,8 +54,12 @@ fn architecture(number: u16, http: bool) -> Option<Firmware> {
     }
 }
 
-/// Option 97: type 0, then the UUID. Firmware without one says all zeros or all ones.
+/// Option 97: type 0, then the UUID as it stands in SMBIOS (7.2.1), three fields little-endian: OVMF and
+/// iPXE were seen to send it so. Firmware without one says all zeros or all ones.
 fn uuid(machine: &[u8]) -> Option<[u8; 16]> {
-    let uuid = <[u8; 16]>::try_from(machine.strip_prefix(&[0])?).ok()?;
+    let told = <[u8; 16]>::try_from(machine.strip_prefix(&[0])?).ok()?;
+    let [a, b, c, d, e, f, g, h, rest @ ..] = told;
+    let [i, j, k, l, m, n, o, p] = rest;
+    let uuid = [d, c, b, a, f, e, h, g, i, j, k, l, m, n, o, p];
     (uuid != [0; 16] && uuid != [0xff; 16]).then_some(uuid)
 }

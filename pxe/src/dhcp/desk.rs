@@ -271,7 +271,7 @@ impl fmt::Display for Mac {
     }
 }
 
-/// A machine's UUID in words, its bytes in the order they came in.
+/// A machine's UUID in words.
 struct Uuid(Option<[u8; 16]>);
 
 impl fmt::Display for Uuid {

@@ -1,6 +1,6 @@
 //! Boot files beside another server.
 
-use crate::messages::{Draft, MAC, MACHINE, Says, THEIRS, US, broadcast, lab, proxy, say, words};
+use crate::messages::{Draft, MAC, Says, THEIRS, US, broadcast, lab, proxy, say, words};
 use dhcproto::v4::MessageType;
 use pxe::dhcp::Door;
 use pxe::question::{Client, Cpu, Firmware};
@@ -10,6 +10,8 @@ use std::time::Duration;
 const SEABIOS: &[u8] = include_bytes!("fixtures/seabios-ipxe.bin");
 const OVMF_PXE: &[u8] = include_bytes!("fixtures/ovmf-pxe.bin");
 const OVMF_HTTP: &[u8] = include_bytes!("fixtures/ovmf-http.bin");
+/// What QEMU was told, as people write it.
+const UUID: u128 = 0x00112233_4455_6677_8899_aabbccddeeff;
 
 /// What a recorded question of a virtual machine is told, and who it was taken for.
 fn told(recorded: &[u8], load: &str) -> (String, Client) {
@@ -19,8 +21,8 @@ fn told(recorded: &[u8], load: &str) -> (String, Client) {
 }
 
 fn machine(last: u8, firmware: Firmware) -> Client {
-    let uuid = MACHINE.strip_prefix(&[0]).unwrap().try_into().unwrap();
-    Client { mac: [0x52, 0x54, 0, 0, 0, last], uuid: Some(uuid), firmware, reached: US }
+    let uuid = Some(UUID.to_be_bytes());
+    Client { mac: [0x52, 0x54, 0, 0, 0, last], uuid, firmware, reached: US }
 }
 
 #[test]
