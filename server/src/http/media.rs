@@ -57,14 +57,27 @@ pub(crate) fn called_by(parts: &Parts) -> Option<ServerUrl> {
 
 /// A download, or the part of it that was asked for.
 pub(super) fn respond(name: &str, download: Download, parts: &Parts) -> Response {
-    let (len, etag) = (download.len, download.etag.clone());
-    let sha256 = download.sha256.clone();
-    let mut response = match select(&parts.headers, len, &etag) {
-        Selection::Whole => (StatusCode::OK, body(download, 0, len, parts)).into_response(),
+    let (len, etag, sha256) = (download.len, download.etag.clone(), download.sha256.clone());
+    let mut response = selected(len, &etag, parts, |first, count| body(download, first, count, parts));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, content_type(name));
+    // Personalised by the name the server was called: a cache must ask each time.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Some(Ok(sha256)) = sha256.map(HeaderValue::try_from) {
+        headers.insert(SHA256_HEADER, sha256);
+    }
+    response
+}
+
+/// The answer that the request's conditions and range choose, with its length announced: loaders
+/// read no chunks. `body` makes a number of bytes from a first one on.
+pub(super) fn selected(len: u64, etag: &str, parts: &Parts, body: impl FnOnce(u64, u64) -> Body) -> Response {
+    let sent = |first, count| ([(header::CONTENT_LENGTH, count)], body(first, count));
+    let mut response = match select(&parts.headers, len, etag) {
+        Selection::Whole => (StatusCode::OK, sent(0, len)).into_response(),
         Selection::Part { first, last } => {
-            let count = last - first + 1;
             let range = [(header::CONTENT_RANGE, format!("bytes {first}-{last}/{len}"))];
-            (StatusCode::PARTIAL_CONTENT, range, body(download, first, count, parts)).into_response()
+            (StatusCode::PARTIAL_CONTENT, range, sent(first, last - first + 1)).into_response()
         }
         Selection::NotModified => StatusCode::NOT_MODIFIED.into_response(),
         Selection::PreconditionFailed => StatusCode::PRECONDITION_FAILED.into_response(),
@@ -75,26 +88,19 @@ pub(super) fn respond(name: &str, download: Download, parts: &Parts) -> Response
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(header::CONTENT_TYPE, content_type(name));
-    // Personalised by the name the server was called: a cache must ask each time.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(etag) = HeaderValue::try_from(etag) {
         headers.insert(header::ETAG, etag);
-    }
-    if let Some(Ok(sha256)) = sha256.map(HeaderValue::try_from) {
-        headers.insert(SHA256_HEADER, sha256);
     }
     response
 }
 
-/// `count` bytes from `first` on, with their length announced.
-fn body(download: Download, first: u64, count: u64, parts: &Parts) -> Response {
+/// `count` bytes from `first` on.
+fn body(download: Download, first: u64, count: u64, parts: &Parts) -> Body {
     let patience = FIRST_MINUTE + Duration::from_secs(count / SLOWEST);
     let lane = parts.extensions.get::<FileLane>().cloned();
     let deadline = Instant::now() + patience;
     let start = Sending { download, left: count, seek: Some(first), deadline, lane };
-    let body = Body::from_stream(stream::try_unfold(start, next_chunk));
-    ([(header::CONTENT_LENGTH, count)], body).into_response()
+    Body::from_stream(stream::try_unfold(start, next_chunk))
 }
 
 struct Sending {
