@@ -16,6 +16,8 @@ use harness::output;
 use harness::process::Spec;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use nix::time::ClockId;
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::record::{Metric, Sample};
@@ -185,12 +187,41 @@ pub(crate) fn stand_by(file: &Path, command: &[OsString]) -> Result<ExitCode> {
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Bytes that a process has caused to be written to disks so far.
+/// Bytes that a process, and those below it, have caused to be written to disks so far.
 pub(crate) fn written_by(pid: u32) -> Result<f64> {
+    family(pid)?.into_iter().map(written_by_one).sum()
+}
+
+fn written_by_one(pid: u32) -> Result<f64> {
     let text = read(Path::new(&format!("/proc/{pid}/io")))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let line = text.lines().find_map(|line| line.strip_prefix("write_bytes:"));
     line.and_then(|count| count.trim().parse().ok()).with_context(|| format!("/proc/{pid}/io"))
+}
+
+/// Processor time of a process, and of those below it, so far, in seconds: to the nanosecond, and
+/// with threads that have ended.
+pub(crate) fn cpu_of_family(pid: u32) -> Result<f64> {
+    let of_one = |pid: u32| -> Result<f64> {
+        let pid = Pid::from_raw(pid.try_into().context("impossible process id")?);
+        let now = ClockId::pid_cpu_clock_id(pid).and_then(ClockId::now);
+        let now = now.with_context(|| format!("the processor time of process {pid}"))?;
+        Ok(precise(now.tv_sec()) + precise(now.tv_nsec()) / 1e9)
+    };
+    family(pid)?.into_iter().map(of_one).sum()
+}
+
+/// A process and what descends from it.
+fn family(pid: u32) -> Result<Vec<u32>> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        let path = format!("/proc/{parent}/task/{parent}/children");
+        let children = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        family.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        next += 1;
+    }
+    Ok(family)
 }
 
 /// Processor time of this process so far, in seconds.

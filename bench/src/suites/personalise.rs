@@ -19,10 +19,9 @@ use iso::region::CONFIG_REGION;
 use reqwest::blocking::Client;
 
 use super::{begin, name_inputs};
-use crate::boot::cpu_of;
 use crate::contest::{Driver, contest};
 use crate::judge::value_at_most;
-use crate::measure::{Call, has_program, own_cpu, written_by};
+use crate::measure::{Call, cpu_of_family, has_program, own_cpu, written_by};
 use crate::peers::coreos_installer::{CoreosInstaller, Into};
 use crate::peers::nginx::Nginx;
 use crate::record::{Metric, Sample, Suite};
@@ -259,7 +258,7 @@ impl Driver for Download<'_> {
                 let folder = self.stage.folder("nginx")?;
                 let image = self.subject.path(image_builder::ISO_FILE);
                 let nginx = Nginx::serve(self.stage, &image, &folder)?;
-                (self.pid, self.url) = (nginx.pid(), nginx.url.clone());
+                (self.pid, self.url) = (nginx.pid(), nginx.url());
                 self.nginx.insert(nginx).certificate.clone()
             }
         };
@@ -275,14 +274,14 @@ impl Driver for Download<'_> {
         let expected = self.subject.size(image_builder::ISO_FILE)?;
         let mut buffer = vec![0; BUFFER];
         let written = written_by(self.pid)?;
-        let cpu = cpu_of(self.pid)? + own_cpu()?;
+        let cpu = cpu_of_family(self.pid)? + own_cpu()?;
         let begun = Instant::now();
         for _ in 0..DOWNLOADS {
             let length = self.fetch(&mut buffer)?;
             ensure!(length == expected, "{}: {length} bytes", self.url);
         }
         let wall = begun.elapsed().as_secs_f64();
-        let cpu = cpu_of(self.pid)? + own_cpu()? - cpu;
+        let cpu = cpu_of_family(self.pid)? + own_cpu()? - cpu;
         let megabytes = number(expected) * f64::from(DOWNLOADS) / MEGABYTE;
         Ok(Sample::from([
             (Metric::Rate, megabytes / wall),
