@@ -35,6 +35,10 @@ pub fn config(data: &[u8]) -> bool {
     if let Some(token) = config.token.as_deref().filter(|token| token.len() > 20) {
         assert!(!format!("{config:?}").contains(token), "the token is in Debug");
     }
+    if let Some(nonce) = &settings.nonce {
+        assert_eq!(config.nonce, Some(nonce.reveal()), "one spelling");
+        assert_eq!(format!("{nonce:?}"), "BootNonce([redacted])");
+    }
     let json = match config.render() {
         Ok(json) => json,
         // Certificates are wrapped anew, which may take more lines than they came in.

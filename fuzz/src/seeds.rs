@@ -13,6 +13,7 @@ use protocol::config::AgentConfig;
 use protocol::ids::{MacAddr, SpkiPin};
 use protocol::inventory::{Disk, Inventory, Link, Lldp, MemoryModule, PciDevice};
 use protocol::module_index::{Module, ModuleIndex};
+use protocol::nonce::BootNonce;
 use protocol::proof::{ProofClaims, finish, signing_input, target};
 use protocol::token::{base64url, from_base64url};
 
@@ -48,6 +49,10 @@ fn a_token() -> String {
     format!("{header}..{}.{}.{}", base64url(&[1; 12]), base64url(&[2; 24]), base64url(&[3; 16]))
 }
 
+fn a_nonce() -> String {
+    BootNonce::from_random([1; 16]).reveal()
+}
+
 fn typed() -> Vec<Seed> {
     let pins = format!("{},{}", SpkiPin([1; 32]), SpkiPin([2; 32]));
     let plan = "if=eth0,vlan=120,mtu=1400,addr=10.0.0.5/24,addr=fd00::5/64,gw=10.0.0.1,dns=10.0.0.53,search=example.com,route=10.1.0.0/16@10.0.0.1";
@@ -73,6 +78,8 @@ fn typed() -> Vec<Seed> {
     vec![
         seed("cmdline", "everything", line),
         seed("cmdline", "ask", "muster.net=ask muster.net=dhcp"),
+        seed("cmdline", "nonce", format!("quiet muster.nonce={} muster.net=dhcp", a_nonce())),
+        seed("cmdline", "cut-nonce", "muster.nonce=AQEBAQEBAQEBAQEBAQEBA muster.net=dhcp"),
         seed("cmdline", "many-pins", format!("{many} {many}")),
         seed("code", "as-shown", "K7P-3XB"),
         seed("code", "as-typed", " k7p 3x8"),
@@ -159,11 +166,14 @@ fn documents() -> Vec<Seed> {
         ..AgentConfig::unpersonalised()
     };
     let with_ca = r#"{"version":1,"ca":["-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n"],"server-id":"abc"}"#;
+    let with_nonce = AgentConfig { token: None, nonce: Some(a_nonce()), ..config.clone() };
+    let with_nonce = with_nonce.render().unwrap_or_default();
     let json = config.render().unwrap_or_default();
     let inventory = serde_json::to_vec(&an_inventory()).unwrap_or_default();
     vec![
         seed("config", "everything", json),
         seed("config", "ca", with_ca),
+        seed("config", "nonce", with_nonce),
         seed("inventory", "virtual-machine", inventory),
         seed("inventory", "bare", "{}"),
         seed("module_index", "small", format!("{}\0pci:v000010ECd00008168sv0sd0bc02sc00i00", an_index())),
