@@ -88,7 +88,7 @@ fi
 ";
 const GRUB_IMAGE: &str = "\
 echo \"Muster: loading the image\"
-if linux {{.LoaderDevice}}/{{.Env.PathFor \"tftp\" .Env.Kernel}} {{.BootParams}}; then
+if linux {{.LoaderDevice}}/{{.Env.PathFor \"tftp\" .Env.Kernel}} {{.BootParams}} ; then
   if initrd {{.LoaderDevice}}/{{.Env.JoinInitrds \"tftp\"}}; then
     boot
   fi

@@ -189,6 +189,14 @@ impl Scene {
         self.find(&self.desks(), path)
     }
 
+    /// Whether there is a file at a path; nothing but paths is rendered to find out.
+    pub fn has_file(&self, path: &str) -> bool {
+        let has = |desk: &Desk, sheet: &Sheet| {
+            desk.plan(sheet, self).is_ok_and(|planned| planned.iter().any(|planned| planned.path == path))
+        };
+        self.desks().iter().any(|desk| desk.list().iter().any(|sheet| has(desk, sheet)))
+    }
+
     /// The file at a path that boot environment `ignore` has for whoever is not known, whatever the
     /// preference says.
     pub fn ignored_at(&self, path: &str) -> Option<Result<File, RenderError>> {

@@ -2,6 +2,7 @@
 
 mod access;
 mod boot;
+mod built_in;
 mod errors;
 mod etags;
 mod events;

@@ -70,11 +70,18 @@ impl Answer {
 
 impl Site {
     pub(crate) async fn start() -> Self {
-        Self::start_in(tempfile::tempdir().unwrap()).await
+        Self::start_with(|_, _| {}).await
     }
 
-    async fn start_in(directory: TempDir) -> Self {
-        let server = server::start(options(directory.path())).await.unwrap();
+    /// A server with other options, and a directory for what they name.
+    pub(crate) async fn start_with(change: impl FnOnce(&Path, &mut ServeOptions)) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn start_in(directory: TempDir, change: impl FnOnce(&Path, &mut ServeOptions)) -> Self {
+        let mut options = options(directory.path());
+        change(directory.path(), &mut options);
+        let server = server::start(options).await.unwrap();
         let password = std::fs::read_to_string(directory.path().join("data/admin-password")).unwrap();
         Self { router: server.router(), server, directory, authorization: basic("admin", password.trim()) }
     }
@@ -84,7 +91,7 @@ impl Site {
     pub(crate) async fn swift() -> Self {
         let memory = Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let mut site = Self::start_in(directory.unwrap()).await;
+        let mut site = Self::start_in(directory.unwrap(), |_, _| {}).await;
         let token = site.get("users/admin/token?ttl=36000").await.ok();
         site.authorization = format!("Bearer {}", token["Token"].as_str().unwrap());
         site

@@ -9,9 +9,11 @@ use super::image::{IGNORED, path_for};
 use super::latest_first;
 use crate::report::chain;
 use engine::bootenv;
+use engine::content::Content;
 use engine::identity::hints;
 use engine::machine::Machine;
-use engine::render::Addresses;
+use engine::render::{Addresses, Nowhere, Scene};
+use protocol::ids::MacAddr;
 use protocol::inventory::Inventory;
 use protocol::model::BootEnv;
 use pxe::question::{Answer, Client, Cpu, Firmware};
@@ -19,7 +21,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The script that iPXE begins with: it goes on to the files of known machines by itself.
+/// The script for everybody: it goes on to the files of known machines by itself.
 const IPXE_SCRIPT: &str = "default.ipxe";
 
 /// Who asks, as far as it can be found out.
@@ -51,8 +53,7 @@ impl App {
 
     /// The known machine that a client is: by its hardware address, else by its SMBIOS UUID.
     async fn machine_of(&self, client: &Client) -> Result<Option<Machine>, AppError> {
-        let octets: Vec<String> = client.mac.iter().map(|octet| format!("{octet:02x}")).collect();
-        let mut machines = self.store.machines_of_mac(&octets.join(":")).await?;
+        let mut machines = self.store.machines_of_mac(&mac_text(client.mac)).await?;
         if let (true, Some(uuid)) = (machines.is_empty(), client.uuid) {
             let system_uuid = Uuid::from_bytes(uuid).to_string();
             machines =
@@ -63,7 +64,7 @@ impl App {
     }
 
     /// Asks the disk for loaders.
-    fn answer(&self, client: &Client, who: &Who) -> Answer {
+    fn answer(self: &Arc<Self>, client: &Client, who: &Who) -> Answer {
         let content = self.content();
         let chosen = match who {
             Who::Known(machine) => machine.fields.boot_env.as_str(),
@@ -78,11 +79,27 @@ impl App {
                 self.loader(client.firmware, who, content.bootenvs.get(chosen).map(|env| &**env))
             }
             Firmware::Ipxe => match self.has_door() {
-                true => Answer::Load(format!("{}/{IPXE_SCRIPT}", addresses.loading())),
+                true => {
+                    Answer::Load(format!("{}/{}", addresses.loading(), self.script(client, who, &content)))
+                }
                 false => Answer::Silence(NO_DOOR.to_owned()),
             },
             Firmware::UefiHttp(cpu) => self.image(client, cpu, who, &addresses),
         }
+    }
+
+    /// The script that iPXE begins with: a known machine's own where it has one, else the one that
+    /// looks for that and is for everybody.
+    fn script(self: &Arc<Self>, client: &Client, who: &Who, content: &Arc<Content>) -> String {
+        let Who::Known(machine) = who else { return IPXE_SCRIPT.to_owned() };
+        let own = format!("{}.ipxe", mac_text(client.mac));
+        let scene = Scene {
+            machine: Some(Arc::new(Machine::clone(machine))),
+            content: Arc::clone(content),
+            addresses: self.addresses(None),
+            outside: Arc::new(Nowhere),
+        };
+        if scene.has_file(&own) { own } else { IPXE_SCRIPT.to_owned() }
     }
 
     /// What PXE firmware loads: what the bootenv says, else what there is.
@@ -155,6 +172,11 @@ impl App {
 const SIGNED_BY_PROXY: &str = "machines with Secure Boot on load GRUB's files from the server that gave them \
                                their address: have it name this server as next-server, or let them boot by HTTP";
 const NO_DOOR: &str = "iPXE has nothing to load by; start the server with --http-listen or --tftp-listen";
+
+/// As machines' hardware addresses are written.
+fn mac_text(mac: [u8; 6]) -> String {
+    MacAddr(mac).to_string()
+}
 
 /// What a bootenv calls a firmware.
 fn key(firmware: Firmware) -> Option<&'static str> {

@@ -2,6 +2,7 @@
 
 mod agents;
 mod approval;
+mod boot;
 mod ca;
 mod enrollment;
 mod limits;
@@ -71,10 +72,15 @@ impl TestApp {
 
     /// One more server on a data directory and its database.
     async fn open(directory: &TempDir, clock: &Clock) -> App {
+        Self::open_with(directory, clock, |_| {}).await
+    }
+
+    /// The same, which boots machines another way.
+    async fn open_with(directory: &TempDir, clock: &Clock, change: impl FnOnce(&mut BootSettings)) -> App {
         let store = Store::sqlite(&directory.path().join("muster.db")).await.unwrap();
         clock.go_on_from(store.time_floor().await.unwrap());
         let keys = Keys::open(directory.path(), &[], clock.now()).unwrap();
-        let settings = Settings {
+        let mut settings = Settings {
             server_name: "dc1".into(),
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
             boot: BootSettings {
@@ -93,6 +99,7 @@ impl TestApp {
                 advertise: Vec::new(),
             },
         };
+        change(&mut settings.boot);
         App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap()
     }
 
