@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
 use crate::record::Machine;
 
 const DAY: u64 = 86_400;
+/// Clock ticks a second in `/proc` (`USER_HZ`, 100 on every Linux).
+const TICKS: f64 = 100.0;
 
 /// Describes this computer.
 pub(crate) fn describe() -> Result<Machine> {
@@ -27,6 +29,58 @@ pub(crate) fn describe() -> Result<Machine> {
 pub(crate) fn load() -> Result<f64> {
     let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
     text.split_whitespace().next().unwrap_or_default().parse().context("/proc/loadavg")
+}
+
+/// Processor time that everything here has used so far, in seconds, all processors together.
+pub(crate) fn busy() -> Result<f64> {
+    let text = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    busy_ticks(&text).map(|ticks| ticks / TICKS).context("/proc/stat")
+}
+
+/// Of the line `cpu`: user, nice, system, and after idle and waiting for disks, interrupts and what
+/// other guests of a host took.
+fn busy_ticks(stat: &str) -> Option<f64> {
+    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace();
+    let ticks: Vec<f64> = fields.map_while(|field| field.parse().ok()).collect();
+    let [user, nice, system, _idle, _waiting, hard, soft, stolen, ..] = ticks.as_slice() else { return None };
+    Some(user + nice + system + hard + soft + stolen)
+}
+
+/// Begin of a time in which somebody else may use the processors too.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    begun: Instant,
+    busy: f64,
+}
+
+impl Watch {
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self { begun: Instant::now(), busy: busy()? })
+    }
+}
+
+/// Processors that others kept busy while something was measured.
+#[derive(Debug, Default)]
+pub(crate) struct Others {
+    /// Seconds of processor time.
+    cpu: f64,
+    /// Seconds on the wall.
+    wall: f64,
+}
+
+impl Others {
+    /// Adds the time since `watch`, in which the measured took this much processor time.
+    pub(crate) fn add(&mut self, watch: &Watch, measured: f64) -> Result<()> {
+        self.wall += watch.begun.elapsed().as_secs_f64();
+        // The kernel's count has ticks: what is measured exactly may be a little more.
+        self.cpu += busy()? - watch.busy - measured;
+        Ok(())
+    }
+
+    /// How many processors they kept busy on average.
+    pub(crate) fn share(&self) -> f64 {
+        if self.wall > 0.0 { (self.cpu / self.wall).max(0.0) } else { 0.0 }
+    }
 }
 
 /// Today in UTC, `YYYY-MM-DD`.
@@ -65,6 +119,13 @@ fn field(path: &str, name: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn idling_is_not_being_busy() {
+        let stat = "cpu  10 20 30 4000 500 6 7 8 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy_ticks(stat), Some(81.0));
+        assert_eq!(busy_ticks("cpu 1 2"), None);
+    }
 
     #[test]
     fn days_become_dates() {

@@ -2,7 +2,7 @@
 //!
 //! A ratio reaches its limit when its whole 95 % interval does.
 
-use crate::record::{CALM, Metric, Outcome, Ratio, Suite, Target};
+use crate::record::{Metric, Outcome, Ratio, Suite, Target};
 
 /// A ratio that must not be above `limit`. `because` says where it goes when it is.
 pub(crate) fn ratio_at_most(
@@ -110,7 +110,8 @@ fn unknown(suite: &Suite, contenders: &[&str]) -> Outcome {
 }
 
 fn busy(suite: &Suite, text: String) -> Target {
-    let because = format!("load {:.1}, above {CALM}: a wall time is only an upper bound then", suite.load);
+    let (load, calm) = (suite.shown_load(), suite.load_of.calm());
+    let because = format!("{load}, above {calm}: a wall time is only an upper bound then");
     Target { text, value: "-".to_owned(), outcome: Outcome::Unknown { because } }
 }
 

@@ -7,9 +7,11 @@
 mod boot;
 mod computer;
 mod contest;
+mod downloads;
 mod guest;
 mod judge;
 mod measure;
+mod meter;
 mod modules;
 mod peers;
 mod record;
@@ -19,6 +21,7 @@ mod stage;
 mod statistics;
 mod subject;
 mod suites;
+mod tftp_client;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -45,6 +48,10 @@ enum Args {
     Personalise(Run),
     /// Creating, finding and listing 100,000 machines through the API
     Model(Run),
+    /// Boot files over plain HTTP, to 1, 8 and 64 clients
+    Http(Run),
+    /// Boot files over TFTP, at every block size, window and number of clients
+    Tftp(Run),
     /// All of these
     All(Run),
     /// Draws the tables of a JSON document, or checks a page that holds them
@@ -87,12 +94,14 @@ struct Report {
 }
 
 type RunSuite = fn(&Stage) -> Result<Suite>;
-const SUITES: [(&str, RunSuite); 5] = [
+const SUITES: [(&str, RunSuite); 7] = [
     ("size", suites::size::run),
     ("build", suites::build::run),
     ("personalise", suites::personalise::run),
     ("boot", suites::boot::run),
     ("model", suites::model::run),
+    ("tftp", suites::tftp::run),
+    ("http", suites::http::run),
 ];
 
 fn main() -> ExitCode {
@@ -115,6 +124,8 @@ fn run(args: Args) -> Result<ExitCode> {
         Args::Build(run) => measure_suites(&["build"], run),
         Args::Personalise(run) => measure_suites(&["personalise"], run),
         Args::Model(run) => measure_suites(&["model"], run),
+        Args::Http(run) => measure_suites(&["http"], run),
+        Args::Tftp(run) => measure_suites(&["tftp"], run),
         Args::All(run) => measure_suites(&SUITES.map(|(name, _)| name), run),
         Args::Report(Report { record, into }) => draw(&record, into.as_deref()),
         Args::Measure { file, command } => measure::stand_by(&file, &command),

@@ -14,7 +14,9 @@ use crate::statistics::{Interval, median, paired_ratio};
 /// Version of the document.
 const SCHEMA: u32 = 1;
 /// Highest load average (one minute) at which a wall time is more than an upper bound.
-pub(crate) const CALM: f64 = 1.5;
+const CALM: f64 = 1.5;
+/// The same of processors that others keep busy: a load average of [`CALM`] while one of ours works.
+const CALM_OTHERS: f64 = 0.5;
 
 /// What is measured, with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +49,14 @@ pub(crate) enum Metric {
     Rate,
     /// Milliseconds of processor time for a megabyte, client and server together.
     CpuPerMegabyte,
+    /// The same of the server alone, with all that it starts.
+    ServerCpuPerMegabyte,
+    /// Requests answered a second.
+    RequestRate,
+    /// Milliseconds of processor time for a request, client and server together.
+    CpuPerRequest,
+    /// Share of the time in which the clients' processor had work, in percent.
+    ClientBusy,
     /// Objects created a second.
     CreateRate,
     /// Milliseconds of the server's processor time for an object.
@@ -72,6 +82,10 @@ impl Metric {
             Self::Written => "bytes written",
             Self::Rate => "MB/s",
             Self::CpuPerMegabyte => "CPU, ms/MB",
+            Self::ServerCpuPerMegabyte => "server's CPU, ms/MB",
+            Self::ClientBusy => "clients' processor busy, %",
+            Self::RequestRate => "requests a second",
+            Self::CpuPerRequest => "CPU, ms a request",
             Self::CreateRate => "created a second",
             Self::CpuPerObject => "server's CPU, ms each",
             Self::Answer => "answer, ms",
@@ -80,7 +94,7 @@ impl Metric {
 
     /// Whether a busy computer changes it.
     pub(crate) fn needs_calm(self) -> bool {
-        matches!(self, Self::Wall | Self::Rate | Self::CreateRate | Self::Answer)
+        matches!(self, Self::Wall | Self::Rate | Self::RequestRate | Self::CreateRate | Self::Answer)
     }
 
     /// A value as people read it.
@@ -98,9 +112,11 @@ impl Metric {
             | Self::ToInit
             | Self::ToSign
             | Self::CpuPerMegabyte
+            | Self::ServerCpuPerMegabyte
+            | Self::CpuPerRequest
             | Self::CpuPerObject
             | Self::Answer => format!("{value:.*}", if value < 10.0 { 3 } else { 1 }),
-            Self::Rate | Self::CreateRate => format!("{value:.0}"),
+            Self::Rate | Self::ClientBusy | Self::RequestRate | Self::CreateRate => format!("{value:.0}"),
         }
     }
 }
@@ -183,6 +199,47 @@ pub(crate) struct Target {
     pub(crate) outcome: Outcome,
 }
 
+/// What the load of a suite is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LoadOf {
+    /// The load average before each run, our own work included.
+    #[default]
+    Everything,
+    /// Processors that anything but the measured kept busy meanwhile; for suites that keep all
+    /// processors busy themselves.
+    Others,
+}
+
+impl LoadOf {
+    /// Highest load at which a wall time is more than a bound.
+    pub(crate) fn calm(self) -> f64 {
+        match self {
+            Self::Everything => CALM,
+            Self::Others => CALM_OTHERS,
+        }
+    }
+
+    /// Its name in sentences.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Everything => "load",
+            Self::Others => "load of others",
+        }
+    }
+}
+
+/// How the rows of a suite are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Layout {
+    /// One table: contenders below each other, metrics beside each other.
+    #[default]
+    List,
+    /// A table for each metric. Contenders are named `WHO, TASK`: tasks stand below each other.
+    Grid,
+}
+
 /// One suite.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Suite {
@@ -190,11 +247,18 @@ pub(crate) struct Suite {
     pub(crate) taken_on: String,
     /// The command that does it again.
     pub(crate) command: String,
-    /// Highest load average (one minute) before any run, our own work included.
+    /// The highest load before or during any run.
     pub(crate) load: f64,
+    #[serde(default)]
+    pub(crate) load_of: LoadOf,
+    #[serde(default)]
+    pub(crate) layout: Layout,
     /// What both sides were given: names and digests.
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) rows: Vec<Row>,
+    /// What a reader must know of a contender's numbers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) remarks: BTreeMap<String, String>,
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) targets: Vec<Target>,
     pub(crate) not_run: Vec<NotRun>,
@@ -239,7 +303,12 @@ impl Suite {
 
     /// Whether the computer had nothing else to do.
     pub(crate) fn was_calm(&self) -> bool {
-        self.load <= CALM
+        self.load <= self.load_of.calm()
+    }
+
+    /// The load in words: `load 2.1`.
+    pub(crate) fn shown_load(&self) -> String {
+        format!("{} {:.1}", self.load_of.title(), self.load)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use crate::record::{CALM, Metric, Outcome, Record, Suite};
+use crate::record::{Layout, Metric, Outcome, Record, Suite};
 use crate::statistics::{median, range};
 
 /// Lines between which a page holds the tables.
@@ -29,13 +29,16 @@ pub(crate) fn document(record: &Record) -> String {
 pub(crate) fn suite(name: &str, suite: &Suite) -> String {
     let inputs: Vec<String> = suite.inputs.iter().map(|(name, value)| format!("{name} {value}")).collect();
     let mut text = format!(
-        "### {name}\n\n{}, `{}`, highest load {:.1}; {}.\n\n",
+        "### {name}\n\n{}, `{}`, highest {}; {}.\n\n",
         suite.taken_on,
         suite.command,
-        suite.load,
+        suite.shown_load(),
         inputs.join(", ")
     );
-    text.push_str(&rows(suite));
+    text.push_str(&match suite.layout {
+        Layout::List => list(suite),
+        Layout::Grid => grid(suite),
+    });
     if !suite.ratios.is_empty() {
         text.push('\n');
         text.push_str(&ratios(suite));
@@ -48,10 +51,15 @@ pub(crate) fn suite(name: &str, suite: &Suite) -> String {
     text
 }
 
-fn rows(suite: &Suite) -> String {
+fn metrics(suite: &Suite) -> Vec<Metric> {
     let mut metrics: Vec<Metric> = suite.rows.iter().map(|row| row.metric).collect();
     metrics.sort_unstable();
     metrics.dedup();
+    metrics
+}
+
+fn list(suite: &Suite) -> String {
+    let metrics = metrics(suite);
     let mut contenders: Vec<&str> = Vec::new();
     for row in &suite.rows {
         if !contenders.contains(&row.contender.as_str()) {
@@ -70,8 +78,53 @@ fn rows(suite: &Suite) -> String {
     text
 }
 
-/// Median, range and number of samples.
+fn grid(suite: &Suite) -> String {
+    let (mut names, mut tasks): (Vec<&str>, Vec<&str>) = Default::default();
+    for (name, task) in suite.rows.iter().filter_map(|row| row.contender.split_once(", ")) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+        if !tasks.contains(&task) {
+            tasks.push(task);
+        }
+    }
+    let mut tables = Vec::new();
+    for metric in metrics(suite) {
+        let mut text = String::new();
+        line(&mut text, &format!("| {}{} | {} |", metric.title(), doubt(suite, metric), names.join(" | ")));
+        line(&mut text, &format!("|---|{}", "---|".repeat(names.len())));
+        for task in &tasks {
+            let contenders = || names.iter().map(|name| format!("{name}, {task}"));
+            if !contenders().any(|contender| suite.samples(&contender, metric).is_some()) {
+                continue;
+            }
+            let cells = contenders().map(|contender| {
+                let remark = suite.remarks.get(&contender).map(|remark| format!(" ({remark})"));
+                value(suite.samples(&contender, metric), metric) + remark.as_deref().unwrap_or_default()
+            });
+            line(&mut text, &format!("| {task} | {} |", cells.collect::<Vec<_>>().join(" | ")));
+        }
+        tables.push(text);
+    }
+    tables.join("\n")
+}
+
+/// A cell of a list: the value, and what is to be thought of it.
 fn cell(suite: &Suite, samples: Option<&[f64]>, metric: Metric) -> String {
+    let text = value(samples, metric);
+    if samples.is_some() { text + &doubt(suite, metric) } else { text }
+}
+
+/// Whether numbers of this kind are bounds only.
+fn doubt(suite: &Suite, metric: Metric) -> String {
+    match metric.needs_calm() && !suite.was_calm() {
+        true => format!(" ({}: a bound only)", suite.shown_load()),
+        false => String::new(),
+    }
+}
+
+/// Median, range and number of samples.
+fn value(samples: Option<&[f64]>, metric: Metric) -> String {
     let Some(samples) = samples else { return "-".to_owned() };
     let (Some(middle), Some((low, high))) = (median(samples), range(samples)) else { return "-".to_owned() };
     let [middle, low, high] = [middle, low, high].map(|value| metric.show(value));
@@ -82,9 +135,6 @@ fn cell(suite: &Suite, samples: Option<&[f64]>, metric: Metric) -> String {
     if samples.len() > 1 {
         text.push_str(&format!(" n={}", samples.len()));
     }
-    if metric.needs_calm() && suite.load > CALM {
-        text.push_str(&format!(" (load {:.1}: a bound only)", suite.load));
-    }
     text
 }
 
@@ -93,7 +143,7 @@ fn ratios(suite: &Suite) -> String {
         String::from("| ratio | of | median | 95 % interval | rounds | |\n|---|---|---|---|---|---|\n");
     for ratio in &suite.ratios {
         let claim = if ratio.metric.needs_calm() && !suite.was_calm() {
-            format!("no claim under load {:.1}", suite.load)
+            format!("no claim under {}", suite.shown_load())
         } else {
             ratio.verdict().to_owned()
         };
@@ -145,7 +195,7 @@ pub(crate) fn replace_block(page: &str, block: &str) -> Result<String> {
 mod tests {
     use super::*;
     use crate::record::tests::machine;
-    use crate::record::{NotRun, Target};
+    use crate::record::{LoadOf, NotRun, Target};
     use std::path::PathBuf;
 
     fn sample() -> Suite {
@@ -193,6 +243,36 @@ mod tests {
 not run: booster: not in Debian
 ";
         assert_eq!(suite("build", &sample()), expected);
+    }
+
+    #[test]
+    fn a_grid_has_a_table_for_each_metric_and_a_column_for_each_contender() {
+        let mut suite =
+            Suite { layout: Layout::Grid, load_of: LoadOf::Others, load: 0.75, ..Suite::default() };
+        for (contender, rate, cpu) in [
+            ("muster, 1 client", 900.0, 0.4),
+            ("peer, 1 client", 450.0, 1.2),
+            ("peer, 8 clients", 400.0, 1.3),
+        ] {
+            suite.add(contender, Metric::Rate, rate);
+            suite.add(contender, Metric::Rate, rate + 100.0);
+            suite.add(contender, Metric::ServerCpuPerMegabyte, cpu);
+        }
+        suite.add("peer, 64 clients apart", Metric::Rate, 300.0);
+        suite.remarks.insert("peer, 8 clients".to_owned(), "window 1".to_owned());
+        let expected = "\
+| MB/s (load of others 0.8: a bound only) | muster | peer |
+|---|---|---|
+| 1 client | 950 [900 - 1000] n=2 | 500 [450 - 550] n=2 |
+| 8 clients | - | 450 [400 - 500] n=2 (window 1) |
+| 64 clients apart | - | 300 |
+
+| server's CPU, ms/MB | muster | peer |
+|---|---|---|
+| 1 client | 0.400 | 1.200 |
+| 8 clients | - | 1.300 (window 1) |
+";
+        assert_eq!(grid(&suite), expected);
     }
 
     #[test]

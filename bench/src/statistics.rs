@@ -48,7 +48,7 @@ pub(crate) fn paired_ratio(ours: &[f64], theirs: &[f64]) -> Option<Interval> {
         return None;
     }
     let middle = median(&ratios)?;
-    let mut random = SplitMix(SEED);
+    let mut random = SplitMix::new(SEED);
     let mut medians = Vec::with_capacity(RESAMPLES);
     for _ in 0..RESAMPLES {
         let drawn: Option<Vec<f64>> =
@@ -71,11 +71,15 @@ fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(position as usize).copied()
 }
 
-/// Vigna's splitmix64: enough to draw rounds with.
-struct SplitMix(u64);
+/// Vigna's splitmix64: enough to draw rounds with, and to fill files.
+pub(crate) struct SplitMix(u64);
 
 impl SplitMix {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

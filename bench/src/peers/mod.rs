@@ -5,6 +5,7 @@ pub(crate) mod dracut;
 pub(crate) mod grub_mkrescue;
 pub(crate) mod initramfs_tools;
 pub(crate) mod nginx;
+pub(crate) mod tftp_daemons;
 
 /// What a peer's hook writes into the kernel's log. It lies in the ramdisks that are measured:
 /// a hundred bytes of theirs are ours.

@@ -2,9 +2,11 @@
 
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod http;
 pub(crate) mod model;
 pub(crate) mod personalise;
 pub(crate) mod size;
+pub(crate) mod tftp;
 
 use anyhow::Result;
 
