@@ -8,6 +8,7 @@ mod fixtures;
 mod hostile;
 mod keys;
 mod limits;
+mod nonces;
 mod proofs;
 mod reboots;
 mod reproducible;

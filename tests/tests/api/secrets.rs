@@ -29,10 +29,10 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 }
 
 /// What each secret is, and the secret.
-type Secrets<'a> = [(&'a str, &'a str)];
+pub(crate) type Secrets<'a> = [(&'a str, &'a str)];
 
 /// Everything the server keeps, but for the one file that is there to tell the first password.
-fn no_file_holds(data_dir: &Path, secrets: &Secrets<'_>, machine_key: &[u8]) {
+pub(crate) fn no_file_holds(data_dir: &Path, secrets: &Secrets<'_>, machine_key: &[u8]) {
     let mut looked_at = 0;
     for path in files(data_dir) {
         if path.file_name().is_some_and(|name| name == "admin-password") {
