@@ -8,6 +8,7 @@
 mod archives;
 mod bounds;
 mod calls;
+mod dhcp;
 mod documents;
 mod objects;
 pub mod seeds;
@@ -18,6 +19,7 @@ mod wire;
 pub use archives::{cpio, iso9660};
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
+pub use dhcp::dhcp_server;
 pub use documents::{config, inventory, manifest, module_index};
 pub use objects::{filter, patch};
 pub use templates::template;
@@ -34,7 +36,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -48,6 +50,7 @@ pub const TARGETS: [Target; 21] = [
     ("iso9660", iso9660),
     ("dhcp4", dhcp4),
     ("dhcp6", dhcp6),
+    ("dhcp_server", dhcp_server),
     ("router", router),
     ("lldp", lldp),
     ("smbios", smbios),

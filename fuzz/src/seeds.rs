@@ -1,6 +1,7 @@
 //! The committed seeds: small valid inputs from which libFuzzer starts, made here and nowhere else.
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
+mod dhcp;
 mod image;
 mod objects;
 mod templates;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(documents());
     seeds.extend(archives());
     seeds.extend(wire::all());
+    seeds.extend(dhcp::all());
     seeds.extend(calls());
     seeds.extend(templates::all());
     seeds.extend(objects::all());

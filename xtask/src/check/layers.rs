@@ -35,7 +35,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
         ],
     ),
     ("bench", &["protocol", "initrd", "iso", "image-builder", "server", "tests"]),
-    ("fuzz", &["protocol", "engine", "template", "initrd", "iso", "initramfs-agent", "server"]),
+    ("fuzz", &["protocol", "engine", "template", "initrd", "iso", "pxe", "initramfs-agent", "server"]),
     ("xtask", &[]),
 ];
 
