@@ -24,6 +24,11 @@ use tftpd::{ErrorCode, TransferOption};
 
 /// Refusals in a second that are told without asking anybody.
 const REFUSALS_PER_SECOND: u32 = 200;
+/// Requests that are read before anything else is looked at.
+const REQUESTS: usize = 64;
+/// Bytes of requests that may wait to be read, where the system allows so many: a rack that is switched
+/// on asks all at once.
+const QUEUE: usize = 4 << 20;
 /// Milliseconds of rest after the system could not give a packet.
 const REST: u16 = 100;
 
@@ -143,6 +148,7 @@ impl Server {
             SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
             SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
         }
+        setsockopt(&socket, sockopt::RcvBuf, &QUEUE)?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address, limits })
     }
@@ -232,34 +238,36 @@ struct Listener<F> {
 
 impl<F: Fn(Request, Reply)> Listener<F> {
     fn run(&mut self) {
-        let mut is_tired = false;
-        loop {
-            let mut waits = [
-                PollFd::new(self.bell.as_fd(), PollFlags::POLLIN),
-                PollFd::new(
-                    self.socket.as_fd(),
-                    if is_tired { PollFlags::empty() } else { PollFlags::POLLIN },
-                ),
-            ];
-            let timeout = if is_tired { REST.into() } else { PollTimeout::NONE };
-            match poll(&mut waits, timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return tracing::error!(%error, "TFTP cannot wait for requests"),
-            }
-            let [bell, _] = &waits;
-            if bell.any() == Some(true) {
-                return;
-            }
-            is_tired = false;
-            match receive(&self.socket) {
-                Ok(Some((packet, addressee))) => self.hear(&packet, addressee),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "TFTP cannot receive requests");
-                    is_tired = true;
+        while self.wait(PollFlags::POLLIN, PollTimeout::NONE) {
+            // Until there are no more, or it is time to look whether to stop.
+            for _ in 0..REQUESTS {
+                match receive(&self.socket) {
+                    Ok(Received::Packet(packet, addressee)) => self.hear(&packet, addressee),
+                    Ok(Received::Other) => {}
+                    Ok(Received::Nothing) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "TFTP cannot receive requests");
+                        self.wait(PollFlags::empty(), REST.into());
+                        break;
+                    }
                 }
             }
         }
+    }
+
+    /// Waits for the socket; false when it is time to stop.
+    fn wait(&self, socket: PollFlags, timeout: PollTimeout) -> bool {
+        let mut waits =
+            [PollFd::new(self.bell.as_fd(), PollFlags::POLLIN), PollFd::new(self.socket.as_fd(), socket)];
+        match poll(&mut waits, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => {
+                tracing::error!(%error, "TFTP cannot wait for requests");
+                return false;
+            }
+        }
+        let [bell, _] = &waits;
+        bell.any() == Some(false)
     }
 
     fn hear(&mut self, packet: &[u8], addressee: Addressee) {
@@ -296,31 +304,32 @@ impl<F: Fn(Request, Reply)> Listener<F> {
     }
 }
 
-/// The next packet, and from whom to which of our addresses; nothing when there is none, or one to
-/// everybody, which nobody answers (RFC 1123 4.2.3.5).
-fn receive(socket: &UdpSocket) -> io::Result<Option<(Vec<u8>, Addressee)>> {
+/// What the listener's socket had.
+enum Received {
+    Packet(Vec<u8>, Addressee),
+    /// One to everybody, which nobody answers (RFC 1123 4.2.3.5).
+    Other,
+    Nothing,
+}
+
+fn receive(socket: &UdpSocket) -> io::Result<Received> {
     // One byte more, by which a longer one is known.
     let mut buffer = [0; packet::MAX_PACKET + 1];
     let mut control = cmsg_space!(in_pktinfo, in6_pktinfo);
     let (len, client, reached) = {
         let mut pieces = [IoSliceMut::new(&mut buffer)];
-        let received = recvmsg::<SockaddrStorage>(
-            socket.as_raw_fd(),
-            &mut pieces,
-            Some(&mut control),
-            MsgFlags::MSG_DONTWAIT,
-        );
-        let received = match received {
+        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
+        let received = match recvmsg::<SockaddrStorage>(fd, &mut pieces, Some(&mut control), flags) {
             Ok(received) => received,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(None),
+            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Received::Nothing),
             Err(error) => return Err(error.into()),
         };
         let reached = received.cmsgs()?.find_map(own_address);
         (received.bytes, received.address.as_ref().and_then(client_address), reached)
     };
-    let (Some(client), Some(reached)) = (client, reached) else { return Ok(None) };
+    let (Some(client), Some(reached)) = (client, reached) else { return Ok(Received::Other) };
     let packet = buffer.get(..len).unwrap_or_default().to_vec();
-    Ok(Some((packet, Addressee { client, reached })))
+    Ok(Received::Packet(packet, Addressee { client, reached }))
 }
 
 fn client_address(address: &SockaddrStorage) -> Option<SocketAddr> {
