@@ -2,11 +2,11 @@
 
 use crate::print::{self, Output};
 use crate::rest::{Client, Connection, decode, encode};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use protocol::cidr::Cidr;
 use protocol::ids::MacAddr;
-use protocol::rest::{Token, TokenCreate, TokenCreated, TokenRevoke, TokenRevoked};
+use protocol::rest::{BootLink, Token, TokenCreate, TokenCreated, TokenRevoke, TokenRevoked};
 use serde_json::Value;
 
 const TOKENS: &str = "/api/v3/bootstrap/tokens";
@@ -55,6 +55,16 @@ pub(crate) struct Create {
     /// Mesh network that its machines begin in
     #[arg(long, value_name = "NAME", help_heading = "Where they begin")]
     mesh: Option<String>,
+    /// Where boot loaders find the kernel: a path on your boot server, or an http or tftp URL. Else
+    /// muster/vmlinuz
+    #[arg(long, value_name = "PATH|URL", help_heading = "Boot menus")]
+    kernel: Option<String>,
+    /// Where boot loaders find the initial ramdisk. Else muster/initrd
+    #[arg(long, value_name = "PATH|URL", help_heading = "Boot menus")]
+    initrd: Option<String>,
+    /// Print this alone, to be pasted or written into a file
+    #[arg(long, value_enum, value_name = "MENU", conflicts_with = "format", help_heading = "Boot menus")]
+    menu: Option<Menu>,
     #[command(flatten)]
     output: Output,
     #[command(flatten)]
@@ -97,6 +107,38 @@ struct Which {
     /// Everything this key sealed; the key is erased
     #[arg(long, value_name = "KEY")]
     kid: Option<String>,
+}
+
+/// What a boot server wants to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Menu {
+    /// The kernel arguments, for any boot loader
+    Args,
+    /// An entry for pxelinux.cfg/default
+    Pxelinux,
+    /// An entry for grub.cfg
+    Grub,
+    /// An iPXE script
+    Ipxe,
+    /// An iPXE script that loads kernel and ramdisk from the Muster server
+    IpxeFromServer,
+}
+
+impl Menu {
+    /// The text, as the server made it.
+    fn of(self, token: &TokenCreated) -> Result<&str> {
+        Ok(match self {
+            Self::Args => &token.kernel_args,
+            Self::Pxelinux => &token.menus.pxelinux,
+            Self::Grub => &token.menus.grub,
+            Self::Ipxe => &token.menus.ipxe,
+            Self::IpxeFromServer => token.menus.ipxe_from_server.as_deref().context(
+                "the server's door for boot files is shut (muster serve --http-listen): take --menu ipxe, and put \
+                 vmlinuz and initrd on a boot server of your own",
+            )?,
+        }
+        .trim_end())
+    }
 }
 
 /// The lifetimes the server gives.
@@ -149,6 +191,8 @@ impl Create {
             roles: self.role.clone(),
             mesh_network: self.mesh.clone().unwrap_or_default(),
             require_approval: self.require_approval,
+            kernel: self.kernel.clone().unwrap_or_default(),
+            initrd: self.initrd.clone().unwrap_or_default(),
         }
     }
 }
@@ -165,7 +209,12 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 async fn create(args: Create) -> Result<()> {
     let client = Client::open(&args.connection)?;
     let answer = client.post(TOKENS, &args.body()).await?;
-    args.output.show(&answer, || Ok(describe(&decode(&answer)?)))
+    let Some(menu) = args.menu else {
+        return args.output.show(&answer, || Ok(describe(&decode(&answer)?)));
+    };
+    let token: TokenCreated = decode(&answer)?;
+    print::line(menu.of(&token)?)?;
+    print::note(&format!("token {}, good until {}", token.id, token.expires_at))
 }
 
 async fn list(args: List) -> Result<()> {
@@ -270,6 +319,7 @@ fn describe_revoked(revoked: &[TokenRevoked]) -> String {
 /// What to do with a token, for people.
 fn describe(token: &TokenCreated) -> String {
     let print_block = |title: &str, text: &str| format!("{title}\n\n{}\n", text.trim_end());
+    let from_server = token.menus.ipxe_from_server.as_deref();
     [
         print::fields(&[("Id", token.id.clone()), ("Expires", token.expires_at.clone())]) + "\n",
         format!(
@@ -281,9 +331,32 @@ fn describe(token: &TokenCreated) -> String {
         print_block("PXELINUX, in pxelinux.cfg/default:", &token.menus.pxelinux),
         print_block("GRUB, in grub.cfg:", &token.menus.grub),
         print_block("iPXE, as a script:", &token.menus.ipxe),
-        "Put vmlinuz and initrd where these paths lead: muster media download vmlinuz -o vmlinuz".to_owned(),
     ]
+    .into_iter()
+    .chain(from_server.map(|script| print_block("iPXE, with kernel and ramdisk from here:", script)))
+    .chain([print_block(
+        "Put these files where the menus look for them, by TFTP, HTTP or NFS:",
+        &fetching(token),
+    )])
+    .collect::<Vec<_>>()
     .join("\n")
+}
+
+/// How the kernel and the ramdisk get onto a boot server.
+fn fetching(token: &TokenCreated) -> String {
+    let files = &token.files;
+    if files.is_empty() {
+        return "This server has no boot media: muster media build --help".to_owned();
+    }
+    if files.iter().any(|file| !file.url.starts_with("http://")) {
+        let line = |file: &BootLink| format!("muster media download {0} -o {0}", file.name);
+        return files.iter().map(line).collect::<Vec<_>>().join("\n");
+    }
+    let fetch = |file: &BootLink| format!("curl -fO {}  # {}\n", file.url, print::bytes(file.size));
+    let sum = |file: &BootLink| format!("{}  {}\n", file.sha256, file.name);
+    let (fetch, sums) =
+        (files.iter().map(fetch).collect::<String>(), files.iter().map(sum).collect::<String>());
+    format!("{fetch}sha256sum -c <<END\n{sums}END")
 }
 
 #[cfg(test)]
@@ -330,12 +403,15 @@ mod tests {
             "db",
             "--mesh",
             "home",
+            "--kernel",
+            "http://boot/vmlinuz",
         ];
         let Command::Create(create) = parse(&line).unwrap() else { panic!("create") };
         let body = serde_json::to_value(create.body()).unwrap();
         let expected = serde_json::json!({
             "Lifetime": 86_400, "Cidr": ["10.0.0.0/8", "fd00::/8"], "Mac": ["52:54:00:12:34:56"], "MaxUses": 3,
             "Uuid": ["u"], "Serial": ["s", "t"], "Roles": ["web", "db"], "MeshNetwork": "home",
+            "Kernel": "http://boot/vmlinuz",
         });
         assert_eq!(body, expected);
         let Command::Create(create) = parse(&["create", "--require-approval"]).unwrap() else {
@@ -353,6 +429,7 @@ mod tests {
             ),
             (vec!["create", "--mac", "x"], "six octets such as 52:54:00:12:34:56"),
             (vec!["create", "--max-uses", "0"], "0 is not in 1.."),
+            (vec!["create", "--menu", "grub", "-o", "json"], "cannot be used with"),
             (vec!["create", "--require-approval", "--role", "web"], "cannot be used with"),
             (vec!["revoke"], "required arguments were not provided"),
             (vec!["revoke", "AAAA", "--user", "eve"], "cannot be used with"),
@@ -421,9 +498,14 @@ mod tests {
         );
     }
 
-    #[test]
-    fn people_get_lines_to_paste() {
-        let token = TokenCreated {
+    fn created() -> TokenCreated {
+        let file = |name: &str| BootLink {
+            name: name.into(),
+            url: format!("http://10.0.0.5:8091/muster/{name}"),
+            size: 8_388_608,
+            sha256: "ab".repeat(32),
+        };
+        TokenCreated {
             token: "eyJ".into(),
             id: "t1".into(),
             expires_at: "2026-01-01T00:10:00Z".into(),
@@ -432,10 +514,49 @@ mod tests {
                 pxelinux: "LABEL muster\n".into(),
                 grub: "menuentry\n".into(),
                 ipxe: "#!ipxe\n".into(),
+                ipxe_from_server: Some("#!ipxe\nhere\n".into()),
             },
-        };
-        let told = describe(&token);
+            files: vec![file("vmlinuz"), file("initrd")],
+        }
+    }
+
+    #[test]
+    fn people_get_lines_to_paste() {
+        let told = describe(&created());
         assert!(told.contains("any boot loader:\n\nmuster.token=eyJ\n"), "{told}");
         assert!(told.contains("default:\n\nLABEL muster\n"), "{told}");
+        assert!(told.contains("ramdisk from here:\n\n#!ipxe\nhere\n"), "{told}");
+        let fetching = format!(
+            "TFTP, HTTP or NFS:\n\n\
+             curl -fO http://10.0.0.5:8091/muster/vmlinuz  # 8.0 MiB\n\
+             curl -fO http://10.0.0.5:8091/muster/initrd  # 8.0 MiB\n\
+             sha256sum -c <<END\n{0}  vmlinuz\n{0}  initrd\nEND\n",
+            "ab".repeat(32)
+        );
+        assert!(told.ends_with(&fetching), "{told}");
+    }
+
+    #[test]
+    fn files_come_by_our_own_client_where_plain_http_is_shut_and_not_at_all_without_media() {
+        let mut token = created();
+        for file in &mut token.files {
+            file.url = format!("https://10.0.0.5:8092/media/{}", file.name);
+        }
+        token.menus.ipxe_from_server = None;
+        let told = describe(&token);
+        assert!(told.ends_with("muster media download initrd -o initrd\n"), "{told}");
+        assert!(!told.contains("from here"), "{told}");
+        token.files.clear();
+        assert!(describe(&token).contains("no boot media: muster media build"));
+    }
+
+    #[test]
+    fn one_menu_is_printed_as_it_is_or_refused_with_the_way_out() {
+        let mut token = created();
+        let texts: Vec<&str> = Menu::value_variants().iter().map(|menu| menu.of(&token).unwrap()).collect();
+        assert_eq!(texts, ["muster.token=eyJ", "LABEL muster", "menuentry", "#!ipxe", "#!ipxe\nhere"]);
+        token.menus.ipxe_from_server = None;
+        let error = Menu::IpxeFromServer.of(&token).unwrap_err().to_string();
+        assert!(error.contains("--menu ipxe"), "{error}");
     }
 }

@@ -180,10 +180,27 @@ test("the PXE card makes a token and its menus, and forgets them", async () => {
   await dialog.getByRole("button", { name: "Generate token" }).click();
   await dialog.getByRole("radio", { name: "GRUB" }).check({ force: true });
   assert.match(await dialog.getByLabel("GRUB").last().innerText(), /menuentry "Muster"/);
+  await dialog.getByRole("radio", { name: "Fetch files" }).check({ force: true });
+  assert.match(await dialog.getByLabel("Fetch files").last().innerText(), /curl -fO http:.*\/vmlinuz\n.*\n.*  vmlinuz/s);
   assert.deepEqual(bodies("/tokens"), [{ Lifetime: 604_800 }]);
   await dialog.getByRole("button", { name: "Done" }).click();
   await page.getByRole("button", { name: "Bootstrap" }).click();
   await dialog.getByRole("radio", { name: /PXE/ }).check({ force: true });
+  assert.equal(await dialog.getByText("eyJ").count(), 0);
+});
+
+test("menu entries name the files where they lie on the boot server", async () => {
+  const page = await stage.start();
+  const { dialog } = await openBootstrap(page);
+  await dialog.getByRole("radio", { name: /PXE/ }).check({ force: true });
+  await dialog.getByText("Menu entries look for").click();
+  await dialog.getByLabel("Initial ramdisk", { exact: true }).fill(" images/initrd.img ");
+  await dialog.getByRole("button", { name: "Generate token" }).click();
+  await dialog.getByRole("radio", { name: "PXELINUX" }).check({ force: true });
+  assert.match(await dialog.getByLabel("PXELINUX").last().innerText(), /INITRD images\/initrd\.img/);
+  assert.deepEqual(bodies("/tokens"), [{ Lifetime: 600, Initrd: "images/initrd.img" }]);
+  // What was made for another place is put away.
+  await dialog.getByLabel("Kernel", { exact: true }).fill("/k");
   assert.equal(await dialog.getByText("eyJ").count(), 0);
 });
 

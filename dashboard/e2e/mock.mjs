@@ -15,6 +15,13 @@ const CSP =
   "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 const CSRF = "csrf-of-the-mock";
 const MAX_BODY = 64 * 1024;
+const FILES = [
+  ["muster.iso", 128_974_848],
+  ["vmlinuz", 8_163_392],
+  ["initrd", 61_341_696],
+];
+const SHA256 = createHash("sha256").update("medium").digest("hex");
+const BOOT_FILES = "http://10.20.0.5:8091/muster";
 
 /** Starts the stand-in on a free port of the loopback. */
 export async function startMock({ password = "correct horse", machines = [], enrollments = [], media = true } = {}) {
@@ -105,19 +112,13 @@ function sessionBody() {
 }
 
 function info(mock) {
-  const sha256 = createHash("sha256").update("medium").digest("hex");
-  const files = [
-    ["muster.iso", 128_974_848],
-    ["vmlinuz", 8_163_392],
-    ["initrd", 61_341_696],
-  ];
   return {
     id: "mock",
     version: "0.1.0",
     protocol: 1,
     advertise: [mock.url],
     ca_hash: [],
-    media: mock.media ? files.map(([name, size]) => ({ name, size, sha256 })) : [],
+    media: mock.media ? FILES.map(([name, size]) => ({ name, size, sha256: SHA256 })) : [],
   };
 }
 
@@ -139,7 +140,7 @@ function bootstrap(mock, what, action, body, response) {
     const found = mock.enrollments.get(body.code.replace("-", ""));
     return found === undefined ? refuse(response, 404, "code_not_found", []) : json(response, 200, found);
   }
-  if (what === "tokens") return json(response, 201, token(body.Lifetime));
+  if (what === "tokens") return json(response, 201, token(body));
   const [id, verb] = action.split("/");
   const [code, preview] = [...mock.enrollments].find(([, each]) => each.id === id) ?? [];
   if (preview === undefined) return refuse(response, 409, "already_decided", ["approved by mia at 14:02"]);
@@ -168,7 +169,7 @@ function approved(mock, preview, body) {
   };
 }
 
-function token(lifetime) {
+function token({ Lifetime: lifetime, Kernel = "muster/vmlinuz", Initrd = "muster/initrd" }) {
   const text = `eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIn0..${"q7Wm2x".repeat(40)}`;
   const args = `muster.server=https://10.20.0.5:8092 muster.ca-hash=sha256:${"ab".repeat(32)} muster.token=${text}`;
   return {
@@ -177,10 +178,17 @@ function token(lifetime) {
     ExpiresAt: new Date(Date.now() + lifetime * 1000).toISOString(),
     KernelArgs: args,
     Menus: {
-      Pxelinux: `DEFAULT muster\nLABEL muster\n  KERNEL vmlinuz\n  INITRD initrd\n  APPEND ${args}\n`,
-      Grub: `menuentry "Muster" {\n  linux vmlinuz ${args}\n  initrd initrd\n}\n`,
-      Ipxe: `#!ipxe\nkernel vmlinuz ${args}\ninitrd initrd\nboot\n`,
+      Pxelinux: `LABEL muster\n  KERNEL ${Kernel}\n  INITRD ${Initrd}\n  APPEND ${args}\n`,
+      Grub: `menuentry "Muster" {\n  linux /${Kernel} ${args}\n  initrd /${Initrd}\n}\n`,
+      Ipxe: `#!ipxe\nkernel ${Kernel} ${args}\ninitrd ${Initrd}\nboot\n`,
+      IpxeFromServer: `#!ipxe\nkernel ${BOOT_FILES}/vmlinuz ${args}\ninitrd ${BOOT_FILES}/initrd\nboot\n`,
     },
+    Files: FILES.slice(1).map(([name, size]) => ({
+      Name: name,
+      Url: `${BOOT_FILES}/${name}`,
+      Size: size,
+      Sha256: SHA256,
+    })),
   };
 }
 

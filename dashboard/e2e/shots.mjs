@@ -75,6 +75,14 @@ async function tour(look, options) {
   await page.getByRole("button", { name: "Generate token" }).click();
   await page.getByRole("button", { name: "Copy token" }).waitFor();
   await picture("13-token");
+  await page.getByRole("radio", { name: "GRUB" }).check({ force: true });
+  await page.getByLabel("GRUB").last().scrollIntoViewIfNeeded();
+  await picture("13-token-grub");
+  await page.getByRole("radio", { name: "Fetch files" }).check({ force: true });
+  await page.getByText("Menu entries look for").click();
+  await page.getByText("No PXE server?").click();
+  await page.getByLabel("Preference", { exact: true }).scrollIntoViewIfNeeded();
+  await picture("13-token-end");
   await page.getByRole("button", { name: "Done" }).click();
   await page.getByRole("link", { name: "db-07.dc1.example" }).click();
   await page.getByRole("heading", { name: "Disks" }).waitFor();

@@ -10,6 +10,7 @@ import type {
   Info,
   Machine,
   Session,
+  TokenCreate,
   TokenCreated,
 } from "./wire";
 
@@ -125,8 +126,8 @@ class Api {
     return this.call("POST", `/bootstrap/enrollments/${encodeURIComponent(id)}/deny`, request);
   }
 
-  createToken(lifetime: number): Promise<TokenCreated> {
-    return this.call("POST", "/bootstrap/tokens", { Lifetime: lifetime });
+  createToken(token: TokenCreate): Promise<TokenCreated> {
+    return this.call("POST", "/bootstrap/tokens", token);
   }
 
   private keep(session: Session): Session {

@@ -204,7 +204,30 @@ export interface TokenCreated {
   Id: string;
   ExpiresAt: string;
   KernelArgs: string;
-  Menus: { Pxelinux: string; Grub: string; Ipxe: string };
+  Menus: {
+    Pxelinux: string;
+    Grub: string;
+    Ipxe: string;
+    /** Absent when the server's door for boot files is shut. */
+    IpxeFromServer?: string;
+  };
+  /** Empty when no media were built. */
+  Files: BootLink[];
+}
+
+/** A file for a boot server, fetched without logging in. */
+export interface BootLink {
+  Name: string;
+  Url: string;
+  Size: number;
+  Sha256: string;
+}
+
+/** What `createToken` sends. Places are those of the boot server; absent for `muster/vmlinuz` and `muster/initrd`. */
+export interface TokenCreate {
+  Lifetime: number;
+  Kernel?: string;
+  Initrd?: string;
 }
 
 export interface MediaFile {

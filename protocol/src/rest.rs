@@ -256,6 +256,24 @@ pub struct TokenCreated {
     pub kernel_args: String,
     /// The same as menu entries, ready to paste.
     pub menus: BootMenus,
+    /// The kernel and the initial ramdisk that the menus name, to be put there; empty when no media were built.
+    #[serde(default)]
+    pub files: Vec<BootLink>,
+}
+
+/// A file for a boot server, to be fetched from this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase")]
+pub struct BootLink {
+    /// File name.
+    pub name: String,
+    /// Where it is fetched without logging in: plain HTTP where that door is open, else HTTPS.
+    pub url: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 in hexadecimal, to hold against what plain HTTP brought.
+    pub sha256: String,
 }
 
 /// Menu entries for boot servers that exist already. Secret, since the token is in them.
@@ -269,6 +287,9 @@ pub struct BootMenus {
     pub grub: String,
     /// An iPXE script.
     pub ipxe: String,
+    /// An iPXE script that loads kernel and ramdisk from this server; null when its door for boot files is shut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipxe_from_server: Option<String>,
 }
 
 impl fmt::Debug for BootMenus {
@@ -455,7 +476,13 @@ mod tests {
             id: "1".into(),
             expires_at: String::new(),
             kernel_args: "muster.token=eyJx".into(),
-            menus: BootMenus { pxelinux: "eyJx".into(), grub: "eyJx".into(), ipxe: "eyJx".into() },
+            menus: BootMenus {
+                pxelinux: "eyJx".into(),
+                grub: "eyJx".into(),
+                ipxe: "eyJx".into(),
+                ipxe_from_server: Some("eyJx".into()),
+            },
+            files: Vec::new(),
         };
         let api = ApiToken { token: "mst_x".into(), expires_at: String::new(), info: None };
         let machine = MachineToken { token: "mmt_x".into(), expires_in: 1 };

@@ -38,7 +38,7 @@ function MethodCards({ method, choose }: { method: Method; choose(method: Method
         From a USB drive or virtual CD-ROM, with a code.
       </MethodCard>
       <MethodCard value="pxe" chosen={method} choose={choose} icon={<NetworkIcon />} name="PXE/Network">
-        From your own boot server, with a token.
+        From the PXE infrastructure you have, with a token.
       </MethodCard>
     </fieldset>
   );

@@ -1,12 +1,12 @@
 // The PXE card: kernel and initrd for an existing boot server, and the token that lets
 // machines in. The token is a secret: it lives in this component and nowhere else.
-import { useId, useState } from "react";
+import { useEffect, useId, useRef, useState } from "react";
 import { useMutation } from "@tanstack/react-query";
 import { api } from "../api";
 import { localTime } from "../age";
 import { explain } from "../explain";
 import { CopyText, Problem } from "../ui/parts";
-import type { TokenCreated } from "../wire";
+import type { BootLink, TokenCreate, TokenCreated } from "../wire";
 import { KernelDownloads } from "./downloads";
 
 const DAY = 86_400;
@@ -24,62 +24,66 @@ const LIFETIMES: readonly { seconds: number; label: string }[] = [
 /** The body and buttons of the PXE method. */
 export function PxeMethod({ close }: { close(): void }) {
   const [lifetime, setLifetime] = useState(600);
+  const [places, setPlaces] = useState<Places>({ Kernel: "", Initrd: "" });
   // Kept out of every cache (`gcTime` 0), and gone when the dialog closes.
-  const creation = useMutation({ mutationFn: () => api.createToken(lifetime), gcTime: 0 });
+  const creation = useMutation({ mutationFn: (token: TokenCreate) => api.createToken(token), gcTime: 0 });
   return (
     <div className="method-form">
       <div className="modal-body">
         <ol className="steps">
           <li>
-            <h3>Put the kernel and the initial ramdisk on your boot server</h3>
-            <p>
-              By TFTP, HTTP or NFS, in a folder named <code>muster</code>: the menu entries below look there. They hold no
-              secret and fit every machine.
-            </p>
+            <h3>Click the vmlinuz and initrd download buttons to get the kernel and initial ramdisk files.</h3>
             <KernelDownloads />
           </li>
           <li>
-            <h3>Make a bootstrap token</h3>
+            <h3>Place these files on your PXE server (TFTP, HTTP, or NFS).</h3>
+            <p>They hold no secret and fit every machine.</p>
+            <PlacesForm
+              places={places}
+              change={(changed) => {
+                setPlaces(changed);
+                creation.reset();
+              }}
+            />
+          </li>
+          <li>
+            <h3>
+              Configure your PXE boot menu to boot from these files, passing the bootstrap token as a kernel parameter.
+            </h3>
+            <p>The next step writes the menu entries. One entry serves any number of machines.</p>
+          </li>
+          <li>
+            <h3>Select the Token Lifetime and copy the generated token from the dialog.</h3>
             <p>
-              Any number of machines may register with it until it expires. Whoever can read the boot menu can use it, so
-              keep its lifetime short.
+              Whoever can read the boot menu can register machines with the token until it expires, so keep its lifetime
+              short.
             </p>
             <div className="token-form">
-              <label className="field">
-                <span>Token Lifetime</span>
-                <select
-                  className="input"
-                  name="token-lifetime"
-                  value={lifetime}
-                  onChange={(event) => {
-                    setLifetime(Number(event.target.value));
-                    creation.reset();
-                  }}
-                >
-                  {LIFETIMES.map(({ seconds, label }) => (
-                    <option key={seconds} value={seconds}>
-                      {label}
-                    </option>
-                  ))}
-                </select>
-              </label>
+              <LifetimeField
+                lifetime={lifetime}
+                change={(seconds) => {
+                  setLifetime(seconds);
+                  creation.reset();
+                }}
+              />
               <button
                 type="button"
                 className="button button-strong"
                 disabled={creation.isPending}
-                onClick={() => creation.mutate()}
+                onClick={() => creation.mutate({ Lifetime: lifetime, ...named(places) })}
               >
                 {creation.isPending ? "Generating\u2026" : "Generate token"}
               </button>
             </div>
             {creation.error !== null && <Problem error={explain(creation.error, "token")} />}
+            {creation.data !== undefined && <Token token={creation.data} />}
           </li>
-          {creation.data !== undefined && (
-            <li>
-              <Token token={creation.data} />
-            </li>
-          )}
+          <li>
+            <h3>Click Done to close the dialog.</h3>
+            <p>Machines that boot from the entry appear in the list in Discovery mode.</p>
+          </li>
         </ol>
+        <WithoutServer />
       </div>
       <footer className="modal-actions">
         <button type="button" className="button button-primary" onClick={close}>
@@ -90,40 +94,140 @@ export function PxeMethod({ close }: { close(): void }) {
   );
 }
 
-type Form = "Kernel arguments" | "PXELINUX" | "GRUB" | "iPXE";
+function LifetimeField({ lifetime, change }: { lifetime: number; change(seconds: number): void }) {
+  return (
+    <label className="field">
+      <span>Token Lifetime</span>
+      <select
+        className="input"
+        name="token-lifetime"
+        value={lifetime}
+        onChange={(event) => change(Number(event.target.value))}
+      >
+        {LIFETIMES.map(({ seconds, label }) => (
+          <option key={seconds} value={seconds}>
+            {label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** Where the files lie on the boot server; empty for where they usually do. */
+type Places = Required<Pick<TokenCreate, "Kernel" | "Initrd">>;
+
+/** What was said, without blanks around it. */
+function named({ Kernel, Initrd }: Places): Partial<Places> {
+  const said = Object.entries({ Kernel, Initrd }).map(([key, place]) => [key, place.trim()]);
+  return Object.fromEntries(said.filter(([, place]) => place !== ""));
+}
+
+function PlacesForm({ places, change }: { places: Places; change(places: Places): void }) {
+  const field = (key: keyof Places, label: string, usual: string) => (
+    <label className="field">
+      <span>{label}</span>
+      <input
+        className="input"
+        name={label}
+        value={places[key]}
+        placeholder={usual}
+        maxLength={255}
+        autoComplete="off"
+        autoCapitalize="none"
+        spellCheck={false}
+        onChange={(event) => change({ ...places, [key]: event.target.value })}
+      />
+    </label>
+  );
+  return (
+    <details>
+      <summary>
+        Menu entries look for <code>{places.Kernel.trim() || "muster/vmlinuz"}</code> and{" "}
+        <code>{places.Initrd.trim() || "muster/initrd"}</code>
+      </summary>
+      <p>If they lie elsewhere, say where: a path on the boot server, or an http or tftp URL.</p>
+      <div className="places">
+        {field("Kernel", "Kernel", "muster/vmlinuz")}
+        {field("Initrd", "Initial ramdisk", "muster/initrd")}
+      </div>
+    </details>
+  );
+}
 
 function Token({ token }: { token: TokenCreated }) {
-  const forms: Record<Form, string> = {
-    "Kernel arguments": token.KernelArgs,
-    PXELINUX: token.Menus.Pxelinux,
-    GRUB: token.Menus.Grub,
-    iPXE: token.Menus.Ipxe,
-  };
-  const [form, setForm] = useState<Form>("Kernel arguments");
+  const forms: readonly [string, string | undefined][] = [
+    ["Kernel arguments", token.KernelArgs],
+    ["PXELINUX", token.Menus.Pxelinux],
+    ["GRUB", token.Menus.Grub],
+    ["iPXE", token.Menus.Ipxe],
+    ["iPXE from here", token.Menus.IpxeFromServer],
+    ["Fetch files", fetching(token.Files)],
+  ];
+  const [chosen, setChosen] = useState("Kernel arguments");
   const name = useId();
+  const end = useRef<HTMLDivElement>(null);
+  // In braces: newer browsers return a promise here, which is no way to clean up.
+  useEffect(() => {
+    end.current?.scrollIntoView({ block: "nearest" });
+  }, [chosen]);
   return (
     <>
-      <h3>Pass it to the kernel</h3>
       <p>
         It expires {localTime(Date.parse(token.ExpiresAt), api.now())} and is not shown again once this dialog closes.
       </p>
       <CopyText name="Token" text={token.Token} label="Copy token" />
       <fieldset className="segments">
         <legend className="visually-hidden">Ready to paste as</legend>
-        {(Object.keys(forms) as Form[]).map((each) => (
-          <label key={each} className="segment">
-            <input
-              type="radio"
-              className="visually-hidden"
-              name={name}
-              checked={form === each}
-              onChange={() => setForm(each)}
-            />
-            <span>{each}</span>
-          </label>
-        ))}
+        {forms.map(
+          ([form, text]) =>
+            text !== undefined && (
+              <label key={form} className="segment">
+                <input
+                  type="radio"
+                  className="visually-hidden"
+                  name={name}
+                  checked={form === chosen}
+                  onChange={() => setChosen(form)}
+                />
+                <span>{form}</span>
+              </label>
+            ),
+        )}
       </fieldset>
-      <CopyText name={form} text={forms[form]} />
+      <div ref={end} className="menu-text">
+        {forms.map(
+          ([form, text]) => form === chosen && text !== undefined && <CopyText key={form} name={form} text={text} />,
+        )}
+      </div>
     </>
+  );
+}
+
+/** Commands for the boot server itself; none where the files come by HTTPS, which only knows our own CA. */
+function fetching(files: readonly BootLink[]): string | undefined {
+  if (files.length === 0 || files.some((file) => !file.Url.startsWith("http://"))) return undefined;
+  const fetch = files.map((file) => `curl -fO ${file.Url}\n`);
+  const sums = files.map((file) => `${file.Sha256}  ${file.Name}\n`);
+  return `${fetch.join("")}sha256sum -c <<END\n${sums.join("")}END\n`;
+}
+
+/** How this server boots machines itself. */
+function WithoutServer() {
+  return (
+    <details className="aside">
+      <summary>No PXE server? This one boots machines by itself</summary>
+      <p>
+        Start <code>muster serve</code> with two more flags, beside the DHCP server that you have. The address is this
+        server&rsquo;s own on the machines&rsquo; network:
+      </p>
+      <CopyText name="Flags of the server" text="--tftp-listen 0.0.0.0:69 --proxy-dhcp ADDRESS" />
+      <p>Then let every machine that it does not know boot into Discovery mode, each with a token of its own:</p>
+      <CopyText name="Preference" text="muster pref set unknownBootEnv=discovery" />
+      <p>
+        From then on whoever can plug a machine into that network can register it. <code>docs/network-boot.md</code> has
+        the details, and what to tell a DHCP server that shall point here itself.
+      </p>
+    </details>
   );
 }

@@ -41,6 +41,13 @@ pub struct TokenCreate {
     /// Each machine still waits for an operator, with a code on its console.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_approval: bool,
+    /// Where boot loaders shall find the kernel, as menus name it: a path on the boot server, or an http or tftp URL.
+    /// Empty for `muster/vmlinuz`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub kernel: String,
+    /// The same for the initial ramdisk. Empty for `muster/initrd`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub initrd: String,
 }
 
 /// What is kept of a bootstrap token that was issued: everything but the token.

@@ -7,17 +7,19 @@ use super::error::{AppError, AppErrorKind};
 use crate::keys::{SealError, Sealed, random};
 use engine::admission::{AHEAD, AUDIENCE, BootstrapClaims, Terms};
 use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, IssuedToken};
+use engine::render::Addresses;
 use engine::revocation::{Revocation, Scope, TokenMarks, first_second};
 use engine::time::Timestamp;
 use protocol::cmdline::KernelArgs;
-use protocol::rest::{self, BootMenus, TokenCreate, TokenCreated, TokenState};
+use protocol::rest::{self, BootLink, BootMenus, MediaFile, TokenCreate, TokenCreated, TokenState};
 use protocol::token::{BootstrapToken, base64url};
 use pxe::documents::{DocumentError, MenuEntry, grub, ipxe, pxelinux};
 use std::collections::{HashMap, HashSet};
 
-/// File names under which boot servers usually hold our kernel and initrd.
-const KERNEL: &str = "muster/vmlinuz";
-const INITRD: &str = "muster/initrd";
+/// Our kernel and ramdisk, as files of the media and as boot servers usually hold them.
+const KERNEL: &str = "vmlinuz";
+const INITRD: &str = "initrd";
+const FOLDER: &str = "muster";
 
 /// Issuer of the tokens in boot files, which nobody asked for by name.
 pub(super) const SERVER: &str = "system";
@@ -37,13 +39,17 @@ impl App {
     ) -> Result<TokenCreated, AppError> {
         actor.require(Action::BootstrapTokenCreate)?;
         let lifetime = request.lifetime;
+        let (kernel, initrd) = (place(&request.kernel, KERNEL), place(&request.initrd, INITRD));
         let terms = Terms::parse(request)?;
         let (sealed, issued) = self.new_token(&actor.principal(), lifetime, terms).await?;
         let kernel_args = self.kernel_args(&sealed.token)?;
-        let menus = menus(&kernel_args)?;
+        let addresses = self.addresses(None);
+        let menus = menus(&kernel, &initrd, &kernel_args, &addresses).map_err(invalid)?;
         let (id, expires_at) = (issued.marks.jti.clone(), issued.expires_at.to_string());
         self.keep_token(&actor.cause(self.clock.now()), issued).await?;
-        Ok(TokenCreated { token: sealed.token.reveal().to_owned(), id, expires_at, kernel_args, menus })
+        let token = sealed.token.reveal().to_owned();
+        let files = links(&self.media.list(), &addresses);
+        Ok(TokenCreated { token, id, expires_at, kernel_args, menus, files })
     }
 
     /// A bootstrap token, and what [`App::keep_token`] is to keep of it.
@@ -266,12 +272,47 @@ fn view(token: &IssuedToken, state: TokenState) -> rest::Token {
     }
 }
 
-fn menus(kernel_args: &str) -> Result<BootMenus, AppError> {
-    let entry = MenuEntry { kernel: KERNEL, initrd: INITRD, kernel_args };
-    let invalid = |error: DocumentError| AppError::new(AppErrorKind::Invalid, error.to_string());
+/// Where boot loaders find a file: where the operator said, else in a folder of ours.
+fn place(asked: &str, name: &str) -> String {
+    match asked {
+        "" => format!("{FOLDER}/{name}"),
+        asked => asked.to_owned(),
+    }
+}
+
+/// Menu entries that load kernel and ramdisk from these places, and the one that loads them from here.
+fn menus(
+    kernel: &str,
+    initrd: &str,
+    kernel_args: &str,
+    addresses: &Addresses,
+) -> Result<BootMenus, DocumentError> {
+    let entry = MenuEntry { kernel, initrd, kernel_args };
+    let here = |name: &str| format!("{}/{FOLDER}/{name}", addresses.http());
+    let from_server = || {
+        let (kernel, initrd) = (here(KERNEL), here(INITRD));
+        ipxe(&MenuEntry { kernel: &kernel, initrd: &initrd, kernel_args })
+    };
     Ok(BootMenus {
-        pxelinux: pxelinux(&entry).map_err(invalid)?,
-        grub: grub(&entry).map_err(invalid)?,
-        ipxe: ipxe(&entry).map_err(invalid)?,
+        pxelinux: pxelinux(&entry)?,
+        grub: grub(&entry)?,
+        ipxe: ipxe(&entry)?,
+        ipxe_from_server: addresses.http_open.then(from_server).transpose()?,
     })
+}
+
+/// Where kernel and ramdisk are fetched from.
+fn links(media: &[MediaFile], addresses: &Addresses) -> Vec<BootLink> {
+    let base = match addresses.http_open {
+        true => format!("{}/{FOLDER}", addresses.http()),
+        false => format!("{}/media", addresses.https()),
+    };
+    let find = |name: &str| media.iter().find(|file| file.name == name).cloned();
+    let link =
+        |MediaFile { name, size, sha256 }| BootLink { url: format!("{base}/{name}"), name, size, sha256 };
+    [KERNEL, INITRD].into_iter().filter_map(find).map(link).collect()
+}
+
+fn invalid(error: DocumentError) -> AppError {
+    AppError::new(AppErrorKind::Invalid, error.to_string())
 }

@@ -6,5 +6,6 @@ mod enrolment;
 mod events;
 mod listener;
 mod media;
+mod menus;
 mod sessions;
 mod support;

@@ -46,6 +46,7 @@ pub(crate) fn media_of(directory: &Path, kernel_len: usize) -> PathBuf {
             marker: "MUSTER-0011aabb".into(),
         },
         files,
+        loaders: BTreeMap::new(),
         regions: vec![Region {
             name: CONFIG_REGION.into(),
             offset: REGION.start as u64,
