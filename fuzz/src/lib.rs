@@ -6,6 +6,7 @@
 //! is replayed from then on.
 
 mod archives;
+mod boot;
 mod bounds;
 mod calls;
 mod dhcp;
@@ -17,6 +18,7 @@ mod text;
 mod wire;
 
 pub use archives::{cpio, iso9660};
+pub use boot::boot_render;
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
 pub use dhcp::dhcp_server;
@@ -36,7 +38,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 23] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -57,6 +59,7 @@ pub const TARGETS: [Target; 22] = [
     ("enrollment", enrollment),
     ("jwe", jwe),
     ("template", template),
+    ("boot_render", boot_render),
     ("patch", patch),
     ("filter", filter),
 ];

@@ -1,6 +1,7 @@
 //! The committed seeds: small valid inputs from which libFuzzer starts, made here and nowhere else.
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
+mod boot;
 mod dhcp;
 mod image;
 mod objects;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(dhcp::all());
     seeds.extend(calls());
     seeds.extend(templates::all());
+    seeds.extend(boot::all());
     seeds.extend(objects::all());
     seeds
 }

@@ -1,7 +1,7 @@
 //! Doors for the fuzz targets (crate `fuzz`): readers of bytes from anybody that have no public way
 //! in. Nothing else uses them.
 
-use crate::app::accepted;
+use crate::app::{accepted, kernel_line, names_in_path};
 use crate::http::body::{MACHINE_BODY, parse};
 use crate::http::json::{OBJECT, parse_value};
 use crate::keys::{KeysError, MasterKey, TokenKeys};
@@ -18,6 +18,20 @@ pub fn enrollment(body: &[u8]) -> Option<EnrollmentRequest> {
 /// A body of an object's route as JSON; `None` when it is refused.
 pub fn strict_json(body: &[u8]) -> Option<serde_json::Value> {
     parse_value(body, OBJECT).ok()
+}
+
+/// The kernel's line of a boot file: the agent's arguments behind those of a site, for loaders that
+/// load from the URL `base`; or why no loader would hand it on.
+///
+/// # Errors
+/// As a fragment.
+pub fn boot_line(further: &str, args: &str, base: &str) -> Result<String, String> {
+    kernel_line(further, args, base)
+}
+
+/// How many things in the path of a boot file may name a machine.
+pub fn machines_named(path: &str) -> usize {
+    names_in_path(path)
 }
 
 /// Keys of bootstrap tokens.

@@ -1,6 +1,7 @@
 //! The server from outside: its whole surface without sockets, and its listener with them.
 
 mod boot_door;
+mod boot_secrets;
 mod doors;
 mod enrolment;
 mod events;

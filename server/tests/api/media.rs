@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 const ISO_LEN: usize = 700_001;
-const REGION: std::ops::Range<usize> = 4_096..4_096 + 65_536;
+/// Where its configuration is.
+pub(crate) const REGION: std::ops::Range<usize> = 4_096..4_096 + 65_536;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -35,6 +35,7 @@ pub(crate) use loaders::{Loaders, folders as loader_folders};
 pub(super) use nonce::digest_of;
 pub(crate) use outside::Rehearsal;
 use outside::{Clearance, FromServer};
+pub(crate) use pass::line as kernel_line;
 use protocol::config::ServerUrl;
 use protocol::ids::MachineId;
 use protocol::model::{Job, JobAction, Kind, Task};
@@ -347,6 +348,11 @@ impl App {
         });
         done.await.map_err(AppError::internal)
     }
+}
+
+/// How many things in a path may name a machine, for fuzzing.
+pub(crate) fn names_in_path(path: &str) -> usize {
+    identity::in_path(path).len()
 }
 
 /// Whoever was changed last comes first: of two machines that claim one path, the last assigned has it.

@@ -89,7 +89,7 @@ impl App {
 ///
 /// # Errors
 /// As a fragment, when a loader would not hand the whole line on, or interpret something in it.
-pub(super) fn line(further: &str, args: &str, base: &str) -> Result<String, String> {
+pub(crate) fn line(further: &str, args: &str, base: &str) -> Result<String, String> {
     let line = [further, args].join(" ").trim().to_owned();
     carried(&line, base).map_err(|error| error.to_string())?;
     Ok(line)
