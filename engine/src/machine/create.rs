@@ -4,6 +4,7 @@
 use super::walk::{bootenv_problem, name_os};
 use super::wanted::{Wanted, invalid};
 use super::{Fresh, Machine, Name, Wish};
+use crate::bootenv::{LOCAL, MUSTER};
 use crate::change::{Cause, Revision};
 use crate::content::{Content, NO_STAGE, add_feature};
 use crate::problem::Problem;
@@ -18,10 +19,6 @@ use uuid::Uuid;
 
 /// The preference that says what machines boot for which nothing else does.
 const DEFAULT_BOOT_ENV: &str = "defaultBootEnv";
-/// The built-in bootenv that boots a machine's disk.
-const LOCAL: &str = "local";
-/// The built-in bootenv that boots our image.
-const MUSTER: &str = "muster";
 
 /// The machine that a client asks for. What is empty or zero counts as not given. It has no key:
 /// the machine gets one by registering, when an operator merges the two.

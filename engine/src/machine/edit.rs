@@ -38,22 +38,11 @@ pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, P
     let Edit { mut machine, problems, .. } = edit;
     Problem::unless_valid(Kind::Machines, &key, problems)?;
     machine.settle();
-    if wish.by_user && has_another_way(&machine, old) {
-        machine.boot_asked_at = Some(wish.cause.at);
-    }
+    machine.is_asked_to_boot(old, wish);
     if machine != *old {
         machine.sign(wish.cause);
     }
     Ok(machine)
-}
-
-/// Whether it is to boot or to do something else: the next boot is expected then.
-fn has_another_way(machine: &Machine, old: &Machine) -> bool {
-    let way = |machine: &Machine| {
-        let MachineFields { workflow, stage, boot_env, .. } = machine.fields.clone();
-        (workflow, stage, boot_env)
-    };
-    way(machine) != way(old)
 }
 
 /// What a body that does not speak of it leaves as it is: all but what users only write. A PUT
@@ -268,6 +257,16 @@ impl Edit<'_> {
 }
 
 impl Machine {
+    /// A user gave it something else to boot or to do than it had: its next boot is expected.
+    pub(super) fn is_asked_to_boot(&mut self, old: &Self, wish: &Wish<'_>) {
+        let (now, before) = (&self.fields, &old.fields);
+        let same =
+            now.workflow == before.workflow && now.stage == before.stage && now.boot_env == before.boot_env;
+        if wish.by_user && !same {
+            self.boot_asked_at = Some(wish.cause.at);
+        }
+    }
+
     /// It may run.
     fn let_go(&mut self) {
         self.fields.runnable = true;

@@ -56,6 +56,7 @@ pub fn delete(machine: &Machine, wish: &Wish<'_>) -> Result<Removal, Problem> {
     if leaving.is_through() {
         return now();
     }
+    leaving.is_asked_to_boot(machine, wish);
     if leaving != *machine {
         leaving.sign(wish.cause);
     }

@@ -184,7 +184,7 @@ fn house() -> Vec<Route> {
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments",              post(bootstrap::enroll),        "Ask to be registered").takes::<wire::EnrollmentRequest>().gives::<wire::EnrollmentAnswer>(201).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/poll",    post(bootstrap::poll),          "Ask for the decision (Prefer: wait=25)").gives::<wire::EnrollmentAnswer>(202).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/cancel",  post(bootstrap::cancel),        "Take the request back").gives_none(200),
-        route(Machine,  "POST",   "/api/v3/bootstrap/register",                 post(bootstrap::register),      "Register by bootstrap token").takes::<wire::RegisterRequest>().gives::<wire::Approved>(201),
+        route(Machine,  "POST",   "/api/v3/bootstrap/register",                 post(bootstrap::register),      "Register by bootstrap token, or come back by boot nonce").takes::<wire::RegisterRequest>().gives::<wire::Approved>(201),
         route(Machine,  "POST",   "/api/v3/agent/token",                        post(agent::token),             "Get an access token").takes::<wire::TokenRequest>().gives::<wire::TokenAnswer>(200),
         route(Agent,    "POST",   "/api/v3/agent/key",                          post(agent::change_key),        "Change the machine's key; both keys sign").takes::<wire::KeyChange>().gives::<wire::Approved>(200),
         route(Agent,    "POST",   "/api/v3/agent/heartbeat",                    post(agent::heartbeat),         "Be alive (Prefer: wait=20)").takes::<wire::HeartbeatRequest>().gives::<wire::HeartbeatAnswer>(200),

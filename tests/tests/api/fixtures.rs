@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::agent_api::{
     Approved, ENROLLMENTS_PATH, EnrollmentAnswer, HEARTBEAT_PATH, HeartbeatAnswer, REGISTER_PATH, Refusal,
-    TOKEN_PATH, TokenAnswer, poll_path,
+    RegisterRequest, TOKEN_PATH, TokenAnswer, poll_path,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,7 +18,7 @@ use tests::machine::{Machine, Tamper};
 use tests::operator::Answer;
 use tests::output;
 
-use crate::Site;
+use crate::{Site, nonces};
 
 fn folder() -> PathBuf {
     output::workspace().join("tests/fixtures/protocol-v1")
@@ -129,6 +129,22 @@ fn tokens_of_version_1_register() {
     machine.acknowledge(&approved).unwrap();
     let refused = send(&mut site.machine(), REGISTER_PATH, request.replace("@TOKEN@", "a.b.c").as_bytes());
     compare::<Refusal>("refusal-invalid-token.json", 401, &refused);
+}
+
+#[test]
+fn nonces_of_version_1_bring_a_machine_back() {
+    let mut ahead = nonces::start("fixtures-nonce");
+    let token = ahead.site.operator.create_token(600).unwrap().token;
+    let mut machine = ahead.site.machine();
+    let request = String::from_utf8(bytes("register-request.json")).unwrap().replace("@TOKEN@", &token);
+    let first: Approved = send(&mut machine, REGISTER_PATH, request.as_bytes()).expect(201).unwrap();
+    let recorded: RegisterRequest = serde_json::from_str(&request).unwrap();
+    ahead.advance(61);
+    let nonce = nonces::given(&ahead, &recorded.inventory);
+    let request = String::from_utf8(bytes("register-request-nonce.json")).unwrap().replace("@NONCE@", &nonce);
+    let back = send(&mut ahead.site.machine(), REGISTER_PATH, request.as_bytes());
+    let approved = compare::<Approved>("register-answer.json", 201, &back);
+    assert_eq!(approved.machine, first.machine);
 }
 
 #[test]

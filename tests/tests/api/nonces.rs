@@ -6,6 +6,7 @@ use std::time::Duration;
 use protocol::agent_api::{Approved, HEARTBEAT_PATH, HeartbeatRequest, RefusalKind};
 use protocol::cmdline::KernelArgs;
 use protocol::ids::MachineId;
+use protocol::inventory::Inventory;
 use serde_json::json;
 use tests::machine::Machine;
 
@@ -15,7 +16,7 @@ use crate::source;
 use crate::tokens::refusal;
 
 /// A server that has an image to boot machines with, as far as anybody looks at it here.
-fn start(name: &str) -> Ahead {
+pub(crate) fn start(name: &str) -> Ahead {
     let mut ahead = Ahead::start(name);
     let folder = ahead.site.server.data_dir().join("boot/muster");
     std::fs::create_dir_all(&folder).unwrap();
@@ -44,21 +45,22 @@ fn on_duty(ahead: &Ahead, machine: &mut Machine) -> Approved {
 
 /// What the firmware of a machine is told to boot. It calls from the loopback, where every machine of
 /// these tests is at home.
-fn menu(ahead: &Ahead, machine: &Machine) -> String {
-    let mac = machine.inventory.links[0].mac;
+fn menu(ahead: &Ahead, hardware: &Inventory) -> String {
+    let mac = hardware.links[0].mac;
     let url = format!("{}/{mac}.ipxe", ahead.site.server.boot_url().unwrap());
     reqwest::blocking::get(url).unwrap().error_for_status().unwrap().text().unwrap()
 }
 
-/// The nonce in it.
+/// The nonce in a menu.
 fn nonce(menu: &str) -> Option<String> {
     let args = KernelArgs::parse(menu.lines().find(|line| line.starts_with("kernel "))?);
     assert_eq!(args.token, None, "a known machine never gets a token");
     args.nonce.map(|nonce| nonce.reveal())
 }
 
-fn given(ahead: &Ahead, machine: &Machine) -> String {
-    nonce(&menu(ahead, machine)).expect("its boot carries a nonce")
+/// The nonce of a machine's boot.
+pub(crate) fn given(ahead: &Ahead, hardware: &Inventory) -> String {
+    nonce(&menu(ahead, hardware)).expect("its boot carries a nonce")
 }
 
 fn says_goodbye(machine: &mut Machine) {
@@ -100,7 +102,7 @@ fn a_machine_that_netboots_without_its_key_keeps_id_name_and_workflow() {
     says_goodbye(&mut machine);
     for boots in 1..=3 {
         let mut again = boot(&ahead, 1);
-        let nonce = given(&ahead, &again);
+        let nonce = given(&ahead, &again.inventory);
         let back: Approved = again.try_come_back(&nonce).unwrap().expect(201).unwrap();
         assert_eq!((back.machine.uuid, back.machine.name.as_str()), (first.machine.uuid, "db-07"), "{boots}");
         again.acknowledge(&back).unwrap();
@@ -119,12 +121,12 @@ fn a_nonce_is_for_one_machines_hardware_and_for_one_request() {
     let mut machine = boot(&ahead, 1);
     on_duty(&ahead, &mut machine);
     ahead.advance(61);
-    let stolen = given(&ahead, &machine);
+    let stolen = given(&ahead, &machine.inventory);
     let mut thief = boot(&ahead, 2);
     assert_eq!(refusal(&thief.try_come_back(&stolen).unwrap()), (403, RefusalKind::ConstraintFailed));
     let late = boot(&ahead, 1).try_come_back(&stolen).unwrap();
     assert_eq!(refusal(&late), (401, RefusalKind::InvalidToken), "the thief has used it");
-    let nonce = given(&ahead, &machine);
+    let nonce = given(&ahead, &machine.inventory);
     let mut again = boot(&ahead, 1);
     let back: Approved = again.try_come_back(&nonce).unwrap().expect(201).unwrap();
     again.acknowledge(&back).unwrap();
@@ -139,7 +141,7 @@ fn of_two_machines_with_one_nonce_at_once_one_comes_back() {
     let mut machine = boot(&ahead, 1);
     on_duty(&ahead, &mut machine);
     ahead.advance(61);
-    let nonce = given(&ahead, &machine);
+    let nonce = given(&ahead, &machine.inventory);
     let racers = [boot(&ahead, 1), boot(&ahead, 1), boot(&ahead, 1), boot(&ahead, 1)];
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let nonce = &nonce;
@@ -156,13 +158,13 @@ fn a_nonce_ends_after_an_hour() {
     let mut machine = boot(&ahead, 1);
     let first = on_duty(&ahead, &mut machine);
     ahead.advance(61);
-    let (early, late) = (given(&ahead, &machine), given(&ahead, &machine));
+    let (early, late) = (given(&ahead, &machine.inventory), given(&ahead, &machine.inventory));
     ahead.advance(3_600);
     assert_eq!(refusal(&boot(&ahead, 1).try_come_back(&late).unwrap()), (401, RefusalKind::InvalidToken));
     ahead.advance(-100);
     // The server's clock never goes back behind what it has seen.
     assert_eq!(refusal(&boot(&ahead, 1).try_come_back(&early).unwrap()), (401, RefusalKind::InvalidToken));
-    let fresh = given(&ahead, &machine);
+    let fresh = given(&ahead, &machine.inventory);
     let back: Approved = boot(&ahead, 1).try_come_back(&fresh).unwrap().expect(201).unwrap();
     assert_eq!(back.machine.uuid, first.machine.uuid);
 }
@@ -172,9 +174,9 @@ fn a_machine_that_is_online_is_nobody_elses() {
     let mut ahead = start("nonces-online");
     let mut machine = boot(&ahead, 1);
     on_duty(&ahead, &mut machine);
-    assert_eq!(nonce(&menu(&ahead, &machine)), None);
+    assert_eq!(nonce(&menu(&ahead, &machine.inventory)), None);
     ahead.advance(61);
-    let nonce = given(&ahead, &machine);
+    let nonce = given(&ahead, &machine.inventory);
     // It was only silent, and speaks again.
     machine.heartbeat().unwrap();
     let mut twin = boot(&ahead, 1);
@@ -193,12 +195,12 @@ fn a_machine_with_work_comes_back_within_an_hour_of_a_reason_to_boot() {
     let id = on_duty(&ahead, &mut machine).machine.uuid;
     assign(&ahead, id);
     ahead.advance(61);
-    assert!(nonce(&menu(&ahead, &machine)).is_some(), "an operator gave it something to do");
+    assert!(nonce(&menu(&ahead, &machine.inventory)).is_some(), "an operator gave it something to do");
     ahead.advance(3_600);
-    assert_eq!(nonce(&menu(&ahead, &machine)), None);
+    assert_eq!(nonce(&menu(&ahead, &machine.inventory)), None);
     machine.renew().unwrap();
     says_goodbye(&mut machine);
-    assert!(nonce(&menu(&ahead, &machine)).is_some(), "it said that it restarts");
+    assert!(nonce(&menu(&ahead, &machine.inventory)).is_some(), "it said that it restarts");
 }
 
 #[test]
@@ -207,7 +209,11 @@ fn no_nonce_is_found_in_logs_database_or_answers() {
     let mut machine = boot(&ahead, 1);
     let id = on_duty(&ahead, &mut machine).machine.uuid;
     ahead.advance(61);
-    let (left, stolen, used) = (given(&ahead, &machine), given(&ahead, &machine), given(&ahead, &machine));
+    let (left, stolen, used) = (
+        given(&ahead, &machine.inventory),
+        given(&ahead, &machine.inventory),
+        given(&ahead, &machine.inventory),
+    );
     boot(&ahead, 2).try_come_back(&stolen).unwrap();
     boot(&ahead, 1).try_come_back("AAAAAAAAAAAAAAAAAAAAAA").unwrap();
     let looked_at = [format!("/api/v3/machines/{id}"), "/api/v3/machines".to_owned(), "/metrics".to_owned()];

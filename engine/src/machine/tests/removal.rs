@@ -44,6 +44,7 @@ fn p23_last_workflow_runs_before_the_machine_goes() {
     assert_eq!(leaving.fields.params.get("on-complete-delete"), Some(&json!(true)));
     assert_eq!(tasks(&leaving), ["stage:bye", "wipe"]);
     assert_eq!(leaving.fields.current_task, -1);
+    assert_eq!(leaving.boot_asked_at, Some(cause().at), "it may have to boot for it");
     let mut running = leaving.clone();
     running.fields.current_task = 1;
     assert_eq!(later(delete(&running, &wish(&content)).unwrap()), running, "asked again, it goes on");
