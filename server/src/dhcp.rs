@@ -160,7 +160,7 @@ struct House {
 impl Host for House {
     fn what_boots(&mut self, client: &Client) -> Answer {
         let asked = timeout(PATIENCE, self.app.what_boots(client));
-        match self.runtime.block_on(async { asked.await }) {
+        match self.runtime.block_on(asked) {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Silence(chain(&error)),
             Err(_) => Answer::Silence(format!("nobody knew within {} seconds", PATIENCE.as_secs())),
