@@ -118,8 +118,12 @@ impl Leases {
     /// An address for a client: the one it has or had, the one it would like, any.
     pub fn offer(&mut self, holder: &Holder, wish: Option<Ipv4Addr>, now: Duration) -> Option<Ipv4Addr> {
         if let Some(address) = self.of.get(holder).copied() {
-            if let Some(Entry::Offered { until, .. }) = self.entries.get_mut(&address) {
-                *until = now.saturating_add(OFFER);
+            let offered = now.saturating_add(OFFER);
+            match self.entries.get_mut(&address) {
+                Some(Entry::Offered { until, .. } | Entry::Given { until, .. }) => {
+                    *until = offered.max(*until);
+                }
+                Some(Entry::Taken { .. }) | None => {}
             }
             return Some(address);
         }

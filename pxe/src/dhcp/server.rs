@@ -115,7 +115,7 @@ impl Server {
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             }
-            let [stopped, dhcp, boot] = ready.map(|fd| fd.any().unwrap_or(true));
+            let [stopped, dhcp, boot] = ready.map(|fd| fd.any() == Some(true));
             if stopped {
                 return Ok(());
             }

@@ -144,6 +144,9 @@ fn a_machine_that_comes_back_has_its_address_again() {
     assert_eq!(heard(&mut desk, &takes(MAC, SECOND), 0), Some((MessageType::Ack, SECOND)));
     assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 5_000), Some((MessageType::Offer, FIRST)));
     assert_eq!(heard(&mut desk, &Draft::discover(MAC), 9_000), Some((MessageType::Offer, SECOND)));
+    // It is kept for her while she makes up her mind.
+    assert_eq!(heard(&mut desk, &Draft::discover(THIRD), 9_001), Some((MessageType::Offer, FIRST)));
+    assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 9_002), None);
 }
 
 #[test]
@@ -170,7 +173,8 @@ fn an_address_that_was_released_is_free_and_remembered() {
     assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 2), None, "nobody releases for somebody else");
     assert_eq!(heard(&mut desk, &release, 3), None);
     assert_eq!(heard(&mut desk, &Draft::discover(MAC), 4), Some((MessageType::Offer, FIRST)));
-    assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 5), Some((MessageType::Offer, FIRST)));
+    assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 33), None, "it is offered");
+    assert_eq!(heard(&mut desk, &Draft::discover(OTHER), 34), Some((MessageType::Offer, FIRST)));
 }
 
 #[test]
