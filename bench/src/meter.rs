@@ -42,22 +42,14 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Why nothing can be measured here.
-    pub(crate) fn available() -> Result<(), String> {
-        let mounts = fs::read_to_string(MOUNTS).map_err(|error| format!("{MOUNTS}: {error}"))?;
-        match kind(&mounts) {
-            Some(_) => Ok(()),
-            None => Err("no control groups are mounted that count processor time".to_owned()),
-        }
-    }
-
     /// Measures a running process, under a name that no other meter has.
     ///
     /// # Errors
     /// When no group can be made: that needs root.
     pub(crate) fn of(name: &str, pid: u32) -> Result<Self> {
         let mounts = read(Path::new(MOUNTS))?;
-        let kind = kind(&String::from_utf8_lossy(&mounts)).context("no control groups are mounted")?;
+        let kind = kind(&String::from_utf8_lossy(&mounts))
+            .context("no control groups are mounted that count processor time")?;
         let folder = kind.root.join(format!("bench-{}-{name}", std::process::id()));
         fs::create_dir(&folder).with_context(|| format!("cannot make the group {}", folder.display()))?;
         let meter = Self { kind, folder };

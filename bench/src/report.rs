@@ -150,9 +150,8 @@ fn ratios(suite: &Suite) -> String {
         line(
             &mut text,
             &format!(
-                "| {} / {} | {} | {:.3} | {:.3} - {:.3} | {} | {claim} |",
-                ratio.of,
-                ratio.to,
+                "| {} | {} | {:.3} | {:.3} - {:.3} | {} | {claim} |",
+                pair(&ratio.of, &ratio.to),
                 ratio.metric.title(),
                 ratio.median,
                 ratio.low,
@@ -162,6 +161,14 @@ fn ratios(suite: &Suite) -> String {
         );
     }
     text
+}
+
+/// The names of a ratio. What both are said to do is said once.
+fn pair(of: &str, to: &str) -> String {
+    match (of.split_once(", "), to.split_once(", ")) {
+        (Some((of, task)), Some((to, same))) if task == same => format!("{of} / {to}, {task}"),
+        _ => format!("{of} / {to}"),
+    }
 }
 
 fn targets(suite: &Suite) -> String {
@@ -273,6 +280,13 @@ not run: booster: not in Debian
 | 8 clients | - | 1.300 (window 1) |
 ";
         assert_eq!(grid(&suite), expected);
+    }
+
+    #[test]
+    fn what_two_contenders_both_do_is_said_once() {
+        assert_eq!(pair("muster, 1 client", "peer, 1 client"), "muster / peer, 1 client");
+        assert_eq!(pair("muster, cold", "peer"), "muster, cold / peer");
+        assert_eq!(pair("muster, static file", "peer, file"), "muster, static file / peer, file");
     }
 
     #[test]

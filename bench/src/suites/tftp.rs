@@ -369,37 +369,38 @@ fn best(suite: &Suite, task: Task, metric: Metric, is_better: fn(f64, f64) -> bo
 
 fn judge(suite: &mut Suite) {
     for task in Task::all() {
-        let ours = task.of(MUSTER);
-        let nobody = || task.of("the best peer");
-        let frugal = best(suite, task, Metric::ServerCpuPerMegabyte, |one, other| one < other);
-        let fast = best(suite, task, Metric::Rate, |one, other| one > other);
-        let (frugal, fast) = (frugal.unwrap_or_else(nobody), fast.unwrap_or_else(nobody));
-        suite.compare(&ours, &frugal, Metric::ServerCpuPerMegabyte);
-        suite.compare(&ours, &fast, Metric::Rate);
-        suite.targets.extend(targets(suite, task, &frugal, &fast));
+        let (metric, is_better): (_, fn(f64, f64) -> bool) = match task.place {
+            Place::Together => (Metric::ServerCpuPerMegabyte, |one, other| one < other),
+            Place::Apart => (Metric::Rate, |one, other| one > other),
+        };
+        let (ours, theirs) = (task.of(MUSTER), best(suite, task, metric, is_better));
+        let theirs = theirs.unwrap_or_else(|| task.of("the best peer"));
+        suite.compare(&ours, &theirs, metric);
+        suite.targets.extend(target(suite, task, (&ours, &theirs, metric)));
     }
 }
 
-/// What was promised for a task, beside its best peers.
-fn targets(suite: &Suite, task: Task, frugal: &str, fast: &str) -> Vec<Target> {
-    let (ours, title, cpu) = (task.of(MUSTER), task.title(), Metric::ServerCpuPerMegabyte);
-    let mut targets = Vec::new();
-    if task.place == Place::Together && task.terms == (Terms { block: 1_428, window: 64 }) {
-        let text = format!("{title}: <= 0.5x the CPU per MB of the best peer");
-        let because = "a block costs the kernel most of it, whoever sends";
-        targets.push(ratio_at_most(suite, &text, (&ours, frugal, cpu), 0.5, because));
+/// What was promised for a task, beside its best peer.
+fn target(suite: &Suite, task: Task, pair: (&str, &str, Metric)) -> Option<Target> {
+    let title = task.title();
+    match (task.place, task.terms) {
+        (Place::Together, Terms { block: 1_428, window: 64 }) => {
+            let text = format!("{title}: <= 0.5x the CPU per MB of the best peer");
+            let because = "most of it is the kernel's, whoever sends";
+            Some(ratio_at_most(suite, &text, pair, 0.5, because))
+        }
+        (Place::Together, Terms { block: 512, window: 1 }) => {
+            let text = format!("{title}: <= 1.1x the CPU per MB of the best peer");
+            let because = "each request looks for the machine that asks, in the database";
+            Some(ratio_at_most(suite, &text, pair, 1.1, because))
+        }
+        (Place::Together, _) => None,
+        (Place::Apart, _) => {
+            let text = format!("{title}: >= 2x the MB/s of the best peer");
+            let because = "without a window each block waits for the one before";
+            Some(ratio_at_least(suite, &text, pair, 2.0, because))
+        }
     }
-    if task.place == Place::Together && task.terms == (Terms { block: 512, window: 1 }) {
-        let text = format!("{title}: <= 1.1x the CPU per MB of the best peer");
-        let because = "each block is one packet there and one back";
-        targets.push(ratio_at_most(suite, &text, (&ours, frugal, cpu), 1.1, because));
-    }
-    if task.place == Place::Apart {
-        let text = format!("{title}: >= 2x the MB/s of the best peer");
-        let because = "clients and server have one processor each";
-        targets.push(ratio_at_least(suite, &text, (&ours, fast, Metric::Rate), 2.0, because));
-    }
-    targets
 }
 
 #[cfg(test)]
