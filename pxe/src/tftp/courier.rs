@@ -18,11 +18,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender as Post, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tftpd::{ErrorCode, TransferOption};
 
 /// What the kernel tells about at once.
 const EVENTS: usize = 128;
+/// Time between two pieces of a window.
+const PAUSE: Duration = Duration::from_millis(1);
 /// Tells of the bell instead of a transfer; these count from 1.
 const BELL: u64 = 0;
 
@@ -111,13 +113,24 @@ struct Transfer {
     session: Session,
     acceptance: Vec<u8>,
     manner: Manner,
-    /// Blocks for which the socket had no room.
-    waiting: Option<Blocks>,
+    rest: Rest,
+    /// Whether the kernel was asked to tell when the socket has room.
+    awaits_room: bool,
     alarm: Instant,
     pulse: Arc<Pulse>,
     began: Instant,
     /// Whether the client answered, and has a place of those who do.
     is_answered: bool,
+}
+
+/// What is left of the blocks that are to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    Nothing,
+    /// The socket had no room for these.
+    NoRoom(Blocks),
+    /// These come a little later, that the client be not flooded.
+    Later(Blocks, Instant),
 }
 
 /// How a transfer ended.
@@ -245,23 +258,24 @@ impl Courier {
             alarm: session.deadline(),
             session,
             acceptance: acceptance.unwrap_or_default(),
-            waiting: None,
+            rest: Rest::Nothing,
+            awaits_room: false,
             pulse,
             began: now,
             is_answered: false,
         };
         self.alarms.push(Reverse((transfer.alarm, id)));
         self.transfers.insert(id, transfer);
-        self.take(id, step, desk);
+        self.take(id, step, now, desk);
     }
 
     /// A client said something, or its socket has room again.
     fn on_event(&mut self, id: Id, events: EpollFlags, now: Instant, desk: &Desk) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         if events.contains(EpollFlags::EPOLLOUT)
-            && let Some(blocks) = transfer.waiting
+            && let Rest::NoRoom(blocks) = transfer.rest
         {
-            self.take(id, Step::Send(blocks), desk);
+            self.take(id, Step::Send(blocks), now, desk);
         }
         if !events.intersects(EpollFlags::EPOLLIN | EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP) {
             return;
@@ -285,7 +299,7 @@ impl Courier {
                     }
                 }
                 transfer.pulse.beats(now, transfer.session.is_all_sent());
-                self.take(id, step, desk);
+                self.take(id, step, now, desk);
             }
         }
     }
@@ -300,30 +314,36 @@ impl Courier {
             else {
                 continue;
             };
-            let step = transfer.session.expired(now);
-            transfer.alarm = transfer.session.deadline();
+            let step = match transfer.rest {
+                Rest::Later(blocks, at) if at <= now => Step::Send(blocks),
+                Rest::Nothing | Rest::NoRoom(_) | Rest::Later(..) => transfer.session.expired(now),
+            };
+            transfer.alarm = transfer.due();
             self.alarms.push(Reverse((transfer.alarm, id)));
-            self.take(id, step, desk);
+            self.take(id, step, now, desk);
         }
     }
 
     /// Does what a session decided.
-    fn take(&mut self, id: Id, step: Step, desk: &Desk) {
+    fn take(&mut self, id: Id, step: Step, now: Instant, desk: &Desk) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         let end = match step {
             Step::Wait => None,
             Step::Greet => transfer.greet(),
-            Step::Send(blocks) => transfer.send(blocks, &mut self.sender, &self.epoll, id),
+            Step::Send(blocks) => {
+                let sent = transfer.send(blocks, now, &mut self.sender);
+                sent.or_else(|| transfer.listen(&self.epoll, id))
+            }
             Step::Done => Some(End::Complete),
             Step::GiveUp(reason) => Some(End::GivenUp(reason)),
         };
         if let Some(end) = end {
             return self.end(id, &end, desk);
         }
-        let deadline = transfer.session.deadline();
-        if deadline < transfer.alarm {
-            transfer.alarm = deadline;
-            self.alarms.push(Reverse((deadline, id)));
+        let due = transfer.due();
+        if due < transfer.alarm {
+            transfer.alarm = due;
+            self.alarms.push(Reverse((due, id)));
         }
     }
 
@@ -344,25 +364,49 @@ impl Transfer {
         }
     }
 
-    fn send(&mut self, blocks: Blocks, sender: &mut Sender, epoll: &Epoll, id: Id) -> Option<End> {
-        let shape = self.session.shape();
-        let blocks = match self.waiting {
-            Some(rest) if rest.last + 1 == blocks.first => Blocks { first: rest.first, ..blocks },
-            Some(_) | None => blocks,
+    /// Sends blocks, or a piece of them.
+    fn send(&mut self, blocks: Blocks, now: Instant, sender: &mut Sender) -> Option<End> {
+        let blocks = match self.rest {
+            Rest::NoRoom(rest) if rest.last + 1 == blocks.first => Blocks { first: rest.first, ..blocks },
+            Rest::Later(rest, at) if rest.last + 1 == blocks.first => {
+                self.rest = Rest::Later(Blocks { first: rest.first, ..blocks }, at);
+                return None;
+            }
+            Rest::Nothing | Rest::NoRoom(_) | Rest::Later(..) => blocks,
         };
-        let was_waiting = self.waiting.is_some();
-        match sender.send(&self.socket, &mut self.manner, self.file.as_mut(), shape, blocks) {
-            Sent::All => self.waiting = None,
-            Sent::Until(rest) => self.waiting = Some(rest),
+        let end_of_piece = blocks.first.saturating_add(u64::from(self.session.piece()) - 1);
+        let piece = Blocks { last: blocks.last.min(end_of_piece), ..blocks };
+        let shape = self.session.shape();
+        match sender.send(&self.socket, &mut self.manner, self.file.as_mut(), shape, piece) {
+            Sent::All if piece == blocks => self.rest = Rest::Nothing,
+            Sent::All => {
+                self.rest = Rest::Later(Blocks { first: piece.last + 1, ..blocks }, now + PAUSE);
+            }
+            Sent::Until(next) => self.rest = Rest::NoRoom(Blocks { first: next, ..blocks }),
             Sent::Nobody(error) => return Some(End::Nobody(error)),
             Sent::Unreadable(error) => return Some(End::Unreadable(error)),
         }
-        if was_waiting == self.waiting.is_some() {
+        None
+    }
+
+    /// Waits for room where there was none, and no longer.
+    fn listen(&mut self, epoll: &Epoll, id: Id) -> Option<End> {
+        let needs_room = matches!(self.rest, Rest::NoRoom(_));
+        if needs_room == self.awaits_room {
             return None;
         }
-        let room = if self.waiting.is_some() { EpollFlags::EPOLLOUT } else { EpollFlags::empty() };
+        self.awaits_room = needs_room;
+        let room = if needs_room { EpollFlags::EPOLLOUT } else { EpollFlags::empty() };
         let listened = epoll.modify(&self.socket, &mut EpollEvent::new(EpollFlags::EPOLLIN | room, id));
         listened.err().map(|error| End::Nobody(error.into()))
+    }
+
+    /// When something is to be done even if nothing is heard.
+    fn due(&self) -> Instant {
+        match self.rest {
+            Rest::Later(_, at) => at.min(self.session.deadline()),
+            Rest::Nothing | Rest::NoRoom(_) => self.session.deadline(),
+        }
     }
 
     /// Tells the client, where that helps it, and the log.

@@ -32,8 +32,8 @@ pub(super) enum Manner {
 pub(super) enum Sent {
     /// All left, or were lost on their way.
     All,
-    /// The socket takes no more at the moment; these are left.
-    Until(Blocks),
+    /// The socket takes no more at the moment; from this block on they are left.
+    Until(u64),
     /// There is nobody at the other end, or no way there.
     Nobody(io::Error),
     /// The file cannot be read.
@@ -90,7 +90,7 @@ impl Sender {
             }
             match message(socket, first..=last, data, shape.block.into()) {
                 Ok(()) => first = last + 1,
-                Err(Errno::EAGAIN) => return Sent::Until(Blocks { first, last: blocks.last }),
+                Err(Errno::EAGAIN) => return Sent::Until(first),
                 // What a full queue drops is lost as on any network.
                 Err(Errno::ENOBUFS) => first = last + 1,
                 Err(Errno::EINTR) => {}

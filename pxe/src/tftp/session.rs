@@ -13,7 +13,9 @@
 //!    whoever lost others says what is missing, and whoever is gone draws one packet. Where that
 //!    says "nothing of this window", the window is sent again, once. Every second time it is the first
 //!    block instead, for clients that only hear what comes next.
-//! 5. Silence is measured by the client's own round trips. Whoever was never heard gets what a
+//! 5. A client whose windows get lost is given them in pieces, smaller with each loss: there are few places
+//!    for packets in network cards, switches and firmware.
+//! 6. Silence is measured by the client's own round trips. Whoever was never heard gets what a
 //!    stranger gets: 1, 2, 4, 8, 8, 8 seconds. After five retransmissions without progress it is over,
 //!    and also when ten minutes bring less than half a megabyte.
 
@@ -40,6 +42,9 @@ const REORDERING: Duration = Duration::from_millis(2);
 /// A transfer that brings fewer than so many bytes in so long a time is ended: places are few.
 const SPAN: Duration = Duration::from_secs(600);
 const LEAST_PER_SPAN: u64 = 512 * 1_024;
+
+/// Blocks that are always sent at once: what any client has room for that asks for as many.
+const LEAST_PIECE: u16 = 4;
 
 const fn secs(seconds: [u64; RETRIES + 1]) -> [Duration; RETRIES + 1] {
     let mut waits = [Duration::ZERO; RETRIES + 1];
@@ -128,6 +133,8 @@ pub struct Session {
     sent: u64,
     retries: usize,
     client: Client,
+    /// Blocks that are sent at once, of those of a window.
+    piece: u16,
     /// Block whose ACK is timed, and when it was sent: one that was sent once (Karn's rule).
     timed: Option<(u64, Instant)>,
     /// When it is time to say something.
@@ -177,6 +184,7 @@ impl Session {
             sent: 0,
             retries: 0,
             client: Client::Stranger,
+            piece: shape.window,
             timed: None,
             deadline: now + FOR_STRANGERS[0],
             span: (now, 0),
@@ -201,6 +209,12 @@ impl Session {
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.deadline
+    }
+
+    /// How many blocks may be sent at once; the rest of a window comes a little later. At least 1.
+    #[must_use]
+    pub fn piece(&self) -> u16 {
+        self.piece.max(1)
     }
 
     /// Bytes that are known to have arrived.
@@ -294,6 +308,11 @@ impl Session {
         let room = self.acked + u64::from(self.shape.window);
         self.sent = room.min(self.shape.blocks()).max(self.sent);
         let gap = is_in_doubt && !is_lost;
+        if is_lost {
+            self.take_smaller_pieces();
+        } else if !is_in_doubt {
+            self.piece = self.piece.saturating_add(1).min(self.shape.window);
+        }
         self.timed = (!is_in_doubt).then_some((self.sent, now));
         self.stage = Stage::Flowing(if gap { Doubt::Gap } else { Doubt::Nothing });
         self.deadline = now + if gap { self.client.reordering() } else { self.patience() };
@@ -302,10 +321,15 @@ impl Session {
 
     /// Sends again all that is out.
     fn rewind(&mut self, now: Instant) -> Step {
+        self.take_smaller_pieces();
         self.timed = None;
         self.stage = Stage::Flowing(Doubt::Nothing);
         self.deadline = now + self.patience();
         Step::Send(Blocks { first: self.acked + 1, last: self.sent })
+    }
+
+    fn take_smaller_pieces(&mut self) {
+        self.piece = (self.piece / 2).max(LEAST_PIECE).min(self.shape.window);
     }
 
     /// How long to wait after what is sent now.

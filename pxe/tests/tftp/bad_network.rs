@@ -49,8 +49,8 @@ fn files_arrive_exact_over_a_bad_network_for_less_than_a_third_more_packets() {
 
 #[test]
 fn windows_arrive_exact_too() {
-    for window in [4, 16] {
+    for (window, most) in [(4, 1.7), (16, 3.2)] {
         let price = price(30, 1_428, window);
-        assert!(price <= 2.5, "{price:.3} times the packets of a good network");
+        assert!(price <= most, "{price:.3} times the packets of a good network");
     }
 }

@@ -156,6 +156,26 @@ fn answer_to_a_probe_says_what_was_lost() {
 }
 
 #[test]
+fn windows_that_get_lost_come_in_smaller_pieces() {
+    let now = Instant::now();
+    let (mut session, _) = greeted(shape(900_000, 512, 64), now);
+    assert_eq!(session.piece(), 64);
+    let mut block = 0;
+    for piece in [32, 16, 8, 4, 4] {
+        let later = session.deadline();
+        assert_eq!(session.expired(later), send(block + 64, block + 64));
+        block += 20;
+        assert_eq!(session.acknowledged(wire_number(block), later), send(block + 1, block + 64));
+        assert_eq!(session.piece(), piece);
+    }
+    block += 64;
+    assert_eq!(session.acknowledged(wire_number(block), session.deadline()), send(block + 1, block + 64));
+    assert_eq!(session.piece(), 5);
+    let (session, _) = greeted(shape(900_000, 512, 1), now);
+    assert_eq!(session.piece(), 1);
+}
+
+#[test]
 fn numbers_go_on_after_the_last_one() {
     let now = Instant::now();
     let (mut session, mut step) = greeted(shape(70_000 * 8, 8, 64), now);
