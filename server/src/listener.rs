@@ -4,11 +4,13 @@
 //! 1. Accept, count against the whole listener and against the source.
 //! 2. TLS alone: handshake under a deadline; ALPN chooses the HTTP/1 or HTTP/2 builder. The automatic
 //!    builder has no header timeout while it detects the version, and hyper silently has none
-//!    at all without a timer. Plain connections speak HTTP/1, and the kernel sends their files.
+//!    at all without a timer. Plain connections speak HTTP/1, on threads of their own, and the
+//!    kernel sends their files.
 //! 3. Serve until the peer leaves, idles or stalls too long, or the server stops. Stopping lets running
 //!    requests end within [`ConnectionLimits::drain`], then cuts.
 
 mod activity;
+mod drivers;
 mod sendfile;
 
 pub(crate) use sendfile::{FileLane, MAX_STRETCH, Stretch};
@@ -17,23 +19,30 @@ use crate::places::{Place, Places};
 use activity::Activity;
 use axum::Router;
 use axum::body::Body;
+use drivers::Drivers;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use sendfile::FileStream;
+use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 /// Limits of the listener. The defaults are those of `spec/security.md` 6.
 #[derive(Debug, Clone)]
@@ -126,12 +135,14 @@ pub(crate) async fn run(
 ) {
     let places = Places::new(limits.connections, limits.per_source);
     let limits = Arc::new(limits);
+    let door = Door { router, limits: Arc::clone(&limits), home: Handle::current(), stopping };
+    let mut way = tls.map_or_else(|| Way::Plain(Drivers::start()), Way::Tls);
     let mut connections = JoinSet::new();
     // Every peer holds a sender, websockets too: the channel ends with the last of them.
     let (alive, mut ended) = mpsc::channel(1);
     loop {
         let accepted = tokio::select! {
-            () = stopping.cancelled() => break,
+            () = door.stopping.cancelled() => break,
             Some(ended) = connections.join_next() => {
                 report_panic(ended);
                 continue;
@@ -152,12 +163,24 @@ pub(crate) async fn run(
         };
         let reached = stream.local_addr().ok();
         let peer = Peer { address, reached, _place: Some(Arc::new(place)), _alive: Some(alive.clone()) };
-        let (tls, router, limits) = (tls.clone(), router.clone(), Arc::clone(&limits));
-        let stopping = stopping.clone();
-        connections.spawn(async move { connection(stream, peer, tls, router, &limits, stopping).await });
+        let door = door.clone();
+        match &mut way {
+            Way::Tls(tls) => {
+                let tls = tls.clone();
+                connections.spawn(async move { door.by_tls(tls, stream, peer).await })
+            }
+            Way::Plain(drivers) => {
+                let stream = stream.into_std();
+                connections.spawn_on(async move { door.plainly(stream, peer).await }, drivers.next())
+            }
+        };
     }
     drop((listener, alive));
     drain(connections, &mut ended, limits.drain).await;
+    match way {
+        Way::Tls(_) => {}
+        Way::Plain(drivers) => drivers.end().await,
+    }
 }
 
 fn report_panic(ended: Result<(), tokio::task::JoinError>) {
@@ -180,116 +203,145 @@ async fn drain(mut connections: JoinSet<()>, ended: &mut mpsc::Receiver<()>, pat
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
+/// How peers come in.
+enum Way {
+    /// Served by the runtime that accepts them.
+    Tls(TlsAcceptor),
+    /// Served by others.
+    Plain(Drivers),
+}
+
+/// What connections are served with.
+#[derive(Clone)]
+struct Door {
     router: Router,
-    limits: &ConnectionLimits,
+    limits: Arc<ConnectionLimits>,
+    /// The runtime that answers requests.
+    home: Handle,
     stopping: CancellationToken,
-) {
-    let address = peer.address;
-    if let Err(error) = prepare(&stream, limits) {
-        tracing::debug!(%address, %error, "socket options");
-    }
-    let activity = Activity::new();
-    let Some(tls) = tls else {
-        let lane = FileLane::new(Arc::clone(&activity));
-        let stream = FileStream::new(stream, lane.clone());
-        let talk = Talk { peer, activity, lane: Some(lane), http2: false };
-        return serve_http(stream, talk, router, limits, stopping).await;
-    };
-    let handshake = tokio::select! {
-        () = stopping.cancelled() => return,
-        handshake = timeout(limits.handshake, tls.accept(stream)) => handshake,
-    };
-    match handshake {
-        Ok(Ok(stream)) => {
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let talk = Talk { peer, activity, lane: None, http2 };
-            serve_http(stream, talk, router, limits, stopping).await;
-        }
-        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
-        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
-    }
 }
 
 /// What is said over a connection, with whom and how.
 struct Talk {
     peer: Peer,
     activity: Arc<Activity>,
-    /// Where the kernel can send files.
+    /// Where the kernel can send files: over a plain connection, which another runtime drives.
     lane: Option<FileLane>,
     http2: bool,
 }
 
-fn prepare(stream: &TcpStream, limits: &ConnectionLimits) -> nix::Result<()> {
-    let millis = u32::try_from(limits.unacknowledged.as_millis()).unwrap_or(u32::MAX);
-    setsockopt(stream, sockopt::TcpUserTimeout, &millis)?;
-    setsockopt(stream, sockopt::TcpNoDelay, &true)
-}
-
-async fn serve_http<S>(
-    stream: S,
-    talk: Talk,
-    router: Router,
-    limits: &ConnectionLimits,
-    stopping: CancellationToken,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Talk { peer, activity, lane, http2 } = talk;
-    let router = TowerToHyperService::new(router);
-    let (address, watched, sends_files) = (peer.address, Arc::clone(&activity), lane.is_some());
-    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        let running = watched.begin();
-        request.extensions_mut().insert(peer.clone());
-        if let Some(lane) = &lane {
-            request.extensions_mut().insert(lane.clone());
-        }
-        let answer = hyper::service::Service::call(&router, request);
-        async move {
-            let answer: Result<hyper::Response<Body>, std::convert::Infallible> = answer.await;
-            answer.map(|answer| answer.map(|body| running.watch(body)))
-        }
-    });
-    let io = TokioIo::new(stream);
-    let ended = if http2 {
-        let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_RESETS)
-            .max_header_list_size(u32::try_from(READ_HEAD).unwrap_or(u32::MAX))
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER);
-        // No pings: behind a slow download their answers come too late, and a peer that is gone
-        // is found by idling, stalling or TCP.
-        let connection = pin!(builder.serve_connection(io, service));
-        let over = async {
-            tokio::select! {
-                () = activity.idle(limits) => {}
-                () = activity.stalled(limits) => {}
+impl Door {
+    /// Serves plain HTTP on a runtime that the stream was not accepted on.
+    async fn plainly(self, stream: io::Result<std::net::TcpStream>, peer: Peer) {
+        let stream = match stream.and_then(TcpStream::from_std) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!(address = %peer.address, %error, "a connection cannot be driven");
+                return;
             }
         };
-        until_stopped(connection, |c| c.graceful_shutdown(), over, stopping).await
-    } else {
-        let mut builder = hyper::server::conn::http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header)
-            .max_headers(MAX_HEADERS)
-            .max_header_size(READ_HEAD);
-        if sends_files {
-            // What bodies yield must come to the stream as it is, see `sendfile`.
-            builder.writev(true);
+        prepare(&stream, peer.address, &self.limits);
+        let activity = Activity::new();
+        let lane = FileLane::new(Arc::clone(&activity));
+        let stream = FileStream::new(stream, lane.clone());
+        self.serve(stream, Talk { peer, activity, lane: Some(lane), http2: false }).await;
+    }
+
+    /// Serves HTTP over TLS.
+    async fn by_tls(self, tls: TlsAcceptor, stream: TcpStream, peer: Peer) {
+        let (address, activity) = (peer.address, Activity::new());
+        prepare(&stream, address, &self.limits);
+        let handshake = tokio::select! {
+            () = self.stopping.cancelled() => return,
+            handshake = timeout(self.limits.handshake, tls.accept(stream)) => handshake,
+        };
+        match handshake {
+            Ok(Ok(stream)) => {
+                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                self.serve(stream, Talk { peer, activity, lane: None, http2 }).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
         }
-        let connection = pin!(builder.serve_connection(io, service).with_upgrades());
-        until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+fn prepare(stream: &TcpStream, address: SocketAddr, limits: &ConnectionLimits) {
+    let millis = u32::try_from(limits.unacknowledged.as_millis()).unwrap_or(u32::MAX);
+    let set = setsockopt(stream, sockopt::TcpUserTimeout, &millis)
+        .and_then(|()| setsockopt(stream, sockopt::TcpNoDelay, &true));
+    if let Err(error) = set {
+        tracing::debug!(%address, %error, "socket options");
+    }
+}
+
+impl Door {
+    /// Talks until the peer leaves, idles or stalls too long, or the server stops.
+    async fn serve<S>(&self, stream: S, talk: Talk)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Talk { peer, activity, lane, http2 } = talk;
+        let (address, limits, stopping) = (peer.address, &*self.limits, self.stopping.clone());
+        let sends_files = lane.is_some();
+        let (router, home) = (TowerToHyperService::new(self.router.clone()), self.home.clone());
+        let watched = Arc::clone(&activity);
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+            let running = watched.begin();
+            request.extensions_mut().insert(peer.clone());
+            if let Some(lane) = &lane {
+                request.extensions_mut().insert(lane.clone());
+            }
+            let answer = hyper::service::Service::call(&router, request);
+            let answer = match &lane {
+                None => Either::Left(answer.map(Ok)),
+                Some(_) => Either::Right(AbortOnDropHandle::new(home.spawn(answer))),
+            };
+            async move {
+                let answer: Result<Result<hyper::Response<Body>, Infallible>, JoinError> = answer.await;
+                let Ok(answer) =
+                    answer.inspect_err(|error| tracing::error!(%error, "a request's task failed"))?;
+                Ok::<_, JoinError>(answer.map(|body| running.watch(body)))
+            }
+        });
+        let io = TokioIo::new(stream);
+        let ended = if http2 {
+            let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(MAX_STREAMS)
+                .max_pending_accept_reset_streams(MAX_RESETS)
+                .max_header_list_size(u32::try_from(READ_HEAD).unwrap_or(u32::MAX))
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_send_buf_size(SEND_BUFFER);
+            // No pings: behind a slow download their answers come too late, and a peer that is gone
+            // is found by idling, stalling or TCP.
+            let connection = pin!(builder.serve_connection(io, service));
+            let over = async {
+                tokio::select! {
+                    () = activity.idle(limits) => {}
+                    () = activity.stalled(limits) => {}
+                }
+            };
+            until_stopped(connection, |c| c.graceful_shutdown(), over, stopping).await
+        } else {
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.header)
+                .max_headers(MAX_HEADERS)
+                .max_header_size(READ_HEAD);
+            if sends_files {
+                // What bodies yield must come to the stream as it is, see `sendfile`.
+                builder.writev(true);
+            }
+            let connection = pin!(builder.serve_connection(io, service).with_upgrades());
+            until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%address, %error, "connection ended");
+        }
     }
 }
 

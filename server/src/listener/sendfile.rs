@@ -23,9 +23,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Longest stretch, in bytes: a peer with the least speed that keeps its place takes it well before
-/// it counts as stalled.
-pub(crate) const MAX_STRETCH: usize = 1024 * 1_024;
+/// Longest stretch, in bytes: after each, somebody looks whether the download is fast enough.
+pub(crate) const MAX_STRETCH: usize = 2 * 1024 * 1_024;
 
 /// What stand-ins are slices of. Fresh from the system and never touched: it takes no memory.
 static BLANK: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(vec![0; MAX_STRETCH]));
