@@ -43,13 +43,20 @@ impl Services {
     /// IPv6 by router advertisement alone.
     #[must_use]
     pub fn router_advertisement() -> Self {
-        Self::default().arg("--enable-ra").arg("--dhcp-range=fd77::,ra-only,64")
+        Self::default().and_router_advertisement()
     }
 
     /// IPv6 by DHCPv6: the advertised prefix is not for making addresses of.
     #[must_use]
     pub fn dhcpv6() -> Self {
         Self::default().arg("--enable-ra").arg("--dhcp-range=fd77::100,fd77::1ff,64,2m")
+    }
+
+    /// Advertises an IPv6 prefix beside the rest, as most networks do: iPXE waits 16 s for a router where
+    /// there is none.
+    #[must_use]
+    pub fn and_router_advertisement(self) -> Self {
+        self.arg("--enable-ra").arg("--dhcp-range=fd77::,ra-only,64")
     }
 
     /// Answers for a name. Without any, nobody answers questions about names.

@@ -397,7 +397,9 @@ impl VmBuilder {
         }
         let by_network = matches!(self.boot, Some(Boot::Network(_)));
         for (index, port) in self.ports.iter().enumerate() {
-            args.extend(port_args(index, port, self.part_in_boot(index, by_network)));
+            // QEMU notes a capture's frames with the header of the card's offloads, where it has one.
+            let offloads = if capture.is_some() { ",vnet_hdr=off" } else { "" };
+            args.extend(port_args(index, port, offloads, self.part_in_boot(index, by_network)));
         }
         if let Some(path) = capture {
             args.push("-object".into());
@@ -435,8 +437,8 @@ impl Nic {
 }
 
 /// A card in a lab's socket: `netN` is its cable, `nicN` the card.
-fn port_args(index: usize, port: &Port, boot: &str) -> Vec<OsString> {
-    let tap = |id: &str, name: &str| format!("tap,id={id},ifname={name},script=no,downscript=no");
+fn port_args(index: usize, port: &Port, offloads: &str, boot: &str) -> Vec<OsString> {
+    let tap = |id: &str, name: &str| format!("tap,id={id},ifname={name},script=no,downscript=no{offloads}");
     let mut args = vec![OsString::from("-netdev")];
     match &port.cable {
         Cable::Tap(name) => args.push(tap(&format!("net{index}"), name).into()),

@@ -48,9 +48,18 @@ impl Surroundings<'_> {
     }
 }
 
+/// The files of a media directory by their path, those in its folder of loaders included.
 fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            names.extend(self::names(&path).into_iter().map(|inner| format!("{name}/{inner}")));
+        } else {
+            names.push(name.to_owned());
+        }
+    }
     names.sort();
     names
 }
@@ -91,7 +100,8 @@ fn compare(profile: &str) {
     };
     let second = second.build(profile);
     assert_eq!(names(&first), names(&second));
-    assert!(names(&first).len() >= 9, "{:?}", names(&first));
+    let has = |name: &str| names(&first).iter().any(|found| found == name);
+    assert!(names(&first).len() >= 9 && has("loaders/shimx64.efi"), "{:?}", names(&first));
     for name in names(&first) {
         let (one, other) = (fs::read(first.join(&name)).unwrap(), fs::read(second.join(&name)).unwrap());
         assert!(one == other, "{profile}: {name} differs between two builds");

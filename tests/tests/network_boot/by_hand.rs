@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use protocol::rest::{BootMenus, TokenCreated};
-use tests::lab::{Export, HOST, Nginx, Services};
+use tests::lab::{Export, HOST, Nginx};
 use tests::qemu::{Firmware, Network, Vm};
 
-use crate::{SERVER, Site, on_gateway};
+use crate::{SERVER, Site, network, on_gateway};
 
 /// Life of the tokens of this file, in seconds: the shortest.
 const LIFE: i64 = 600;
@@ -64,13 +64,9 @@ impl Hands {
 /// The machine asked our server for nothing but what the agent asks it, by HTTPS.
 fn boots_without_us(vm: &Vm) {
     let network = vm.network().unwrap();
-    let ours = |target: &&std::net::SocketAddrV4| *target.ip() == SERVER;
-    assert!(
-        network.connects.iter().filter(ours).all(|target| target.port() == 8_092),
-        "{:?}",
-        network.connects
-    );
-    assert_eq!(network.datagrams.iter().find(ours), None);
+    let asked = || network.connects.iter().chain(&network.datagrams).filter(|to| *to.ip() == SERVER);
+    assert!(asked().any(|to| to.port() == 8_092), "the capture shows what was asked");
+    assert_eq!(asked().find(|to| to.port() != 8_092), None);
 }
 
 #[test]
@@ -81,7 +77,7 @@ fn a_snippet_in_pxelinux_cfg_boots_a_machine() {
         hands.loader(loader, &folder);
     }
     let mut hands = hands;
-    hands.site.lab.serve(&Services::dhcp().tftp(&folder).boot("pxelinux.0", HOST)).unwrap();
+    hands.site.lab.serve(&network().tftp(&folder).boot("pxelinux.0", HOST)).unwrap();
     fs::create_dir(folder.join("pxelinux.cfg")).unwrap();
     hands.boots(Firmware::Bios, |menus| {
         let menu = format!("DEFAULT muster\nPROMPT 0\n{}", menus.pxelinux);
@@ -96,7 +92,7 @@ fn a_snippet_in_grub_cfg_on_dnsmasqs_tftp_boots_a_machine_under_secure_boot() {
     for loader in ["shimx64.efi", "grubx64.efi"] {
         hands.loader(loader, &folder);
     }
-    hands.site.lab.serve(&Services::dhcp().tftp(&folder).boot("shimx64.efi", HOST)).unwrap();
+    hands.site.lab.serve(&network().tftp(&folder).boot("shimx64.efi", HOST)).unwrap();
     fs::create_dir(folder.join("grub")).unwrap();
     hands.boots(Firmware::SecureBoot, |menus| {
         fs::write(folder.join("grub/grub.cfg"), format!("set timeout=0\n{}", menus.grub)).unwrap();
@@ -108,7 +104,7 @@ fn an_ipxe_snippet_on_nginx_boots_a_machine() {
     let mut hands = Hands::start("nginx");
     let folder = hands.folder();
     let nginx = Nginx::start(&hands.site.gateway(), &folder).unwrap();
-    hands.site.lab.serve(&Services::dhcp().boot_ipxe(&on_gateway("boot.ipxe"))).unwrap();
+    hands.site.lab.serve(&network().boot_ipxe(&on_gateway("boot.ipxe"))).unwrap();
     hands.boots(Firmware::Bios, |menus| fs::write(folder.join("boot.ipxe"), &menus.ipxe).unwrap());
     let asked = nginx.requests().unwrap();
     let twice =
@@ -122,6 +118,6 @@ fn an_ipxe_snippet_on_an_nfs_export_boots_a_machine() {
     let folder = hands.folder();
     let _export = Export::start(&hands.site.gateway(), &folder).unwrap();
     let script = format!("nfs://{HOST}{}/boot.ipxe", folder.display());
-    hands.site.lab.serve(&Services::dhcp().boot_ipxe(&script)).unwrap();
+    hands.site.lab.serve(&network().boot_ipxe(&script)).unwrap();
     hands.boots(Firmware::Bios, |menus| fs::write(folder.join("boot.ipxe"), &menus.ipxe).unwrap());
 }

@@ -4,11 +4,10 @@
 use reqwest::Method;
 use serde_json::json;
 use tests::disk::{self, DISK_BOOTED};
-use tests::lab::Services;
 use tests::qemu::{Disk, Firmware, Network, Vm};
 use tests::wait;
 
-use crate::{BOOT_WITHIN, SERVER, SOON, Site};
+use crate::{BOOT_WITHIN, SERVER, SOON, Site, network};
 
 impl Site {
     /// Waits until the machine is back as the one that it was.
@@ -73,13 +72,13 @@ impl Site {
 fn a_bios_machine_boots_image_disk_and_image_as_the_same_machine() {
     let mut site = Site::with_tftp("known-bios");
     let script = format!("{}/default.ipxe", site.server.boot_url().unwrap());
-    site.lab.serve(&Services::dhcp().boot_ipxe(&script)).unwrap();
+    site.lab.serve(&network().boot_ipxe(&script)).unwrap();
     site.tell_a_story(Firmware::Bios);
 }
 
 #[test]
 fn a_uefi_machine_boots_image_disk_and_image_as_the_same_machine() {
     let mut site = Site::with_tftp("known-uefi");
-    site.lab.serve(&Services::dhcp().boot_uefi("shimx64.efi", SERVER)).unwrap();
+    site.lab.serve(&network().boot_uefi("shimx64.efi", SERVER)).unwrap();
     site.tell_a_story(Firmware::Uefi);
 }

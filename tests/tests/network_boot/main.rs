@@ -6,6 +6,7 @@
 //! OVMF with its own PXE and HTTP Boot. Run with two threads on two cores.
 
 mod by_hand;
+mod dhcp;
 mod doors;
 mod known;
 mod proxy;
@@ -20,7 +21,7 @@ use protocol::rest::{Machine, ProvisionState};
 use reqwest::Method;
 use serde_json::json;
 use tempfile::TempDir;
-use tests::lab::{HOST, Host, Lab};
+use tests::lab::{HOST, Host, Lab, Services};
 use tests::media::{Media, Profile};
 use tests::muster::{Server, ServerBuilder};
 use tests::operator::Operator;
@@ -177,6 +178,11 @@ fn tells_no_secrets(text: &str) {
 fn note_time(vm: &Vm) {
     let seconds = vm.started().elapsed().as_secs_f64();
     std::fs::write(vm.folder().join("time"), format!("{seconds:.1} s after power-on\n")).unwrap();
+}
+
+/// What the network gives to everybody: addresses of both families.
+fn network() -> Services {
+    Services::dhcp().and_router_advertisement()
 }
 
 /// The address of something on the computer that was there before us.

@@ -1,14 +1,13 @@
 //! Beside a DHCP server that knows nothing of booting: our proxyDHCP names the loaders.
 
-use tests::lab::Services;
 use tests::qemu::{Firmware, Network};
 
-use crate::{SERVER, Site};
+use crate::{SERVER, Site, network};
 
 /// A site whose DHCP server gives addresses and nothing else.
 fn site(name: &str) -> Site {
     let mut site = Site::with_proxy(name);
-    site.lab.serve(&Services::dhcp()).unwrap();
+    site.lab.serve(&network()).unwrap();
     site
 }
 
@@ -41,7 +40,7 @@ fn a_network_without_a_dhcp_server_gets_addresses_and_loaders_from_us() {
     site.server.stop().unwrap();
 
     // Somebody else gives out addresses: two who do not know of each other are worse than none.
-    site.lab.serve(&Services::dhcp()).unwrap();
+    site.lab.serve(&network()).unwrap();
     let refusal = format!("{:#}", site.server.start_again().unwrap_err());
     assert!(refusal.contains("10.77.0.1"), "the other DHCP server is not named: {refusal}");
 }
