@@ -15,6 +15,7 @@ mod objects;
 pub mod seeds;
 mod templates;
 mod text;
+mod tftp;
 mod wire;
 
 pub use archives::{cpio, iso9660};
@@ -26,6 +27,7 @@ pub use documents::{config, inventory, manifest, module_index};
 pub use objects::{filter, patch};
 pub use templates::template;
 pub use text::{cmdline, code, net, proof, token};
+pub use tftp::{tftp_packet, tftp_session};
 pub use wire::{dhcp4, dhcp6, lldp, router, smbios};
 
 use std::path::PathBuf;
@@ -38,7 +40,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 25] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -53,6 +55,8 @@ pub const TARGETS: [Target; 23] = [
     ("dhcp4", dhcp4),
     ("dhcp6", dhcp6),
     ("dhcp_server", dhcp_server),
+    ("tftp_packet", tftp_packet),
+    ("tftp_session", tftp_session),
     ("router", router),
     ("lldp", lldp),
     ("smbios", smbios),

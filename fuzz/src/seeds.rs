@@ -6,6 +6,7 @@ mod dhcp;
 mod image;
 mod objects;
 mod templates;
+mod tftp;
 mod wire;
 
 use initrd::cpio::Tree;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(archives());
     seeds.extend(wire::all());
     seeds.extend(dhcp::all());
+    seeds.extend(tftp::all());
     seeds.extend(calls());
     seeds.extend(templates::all());
     seeds.extend(boot::all());

@@ -1,0 +1,6 @@
+//! See `fuzz::tftp_packet`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz::hit(fuzz::tftp_packet, data);
+});
