@@ -53,7 +53,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     loader_dir: Option<PathBuf>,
     /// Kernels, ramdisks and images on their way at once by plain HTTP; more are asked to come back
-    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_BOOT_DOWNLOADS)]
+    #[arg(long, value_name = "COUNT", default_value_t = DEFAULT_BOOT_DOWNLOADS, value_parser = at_least_one)]
     boot_downloads: usize,
     /// How to log, on standard error. MUSTER_LOG=debug says how much
     #[arg(long, value_enum, default_value_t)]
@@ -70,6 +70,10 @@ fn boot_door(text: &str) -> Result<BootDoor, String> {
     }
     let address = text.parse().map_err(|_| "it is an address with a port, or off".to_owned())?;
     Ok(BootDoor(Some(address)))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "it is a number from 1 on".to_owned())
 }
 
 /// Our address where DHCP is answered, if it is.
@@ -115,7 +119,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime did not start")?;
     runtime.block_on(async {
         let told = std::cell::RefCell::new(Ok(()));
-        let ready = |server: &Server| *told.borrow_mut() = announce(server);
+        let ready = |server: &Server| *told.borrow_mut() = announce(server, dhcp);
         server::serve(options, ready, shutdown()?).await?;
         told.into_inner()
     })
@@ -123,12 +127,21 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// The one line that scripts wait for, and before it, beside the result, where boot files are and the
 /// way in for whoever started the first server.
-fn announce(server: &Server) -> Result<()> {
+fn announce(server: &Server, dhcp: Option<DhcpOptions>) -> Result<()> {
     if let Some(address) = server.boot_address() {
         print::note(&format!("boot files http://{address}"))?;
     }
     if let Some(address) = server.tftp_address() {
         print::note(&format!("boot files tftp://{address}"))?;
+    }
+    match dhcp {
+        Some(DhcpOptions { address, range: None }) => {
+            print::note(&format!("boot files offered by {address}, beside the DHCP server of its network"))?;
+        }
+        Some(DhcpOptions { address, range: Some(range) }) => {
+            print::note(&format!("boot files and the addresses {range} offered by {address}"))?;
+        }
+        None => {}
     }
     if let Some(file) = server.first_password_file() {
         // A log or a pipe keeps what it is told; a terminal belongs to who may know.

@@ -33,7 +33,24 @@ fn wrong_usage_is_2_and_says_what_was_meant() {
         (vec!["media", "build", "--out", "m", "--profile", "server"], "use `generic` or `cloud`"),
         (vec!["media", "build", "--out", "m", "--kernel", "bzImage"], "--modules <DIR>"),
         (vec!["media", "customize", "a.iso", "--out", "b.iso"], "--config <FILE>"),
-        (vec!["serve", "--data-dir", "d", "--tftp-listen", "0.0.0.0:69"], "[possible values: off]"),
+        (vec!["serve", "--data-dir", "d", "--tftp-listen", "69"], "it is an address with a port, or off"),
+        (
+            vec!["serve", "--data-dir", "d", "--proxy-dhcp", "eth0"],
+            "it is an IPv4 address of this server, or off",
+        ),
+        (
+            vec![
+                "serve",
+                "--data-dir",
+                "d",
+                "--proxy-dhcp",
+                "127.0.0.1",
+                "--dhcp-range",
+                "10.0.0.9-10.0.0.1",
+            ],
+            "the range ends at 10.0.0.1, below its beginning 10.0.0.9",
+        ),
+        (vec!["serve", "--data-dir", "d", "--boot-downloads", "0"], "it is a number from 1 on"),
         (vec!["serve", "--data-dir", "d", "--advertise", "http://10.0.0.5"], "must begin with https://"),
         (vec!["media", "download", "../ca.pem"], "name a file of the media directory"),
     ] {

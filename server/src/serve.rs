@@ -140,6 +140,17 @@ pub enum ServeError {
         /// What the system says.
         source: io::Error,
     },
+    /// The port is one of those that take rights.
+    #[error(
+        "port {port} of {address} takes rights: run muster as root, or give it the capability \
+         CAP_NET_BIND_SERVICE"
+    )]
+    Rights {
+        /// Where.
+        address: IpAddr,
+        /// Which.
+        port: u16,
+    },
     /// The address of TFTP cannot be bound.
     #[error(
         "cannot listen on {address} for TFTP; choose another address with --tftp-listen, or leave it off"
@@ -169,15 +180,48 @@ pub enum ServeError {
     Admin(#[from] AppError),
 }
 
-/// A server that listens and does not accept yet.
-pub struct Server {
-    http: Http,
-    address: SocketAddr,
+/// What is listened at.
+struct Doors {
     listener: TcpListener,
-    /// The door for boot files.
+    address: SocketAddr,
+    /// Plain HTTP for boot files.
     boot: Option<(TcpListener, SocketAddr)>,
     tftp: Option<Tftp>,
     dhcp: Option<Dhcp>,
+}
+
+impl Doors {
+    async fn open(options: &ServeOptions) -> Result<Self, ServeError> {
+        let (listener, address) = bind(options.listen).map_err(|error| {
+            refused(options.listen, error, |address, source| ServeError::Listen { address, source })
+        })?;
+        let bind_boot = |address| {
+            bind(address).map_err(|error| {
+                refused(address, error, |address, source| ServeError::ListenHttp { address, source })
+            })
+        };
+        let bind_tftp = |address| {
+            Tftp::bind(address).map_err(|error| {
+                refused(address, error, |address, source| ServeError::ListenTftp { address, source })
+            })
+        };
+        let boot = options.http_listen.map(bind_boot).transpose()?;
+        let tftp = options.tftp_listen.map(bind_tftp).transpose()?;
+        let dhcp = match options.dhcp {
+            Some(dhcp) => {
+                let failed = |source| ServeError::ListenDhcp { address: dhcp.address, source };
+                Some(Dhcp::bind(dhcp, &options.data_dir).await.map_err(failed)?)
+            }
+            None => None,
+        };
+        Ok(Self { listener, address, boot, tftp, dhcp })
+    }
+}
+
+/// A server that listens and does not accept yet.
+pub struct Server {
+    http: Http,
+    doors: Doors,
     tls: TlsAcceptor,
     limits: ConnectionLimits,
     advertise: Vec<ServerUrl>,
@@ -189,7 +233,7 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.doors.address).finish_non_exhaustive()
     }
 }
 
@@ -200,20 +244,7 @@ impl fmt::Debug for Server {
 pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let lock = prepare_data_dir(&options.data_dir)?;
     raise_file_limit(options.limits.connections);
-    let (listener, address) =
-        bind(options.listen).map_err(|source| ServeError::Listen { address: options.listen, source })?;
-    let bind_boot = |address| bind(address).map_err(|source| ServeError::ListenHttp { address, source });
-    let boot = options.http_listen.map(bind_boot).transpose()?;
-    let bind_tftp =
-        |address| Tftp::bind(address).map_err(|source| ServeError::ListenTftp { address, source });
-    let tftp = options.tftp_listen.map(bind_tftp).transpose()?;
-    let dhcp = match options.dhcp {
-        Some(dhcp) => {
-            let failed = |source| ServeError::ListenDhcp { address: dhcp.address, source };
-            Some(Dhcp::bind(dhcp, &options.data_dir).await.map_err(failed)?)
-        }
-        None => None,
-    };
+    let doors = Doors::open(&options).await?;
     let data_dir_error = |source: io::Error| ServeError::DataDir { path: options.data_dir.clone(), source };
     let store = match &options.database_url {
         Some(url) => Store::postgres(url).await?,
@@ -225,30 +256,12 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
     let tls = tls_acceptor(&keys)?;
     let settings = Settings {
         server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
-        advertise: told_to_machines(&options.advertise, address.port()),
-        boot: BootSettings {
-            tree: options.data_dir.join(BOOT_TREE),
-            loaders: Loaders::new(
-                loader_folders(
-                    options.loader_dir.as_deref(),
-                    &options.data_dir,
-                    options.media_dir.as_deref(),
-                ),
-                PathBuf::from("/"),
-            ),
-            media: options.media_dir.clone(),
-            http_open: boot.is_some(),
-            tftp_open: tftp.is_some(),
-            leases: options.dhcp.is_some_and(|dhcp| dhcp.range.is_some()),
-            http_port: boot.as_ref().map_or(HTTP_PORT, |(_, address)| address.port()),
-            https_port: address.port(),
-            downloads: options.boot_downloads,
-            advertise: options.advertise.clone(),
-        },
+        advertise: told_to_machines(&options.advertise, doors.address.port()),
+        boot: boot_settings(&options, &doors),
     };
     let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
     let app = App::open(store, keys, clock, settings, reverse_dns).await?;
-    if tftp.is_some() || dhcp.is_some() {
+    if doors.tftp.is_some() || doors.dhcp.is_some() {
         app.boot_remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
     }
     let first_password = app.ensure_admin(&options.data_dir).await?;
@@ -258,27 +271,14 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         unproven: Http::unproven_bodies(),
         metrics: Arc::new(Metrics::new()),
         stopping: CancellationToken::new(),
-        port: address.port(),
+        port: doors.address.port(),
         start: u32::from_be_bytes([a, b, c, d]),
     };
     let until = http.stopping.child_token();
     let checks = tokio::spawn(Arc::clone(&http.app).run_revalidation(until.clone()));
     let ServeOptions { limits, advertise, .. } = options;
     let checks = (checks, until.drop_guard());
-    Ok(Server {
-        http,
-        address,
-        listener,
-        boot,
-        tftp,
-        dhcp,
-        tls,
-        limits,
-        advertise,
-        first_password,
-        checks,
-        _lock: lock,
-    })
+    Ok(Server { http, doors, tls, limits, advertise, first_password, checks, _lock: lock })
 }
 
 /// Starts a server, calls `ready` when it is about to accept, and runs it until `shutdown`.
@@ -299,26 +299,26 @@ pub async fn serve(
 impl Server {
     /// The address it listens on, with the port that was chosen.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.doors.address
     }
 
     /// Where to find it, as a URL: by its own name for the address it listens on, or
     /// `localhost` when it listens everywhere.
     pub fn url(&self) -> String {
-        match self.address.ip() {
-            ip if ip.is_unspecified() => format!("https://localhost:{}", self.address.port()),
-            _ => format!("https://{}", self.address),
+        match self.doors.address.ip() {
+            ip if ip.is_unspecified() => format!("https://localhost:{}", self.doors.address.port()),
+            _ => format!("https://{}", self.doors.address),
         }
     }
 
     /// Where firmware finds boot files, when it finds any.
     pub fn boot_address(&self) -> Option<SocketAddr> {
-        self.boot.as_ref().map(|(_, address)| *address)
+        self.doors.boot.as_ref().map(|(_, address)| *address)
     }
 
     /// Where TFTP finds boot files, when it finds any.
     pub fn tftp_address(&self) -> Option<SocketAddr> {
-        self.tftp.as_ref().map(Tftp::address)
+        self.doors.tftp.as_ref().map(Tftp::address)
     }
 
     /// The file with the first user's password, on the very first start.
@@ -339,7 +339,8 @@ impl Server {
     /// Accepts until `shutdown`, then stops gracefully.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (router, boot_router) = (self.router(), self.boot_router());
-        let Self { http, listener, boot, tftp, dhcp, tls, limits, advertise, checks, _lock, .. } = self;
+        let Self { http, doors, tls, limits, advertise, checks, _lock, .. } = self;
+        let Doors { listener, boot, tftp, dhcp, .. } = doors;
         let (checks, _checks_end) = checks;
         let swept = CancellationToken::new();
         let sweeper = {
@@ -390,6 +391,24 @@ impl Server {
     }
 }
 
+/// How boot files are served by these doors.
+fn boot_settings(options: &ServeOptions, doors: &Doors) -> BootSettings {
+    let media = options.media_dir.as_deref();
+    let folders = loader_folders(options.loader_dir.as_deref(), &options.data_dir, media);
+    BootSettings {
+        tree: options.data_dir.join(BOOT_TREE),
+        loaders: Loaders::new(folders, PathBuf::from("/")),
+        media: options.media_dir.clone(),
+        http_open: doors.boot.is_some(),
+        tftp_open: doors.tftp.is_some(),
+        leases: options.dhcp.is_some_and(|dhcp| dhcp.range.is_some()),
+        http_port: doors.boot.as_ref().map_or(HTTP_PORT, |(_, address)| address.port()),
+        https_port: doors.address.port(),
+        downloads: options.boot_downloads,
+        advertise: options.advertise.clone(),
+    }
+}
+
 /// Makes the directory and locks it for this process, until the file is closed.
 fn prepare_data_dir(path: &Path) -> Result<File, ServeError> {
     let failed = |source| ServeError::DataDir { path: path.to_owned(), source };
@@ -424,6 +443,18 @@ fn holder(lock: File) -> String {
         Ok(_) => text.trim().parse::<u32>().map(|id| format!(" (process {id})")).unwrap_or_default(),
         Err(_) => String::new(),
     }
+}
+
+/// Why an address cannot be bound: for want of rights, or else as `other` says it.
+fn refused(
+    address: SocketAddr,
+    error: io::Error,
+    other: impl FnOnce(SocketAddr, io::Error) -> ServeError,
+) -> ServeError {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return ServeError::Rights { address: address.ip(), port: address.port() };
+    }
+    other(address, error)
 }
 
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
@@ -504,6 +535,21 @@ fn told_to_machines(advertise: &[ServerUrl], port: u16) -> Vec<ServerUrl> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ports_that_take_rights_say_which_and_all_others_what_to_do() {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 69));
+        let told = |kind: io::ErrorKind| {
+            let other = |address, source| ServeError::ListenTftp { address, source };
+            refused(address, kind.into(), other).to_string()
+        };
+        assert_eq!(
+            told(io::ErrorKind::PermissionDenied),
+            "port 69 of 127.0.0.1 takes rights: run muster as root, or give it the capability \
+             CAP_NET_BIND_SERVICE"
+        );
+        assert!(told(io::ErrorKind::AddrInUse).contains("choose another address with --tftp-listen"));
+    }
 
     #[test]
     fn second_server_on_a_data_directory_is_told_who_has_it() {

@@ -105,9 +105,7 @@ impl App {
     /// What PXE firmware loads: what the bootenv says, else what there is.
     fn loader(&self, firmware: Firmware, who: &Who, env: Option<&BootEnv>) -> Answer {
         if !self.boot.settings.tftp_open {
-            return Answer::Silence(
-                "this firmware loads by TFTP; start the server with --tftp-listen".into(),
-            );
+            return Answer::Silence(NO_TFTP.to_owned());
         }
         let own = env.zip(key(firmware)).and_then(|(env, key)| env.loaders.get(key));
         if let Some(own) = own.filter(|own| !own.is_empty()) {
@@ -161,6 +159,9 @@ impl App {
     pub(crate) fn boot_remarks(&self) -> Vec<String> {
         let leases = self.boot.settings.leases;
         let mut remarks = self.boot.settings.loaders.lacks(leases);
+        if !self.boot.settings.tftp_open {
+            remarks.push(NO_TFTP.to_owned());
+        }
         if self.content().pref("unknownBootEnv") == bootenv::IGNORE {
             remarks.push(IGNORED.to_owned());
         }
@@ -171,6 +172,8 @@ impl App {
 /// What becomes of Secure Boot beside somebody else's DHCP server.
 const SIGNED_BY_PROXY: &str = "machines with Secure Boot on load GRUB's files from the server that gave them \
                                their address: have it name this server as next-server, or let them boot by HTTP";
+const NO_TFTP: &str = "PXE firmware loads by TFTP and that door is shut; start the server with --tftp-listen \
+                       0.0.0.0:69 (UEFI HTTP Boot and iPXE do without)";
 const NO_DOOR: &str = "iPXE has nothing to load by; start the server with --http-listen or --tftp-listen";
 
 /// As machines' hardware addresses are written.
