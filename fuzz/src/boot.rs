@@ -95,7 +95,6 @@ fn machine(wanted: &Json, env: &str, hostile: bool) -> Machine {
     let (id, key) = (MachineId(ID.parse().expect("an id")), KeyThumbprint([1; 32]));
     let (origin, inventory) = (Origin::default(), Inventory::default());
     let mut machine = Machine::register(id, name, key, origin, inventory, "", Timestamp::EPOCH);
-    let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
     machine.fields.address = text(&wanted["Address"]);
     let cards = wanted["HardwareAddrs"].as_array().into_iter().flatten();
     machine.fields.hardware_addrs = cards.take(MAX_CARDS).map(text).collect();
@@ -106,6 +105,10 @@ fn machine(wanted: &Json, env: &str, hostile: bool) -> Machine {
         machine.fields.params = params.map(|(name, value)| (name.clone(), value.clone())).collect();
     }
     machine
+}
+
+fn text(json: &Json) -> String {
+    json.as_str().unwrap_or_default().to_owned()
 }
 
 /// What a scene shows is what the harmless one shows, but for plain words among a kernel's arguments.

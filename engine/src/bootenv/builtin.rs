@@ -86,10 +86,11 @@ if serial --unit=0 --speed=115200; then
   terminal_output console serial
 fi
 ";
+/// From where GRUB itself came: Debian's signed one knows TFTP alone.
 const GRUB_IMAGE: &str = "\
 echo \"Muster: loading the image\"
-if linux {{.LoaderDevice}}/{{.Env.PathFor \"tftp\" .Env.Kernel}} {{.BootParams}} ; then
-  if initrd {{.LoaderDevice}}/{{.Env.JoinInitrds \"tftp\"}}; then
+if linux /{{.Env.PathFor \"tftp\" .Env.Kernel}} {{.BootParams}} ; then
+  if initrd /{{.Env.JoinInitrds \"tftp\"}}; then
     boot
   fi
 fi

@@ -111,7 +111,6 @@ impl Root {
             "ProvisionerAddress" => addresses.ip.to_string(),
             "ProvisionerURL" => addresses.http(),
             "LoaderURL" => addresses.loading(),
-            "LoaderDevice" => addresses.device(),
             "SecureProvisionerURL" => format!("{}{SECURE_FILES}", addresses.https()),
             "ApiURL" => addresses.https(),
             "ProvisionerHostURL" => addresses.http_by_name(),

@@ -19,16 +19,6 @@ impl Addresses {
         }
     }
 
-    /// GRUB's device for boot files: its devices know no port (before 2.12), so plain HTTP where that
-    /// has its usual one, else none, which is where GRUB itself came from.
-    pub(super) fn device(&self) -> String {
-        match self.ip {
-            _ if !self.http_open || self.http_port != 80 => String::new(),
-            IpAddr::V4(address) => format!("(http,{address})"),
-            IpAddr::V6(address) => format!("(http,[{address}])"),
-        }
-    }
-
     /// URL of REST.
     pub fn https(&self) -> String {
         format!("https://{}", SocketAddr::new(self.ip, self.https_port))
@@ -123,8 +113,6 @@ mod tests {
         assert_eq!(v4.http_by_name(), "http://muster.example:8091");
         assert_eq!(v4.loading(), v4.http());
         assert_eq!(Addresses { http_open: false, ..v4.clone() }.loading(), "tftp://10.0.0.1");
-        assert_eq!(v4.device(), "");
-        assert_eq!(Addresses { http_port: 80, ..v4.clone() }.device(), "(http,10.0.0.1)");
         let v6 = Addresses { ip: "2001:db8::1".parse().unwrap(), host: "2001:db8::1".into(), ..v4 };
         assert_eq!(Addresses { http_open: false, ..v6.clone() }.loading(), "tftp://[2001:db8::1]");
         assert_eq!(v6.http(), "http://[2001:db8::1]:8091");

@@ -144,9 +144,10 @@ impl Loaders {
         let folder = self
             .folders
             .first()
-            .map_or_else(String::new, |folder| format!(", or put the file into {}", folder.display()));
+            .map_or_else(String::new, |folder| format!(", or put it into {}", folder.display()));
         format!(
-            "{who} boot nothing from the network: there is no {}; run `apt-get install {}`{folder}",
+            "{who} boot nothing from the network: there is no {}; build the media again, which brings it, run \
+             `apt-get install {}`{folder}",
             missing.join(" and no "),
             packages.join(" ")
         )
@@ -264,14 +265,12 @@ mod tests {
         assert_eq!(
             first(Firmware::Bios).unwrap_err(),
             format!(
-                "machines with a BIOS boot nothing from the network: there is no undionly.kpxe; run \
-                 `apt-get install ipxe`, or put the file into {}",
+                "machines with a BIOS boot nothing from the network: there is no undionly.kpxe; build the \
+                 media again, which brings it, run `apt-get install ipxe`, or put it into {}",
                 folder.display()
             )
         );
-        assert!(first(x64).unwrap_err().contains(
-            "no shimx64.efi and no grubx64.efi; run `apt-get install shim-signed grub-efi-amd64-signed`"
-        ));
+        assert!(first(x64).unwrap_err().contains("`apt-get install shim-signed grub-efi-amd64-signed`"));
         assert_eq!(loaders.lacks(true).len(), 2);
         put(&folder, "pxelinux.0", "");
         assert!(first(Firmware::Bios).is_err(), "it loads nothing without its module");
