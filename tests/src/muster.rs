@@ -57,7 +57,6 @@ pub struct ServerBuilder {
     advertise: Vec<String>,
     extra: Vec<String>,
     host: Option<Host>,
-    http_port: u16,
     /// Seconds from the real time at first, when the clock is movable.
     clock: Option<i64>,
 }
@@ -90,13 +89,6 @@ impl ServerBuilder {
     #[must_use]
     pub fn on(mut self, host: &Host) -> Self {
         self.host = Some(host.clone());
-        self
-    }
-
-    /// Port of boot files by HTTP, on a host of a lab.
-    #[must_use]
-    pub fn http_port(mut self, port: u16) -> Self {
-        self.http_port = port;
         self
     }
 
@@ -195,7 +187,6 @@ impl Server {
             advertise: Vec::new(),
             extra: Vec::new(),
             host: None,
-            http_port: HTTP_PORT,
             clock: None,
         }
     }
@@ -400,7 +391,7 @@ impl Server {
         let mut args: Vec<OsString> = vec!["serve".into(), "--data-dir".into(), (&self.data).into()];
         args.extend(["--listen".into(), format!("{}:{}", self.address(), self.port).into()]);
         // Servers on one computer run beside each other: each takes any free port for its boot files.
-        let http_port = if self.settings.host.is_some() { self.settings.http_port } else { 0 };
+        let http_port = if self.settings.host.is_some() { HTTP_PORT } else { 0 };
         args.extend(["--http-listen".into(), format!("{}:{http_port}", self.address()).into()]);
         if let Some(media) = &self.settings.media {
             args.extend(["--media-dir".into(), media.into()]);
