@@ -333,8 +333,9 @@ impl Door {
                 .max_headers(MAX_HEADERS)
                 .max_header_size(READ_HEAD);
             if sends_files {
-                // What bodies yield must come to the stream as it is, see `sendfile`.
-                builder.writev(true);
+                // What bodies yield must come to the stream as it is, see `sendfile`. And GRUB 2.06 knows
+                // a length only when it is written `Content-Length` (`grub-core/net/http.c`).
+                builder.writev(true).title_case_headers(true);
             }
             let connection = pin!(builder.serve_connection(io, service).with_upgrades());
             until_stopped(connection, |c| c.graceful_shutdown(), activity.stalled(limits), stopping).await

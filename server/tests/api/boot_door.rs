@@ -48,6 +48,7 @@ async fn firmware_is_served_over_plain_http_until_the_server_stops() {
     let running = tokio::spawn(server.run(async move { stopped.await.unwrap() }));
     let answer = say(address, &get("/default.ipxe")).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\r\nContent-Length: "), "GRUB minds the letters' case: {answer}");
     // The address that the firmware came to is the one it is told.
     assert!(answer.contains(&format!("chain --autofree http://{address}/")), "{answer}");
     assert!(say(address, &get("/api/v3/info")).await.starts_with("HTTP/1.1 404"));
