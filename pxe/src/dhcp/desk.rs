@@ -120,17 +120,19 @@ impl Desk {
         }
         let Some(leases) = &mut self.leases else { return Ok(None) };
         let verdict = lab::decide(message, &self.network, leases, now);
-        let kept = leases.kept();
-        self.tell(message, verdict, now);
         // Before the client hears of it: what it is given now must be known after a restart.
-        if let Some(Err(error)) = kept.map(|leases| host.keep(&leases))
-            && self.unkept.is_due(now)
+        if let Some(kept) = leases.kept()
+            && let Err(error) = host.keep(&kept)
         {
-            tracing::error!(
-                target: "muster::boot", %error,
-                "the DHCP leases cannot be kept; a restart may give one address to two machines"
-            );
+            leases.keep_again();
+            if self.unkept.is_due(now) {
+                tracing::error!(
+                    target: "muster::boot", %error,
+                    "the DHCP leases cannot be kept; a restart may give one address to two machines"
+                );
+            }
         }
+        self.tell(message, verdict, now);
         let answered = matches!(verdict, Verdict::Offer(_) | Verdict::Give(_) | Verdict::Tell);
         let client = if answered { self.client(message) } else { None };
         let name = client.as_ref().and_then(|client| self.asked(message, client, host));

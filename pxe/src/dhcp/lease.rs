@@ -9,7 +9,7 @@
 //! long as one given at the restart, which is longer than any of them.
 
 use super::Range;
-use super::packet::{Hardware, Message};
+use super::packet::Message;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -45,14 +45,6 @@ impl Holder {
             (1..=MAX_NAME, _) => Some(Self::Named(message.id.clone())),
             (_, 1..) => Some(Self::Named([&[message.hardware.kind()], address].concat())),
             (_, 0) => None,
-        }
-    }
-
-    /// As messages have it, where it is a card.
-    pub fn card(&self) -> Option<Hardware> {
-        match self {
-            Self::Card(mac) => Some(Hardware::ethernet(*mac)),
-            Self::Named(_) => None,
         }
     }
 }
@@ -194,6 +186,11 @@ impl Leases {
             });
             given.collect()
         })
+    }
+
+    /// What [`Leases::kept`] handed out was not kept: it does so again.
+    pub fn keep_again(&mut self) {
+        self.changed = true;
     }
 
     /// Whether an address is one of ours to give.

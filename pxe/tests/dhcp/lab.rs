@@ -243,6 +243,19 @@ fn what_is_given_is_kept_before_anybody_hears_of_it() {
 }
 
 #[test]
+fn what_could_not_be_kept_is_kept_with_the_next_message() {
+    let mut desk = lab(RANGE);
+    let mut host = Says::nothing();
+    host.full_disk = true;
+    assert!(say(&mut desk, &takes(MAC, FIRST), &mut host).is_some(), "a full disk stops nobody's boot");
+    host.full_disk = false;
+    say(&mut desk, &Draft::discover(OTHER), &mut host);
+    assert_eq!(host.kept.take(), Some(vec![Lease { address: FIRST, holder: Holder::Card(MAC) }]));
+    say(&mut desk, &Draft::discover(OTHER), &mut host);
+    assert_eq!(host.kept, None);
+}
+
+#[test]
 fn a_range_is_of_the_interfaces_network_and_not_too_large() {
     let check =
         |range: &str| network().check(range.parse::<Range>().unwrap()).map_err(|error| error.to_string());

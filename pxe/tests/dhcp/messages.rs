@@ -28,15 +28,21 @@ pub(crate) struct Says {
     pub(crate) answer: Answer,
     pub(crate) asked: Vec<Client>,
     pub(crate) kept: Option<Vec<Lease>>,
+    pub(crate) full_disk: bool,
 }
 
 impl Says {
     pub(crate) fn load(name: &str) -> Self {
-        Self { answer: Answer::Load(name.to_owned()), asked: Vec::new(), kept: None }
+        Self { answer: Answer::Load(name.to_owned()), asked: Vec::new(), kept: None, full_disk: false }
     }
 
     pub(crate) fn nothing() -> Self {
-        Self { answer: Answer::Silence("not today".to_owned()), asked: Vec::new(), kept: None }
+        Self {
+            answer: Answer::Silence("not today".to_owned()),
+            asked: Vec::new(),
+            kept: None,
+            full_disk: false,
+        }
     }
 }
 
@@ -47,6 +53,9 @@ impl Host for Says {
     }
 
     fn keep(&mut self, leases: &[Lease]) -> std::io::Result<()> {
+        if self.full_disk {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
         self.kept = Some(leases.to_vec());
         Ok(())
     }
