@@ -80,7 +80,7 @@ pub fn tftp_session(data: &[u8]) -> bool {
             (acked, unheard, probed) = (acked + ahead, 0, false);
         } else if was {
             assert!(step == Step::Wait || (ahead == 0 && probed), "{step:?} for nothing new");
-            probed = false;
+            probed &= ahead != 0;
         }
     }
     session.is_answered()
