@@ -3,19 +3,20 @@
 //!
 //! Whoever asks for a boot file shows an address and nothing else, so a nonce is given only
 //!
-//! 1. to an address of the machine's own, while the machine is silent, and
+//! 1. to an address of the machine's own, and
 //! 2. when nothing is lost by it, or a boot is expected: an operator gave the machine something else
 //!    to boot, or it said goodbye, within the last hour.
 //!
-//! It is good for an hour, for one request, and for the hardware that the machine is known by;
-//! whatever that request is answered, the nonce is used. Where it was needed or not, it ends with the
-//! boot that it was given to.
+//! It is good for an hour, for the hardware that the machine is known by, and once the machine is
+//! silent: one that was reset asks sooner than it counts as gone, and is told to wait. If the old one
+//! speaks meanwhile, this is somebody else. Whatever else it is answered, the nonce is used; where it
+//! was needed or not, it ends with the boot that it was given to.
 
 use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes};
 use crate::comeback::last_sign;
 use crate::identity::Match;
-use crate::machine::{Machine, Presence};
+use crate::machine::{Machine, ONLINE_FOR, Presence};
 use crate::time::Timestamp;
 use protocol::ids::{KeyThumbprint, MachineId};
 use protocol::inventory::Inventory;
@@ -64,9 +65,6 @@ pub enum Withheld {
     /// Somebody else asks.
     #[error("{0} is not an address of its own; set its Address to that if it is")]
     Elsewhere(IpAddr),
-    /// It is online.
-    #[error("it was heard within the last minute")]
-    Awake,
     /// It has something to lose, and no reason to boot.
     #[error("nobody gave it something else to boot within the last hour, and it said no goodbye")]
     Unexpected,
@@ -78,7 +76,6 @@ pub enum Withheld {
 /// Why not.
 pub fn give(
     machine: &Machine,
-    presence: Presence,
     from: IpAddr,
     digest: NonceDigest,
     cause: &Cause,
@@ -89,9 +86,6 @@ pub fn give(
     let from = from.to_canonical();
     if !from.is_loopback() && !is_own(machine, from) {
         return Err(Withheld::Elsewhere(from));
-    }
-    if last_sign(machine, presence, cause.at).is_some() {
-        return Err(Withheld::Awake);
     }
     if !is_blank(machine) && !machine.expects_boot(cause.at) {
         return Err(Withheld::Unexpected);
@@ -130,12 +124,28 @@ pub enum Refused {
     /// The machine it is for has other hardware.
     #[error("it is for other hardware than this machine's")]
     Unlike,
-    /// The machine it is for is online.
+    /// The machine it is for spoke while whoever brought it waited for its silence.
     #[error("the machine it is for is online")]
     Awake,
     /// The key that came with it pauses.
     #[error("an operator denied the key that came with it")]
     Denied,
+}
+
+/// What becomes of a machine with a nonce of ours.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Redeemed {
+    /// It is who it was. Boxed: a machine beside a few words.
+    Back(Box<Machine>, Changes),
+    /// The machine was heard a moment ago: the nonce is good once it was silent for so long from now on.
+    Awake {
+        /// Which.
+        machine: Box<Machine>,
+        /// When it gave its last sign of life.
+        heard: Timestamp,
+        /// How long.
+        wait: Duration,
+    },
 }
 
 /// A machine comes with a nonce that was given. `found` is the nonce's machine as far as the hardware
@@ -149,15 +159,16 @@ pub fn redeem(
     key: KeyThumbprint,
     inventory: Inventory,
     cause: &Cause,
-) -> Result<(Machine, Changes), Refused> {
+) -> Result<Redeemed, Refused> {
     if nonce.expires_at <= cause.at {
         return Err(Refused::Over);
     }
     let is_it = |found: &Match| found.machine.id == nonce.machine && found.is_strong() && found.same_firmware;
     let (found, presence) = found.filter(|(found, _)| is_it(found)).ok_or(Refused::Unlike)?;
     let machine = found.machine;
-    if last_sign(&machine, presence, cause.at).is_some() {
-        return Err(Refused::Awake);
+    if let Some(heard) = last_sign(&machine, presence, cause.at) {
+        let wait = ONLINE_FOR.saturating_sub(cause.at.since(heard));
+        return Ok(Redeemed::Awake { machine: Box::new(machine), heard, wait });
     }
     let machine = machine.rekeyed(key, inventory, cause.at);
     let row = AuditRow::new(AuditKind::MachineRekeyed, cause).machine(machine.id).key(key);
@@ -166,7 +177,7 @@ pub fn redeem(
         .and(Change::EndNonces(machine.id))
         .and(Change::UpdateMachine(Box::new(machine.clone())))
         .audit(row.reason("came back with its boot nonce"));
-    Ok((machine, changes))
+    Ok(Redeemed::Back(Box::new(machine), changes))
 }
 
 impl GivenNonce {

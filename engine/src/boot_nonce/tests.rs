@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::identity::rank;
-use crate::machine::ONLINE_FOR;
 use proptest::prelude::*;
 use protocol::agent_api::Origin;
 use protocol::ids::MacAddr;
@@ -58,7 +57,7 @@ fn silent_since(second: u64, now: Timestamp) -> Presence {
 }
 
 fn asked(machine: &Machine, from: &str, now: Timestamp) -> Result<Changes, Withheld> {
-    give(machine, silent_since(1, now), ip(from), DIGEST, &cause(now))
+    give(machine, ip(from), DIGEST, &cause(now))
 }
 
 #[test]
@@ -121,28 +120,9 @@ fn whatever_an_operator_gives_a_machine_is_something_to_lose() {
 }
 
 #[test]
-fn machine_that_speaks_or_has_never_spoken_gets_none() {
-    let now = after(100);
-    let online = give(&machine(), silent_since(41, now), ip(OWN), DIGEST, &cause(now));
-    assert_eq!(online, Err(Withheld::Awake));
-    let silent = give(&machine(), silent_since(40, now), ip(OWN), DIGEST, &cause(now));
-    assert!(silent.is_ok(), "{silent:?}");
-    let goodbye = Presence::at(now, Some(after(99)), true);
-    assert!(give(&machine(), goodbye, ip(OWN), DIGEST, &cause(now)).is_ok());
-    // It got its key a moment ago, and its first heartbeat is still to come.
-    let now = after(59);
-    assert_eq!(give(&machine(), Presence::default(), ip(OWN), DIGEST, &cause(now)), Err(Withheld::Awake));
+fn machine_that_never_registered_gets_none() {
     let unclaimed = Machine { key: None, ..machine() };
     assert_eq!(asked(&unclaimed, OWN, after(100)), Err(Withheld::Unregistered));
-}
-
-#[test]
-fn stored_goodbye_counts_where_the_server_that_heard_it_is_not_asked() {
-    let now = after(100);
-    let left = Machine { left_at: Some(after(95)), ..machine() };
-    assert!(give(&left, silent_since(95, now), ip(OWN), DIGEST, &cause(now)).is_ok());
-    // Heard again after its goodbye, it is there.
-    assert_eq!(give(&left, silent_since(96, now), ip(OWN), DIGEST, &cause(now)), Err(Withheld::Awake));
 }
 
 const KEY: KeyThumbprint = KeyThumbprint([9; 32]);
@@ -155,9 +135,45 @@ fn met(seen: &Inventory, known: Machine, presence: Presence) -> Option<(Match, P
     rank(seen, vec![known]).into_iter().next().map(|found| (found, presence))
 }
 
+/// Whoever comes back, or why nobody does.
+fn back(redeemed: Result<Redeemed, Refused>) -> Result<(Machine, Changes), Refused> {
+    match redeemed? {
+        Redeemed::Back(machine, changes) => Ok((*machine, changes)),
+        Redeemed::Awake { .. } => panic!("it is to wait"),
+    }
+}
+
 fn redeemed(seen: &Inventory, now: Timestamp) -> Result<(Machine, Changes), Refused> {
     let known = Machine { boot_asked_at: Some(START), left_at: Some(START), ..assigned() };
-    redeem(&nonce(), met(seen, known, silent_since(1, now)), KEY, seen.clone(), &cause(now))
+    back(redeem(&nonce(), met(seen, known, silent_since(1, now)), KEY, seen.clone(), &cause(now)))
+}
+
+/// How long whoever comes at `now` is to wait for the silence of a machine.
+fn waits(known: Machine, presence: Presence, now: Timestamp) -> Option<u64> {
+    let seen = inventory("7XK21M3", UUID, 1);
+    match redeem(&nonce(), met(&seen, known, presence), KEY, seen.clone(), &cause(now)).unwrap() {
+        Redeemed::Awake { wait, .. } => Some(wait.as_secs()),
+        Redeemed::Back(..) => None,
+    }
+}
+
+#[test]
+fn machine_that_was_reset_waits_until_its_last_word_is_a_minute_old() {
+    let now = after(100);
+    assert_eq!(waits(machine(), silent_since(85, now), now), Some(45));
+    assert_eq!(waits(machine(), silent_since(41, now), now), Some(1));
+    assert_eq!(waits(machine(), silent_since(40, now), now), None);
+    assert_eq!(waits(machine(), Presence::at(now, Some(after(99)), true), now), None, "it said goodbye");
+    // It got its key a moment ago, and its first heartbeat is still to come.
+    assert_eq!(waits(machine(), Presence::default(), after(59)), Some(1));
+}
+
+#[test]
+fn stored_goodbye_counts_where_the_server_that_heard_it_is_not_asked() {
+    let now = after(100);
+    let left = || Machine { left_at: Some(after(95)), ..machine() };
+    assert_eq!(waits(left(), silent_since(95, now), now), None);
+    assert_eq!(waits(left(), silent_since(96, now), now), Some(56), "heard again after its goodbye");
 }
 
 #[test]
@@ -192,17 +208,13 @@ fn nonce_is_good_for_one_machines_hardware_and_an_hour() {
     let found = met(&seen, another, silent_since(1, now));
     assert_eq!(redeem(&nonce(), found, KEY, seen.clone(), &cause(now)), Err(Refused::Unlike));
     assert_eq!(redeem(&nonce(), None, KEY, seen.clone(), &cause(now)), Err(Refused::Unlike));
-    let found = met(&seen, machine(), silent_since(150, now));
-    assert_eq!(redeem(&nonce(), found, KEY, seen, &cause(now)), Err(Refused::Awake));
 }
 
 #[test]
 fn of_two_that_come_back_at_once_one_does() {
     let seen = inventory("7XK21M3", UUID, 1);
     let (back, _) = redeemed(&seen, after(200)).unwrap();
-    let found = met(&seen, back, silent_since(1, after(200)));
-    let second = redeem(&nonce(), found, KeyThumbprint([8; 32]), seen, &cause(after(200)));
-    assert_eq!(second, Err(Refused::Awake));
+    assert_eq!(waits(back, silent_since(1, after(200)), after(200)), Some(60));
 }
 
 #[test]
@@ -220,22 +232,17 @@ fn times() -> impl Strategy<Value = Option<Timestamp>> {
 
 proptest! {
     #[test]
-    fn nonce_is_given_to_silent_machines_at_their_own_address_that_boot_for_a_reason(
-        has_key: bool, works: bool, left_at in times(), boot_asked_at in times(), seen in times(),
-        said_goodbye: bool, keyed_at in (0_u64..3 * HOUR).prop_map(after), now in (0_u64..3 * HOUR).prop_map(after),
+    fn nonce_is_given_to_machines_at_their_own_address_that_boot_for_a_reason(
+        has_key: bool, works: bool, left_at in times(), boot_asked_at in times(),
+        now in (0_u64..3 * HOUR).prop_map(after),
         from in prop_oneof![Just(OWN), Just("10.0.0.8"), Just("127.0.0.1")],
     ) {
         let key = has_key.then_some(KeyThumbprint([1; 32]));
         let base = if works { assigned() } else { machine() };
-        let machine = Machine { key, keyed_at, left_at, boot_asked_at, ..base };
-        let presence = Presence::at(now, seen, said_goodbye);
-        if give(&machine, presence, ip(from), DIGEST, &cause(now)).is_ok() {
-            prop_assert!(has_key && from != "10.0.0.8");
-            let left = |seen: Timestamp| said_goodbye || left_at.is_some_and(|left| left >= seen);
-            prop_assert!(seen.is_none_or(|seen| now.since(seen) >= ONLINE_FOR || left(seen) || seen < keyed_at));
-            let lately = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < EXPECTED_FOR);
-            prop_assert!(!works || lately(left_at) || lately(boot_asked_at));
-        }
+        let machine = Machine { key, left_at, boot_asked_at, ..base };
+        let lately = |at: Option<Timestamp>| at.is_some_and(|at| now.since(at) < EXPECTED_FOR);
+        let may = has_key && from != "10.0.0.8" && (!works || lately(left_at) || lately(boot_asked_at));
+        prop_assert_eq!(give(&machine, ip(from), DIGEST, &cause(now)).is_ok(), may);
     }
 
     #[test]
@@ -253,7 +260,7 @@ proptest! {
         let now = after(age);
         let presence = Presence::at(now, Some(now.minus(Duration::from_secs(silence))), false);
         let found = met(&seen, known, presence);
-        if redeem(&nonce(), found, KEY, seen.clone(), &cause(now)).is_ok() {
+        if let Ok(Redeemed::Back(..)) = redeem(&nonce(), found, KEY, seen.clone(), &cause(now)) {
             prop_assert!(number == 1 && age < HOUR && silence.min(age) >= 60);
             let agree = |pair: (usize, usize)| pair.0 == pair.1 || pair.0 == 0 || pair.1 == 0;
             prop_assert!(agree(serials) && agree(uuids));

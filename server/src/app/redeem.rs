@@ -9,10 +9,10 @@ use super::actor::cause_of;
 use super::boot::digest_of;
 use super::enroll::{busy, refuse_while_denied};
 use super::error::AppError;
-use super::register::take_back;
+use super::register::{come_back_later, take_back};
 use crate::keys::MachineCaller;
 use crate::store::{Conflict, StoreError};
-use engine::boot_nonce::{GivenNonce, Refused, redeem};
+use engine::boot_nonce::{GivenNonce, Redeemed, Refused, redeem};
 use engine::change::Cause;
 use engine::enrollment::Enrollment;
 use engine::identity::{Match, hints, rank};
@@ -31,7 +31,7 @@ impl App {
     /// # Errors
     /// `invalid_token` for a nonce that is none, `constraint_failed` when the machine does not come
     /// back by it, `access_denied` while the key pauses after a denial: after each the agent goes on
-    /// to a code.
+    /// to a code. `slow_down` while the machine it is for was heard within the last minute.
     pub(super) async fn register_by_nonce(
         &self,
         caller: &MachineCaller,
@@ -53,7 +53,14 @@ impl App {
             let found = self.resembled(&given, &request.inventory, cause.at).await?;
             let inventory = request.inventory.clone();
             let (machine, changes) = match redeem(&given, found, caller.key, inventory, &cause) {
-                Ok(back) => back,
+                Ok(Redeemed::Back(machine, changes)) => (*machine, changes),
+                Ok(Redeemed::Awake { machine, heard, wait }) => {
+                    if !self.comebacks.spoke_since(caller.key, machine.id, heard, cause.at) {
+                        return Err(come_back_later(&machine, cause.at.since(heard), wait));
+                    }
+                    self.use_up(&given, Refused::Awake, caller, &cause).await?;
+                    return Err(refused(Refused::Awake));
+                }
                 Err(why) => {
                     self.use_up(&given, why, caller, &cause).await?;
                     return Err(refused(why));

@@ -303,7 +303,7 @@ fn used_row(machine: &Machine, token: &TokenMarks, cause: &Cause) -> AuditRow {
 }
 
 /// A machine that was reset is faster than the silence by which the old one counts as gone.
-fn come_back_later(machine: &Machine, silent: Duration, wait: Duration) -> AppError {
+pub(super) fn come_back_later(machine: &Machine, silent: Duration, wait: Duration) -> AppError {
     let wait = u64::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX).max(1);
     let message = format!(
         "this machine looks like {}, which was heard {} s ago; retry in {wait} s",

@@ -26,8 +26,7 @@ impl App {
         let now = self.clock.now();
         let nonce = BootNonce::from_random(keys::random().map_err(AppError::internal)?);
         let cause = Cause { source: Some(requester.address), ..Cause::system(now) };
-        let presence = self.presence_anywhere(machine, now).await?;
-        let given = match give(machine, presence, requester.address, digest_of(&nonce)?, &cause) {
+        let given = match give(machine, requester.address, digest_of(&nonce)?, &cause) {
             Ok(changes) => self.store.commit(&changes).await,
             Err(why) => {
                 tracing::info!(machine = %machine.name, %why, "its boot carries no nonce");

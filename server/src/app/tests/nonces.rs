@@ -169,19 +169,35 @@ async fn nonce_ends_after_an_hour() {
 }
 
 #[tokio::test]
-async fn machine_that_is_online_gets_none_and_loses_nothing_by_one_it_got() {
+async fn machine_that_was_reset_without_a_goodbye_comes_back_after_a_minute() {
     let app = TestApp::start().await;
     let machine = Bare::at_home(1);
     let id = app.at_work(&machine).await;
-    assert_eq!(app.asked(id, machine.source).await, None);
-    app.pass(60);
+    app.pass(12);
     let nonce = app.asked(id, machine.source).await.unwrap();
-    // It was only silent.
+    app.pass(8);
+    let reset = machine.reset();
+    assert_eq!(refusal(app.come_back(&reset, &nonce).await), refused_as(RefusalKind::SlowDown));
+    app.pass(40);
+    assert_eq!(app.come_back(&reset, &nonce).await.unwrap().machine.uuid, id);
+}
+
+#[tokio::test]
+async fn machine_that_is_online_loses_nothing_by_a_nonce_in_wrong_hands() {
+    let app = TestApp::start().await;
+    let machine = Bare::at_home(1);
+    let id = app.at_work(&machine).await;
+    let nonce = app.asked(id, machine.source).await.unwrap();
+    let thief = machine.reset();
+    assert_eq!(refusal(app.come_back(&thief, &nonce).await), refused_as(RefusalKind::SlowDown));
+    app.pass(20);
     app.access_token(&machine.caller()).await.unwrap();
-    let refused = app.come_back(&machine.reset(), &nonce).await.unwrap_err();
+    let refused = app.come_back(&thief, &nonce).await.unwrap_err();
     assert_eq!(refused.kind, refused_as(RefusalKind::ConstraintFailed));
     assert!(refused.message.contains("is online"), "{refused}");
-    app.access_token(&machine.caller()).await.unwrap();
+    // It was presented, and is nothing any more.
+    app.pass(60);
+    assert_eq!(refusal(app.come_back(&thief, &nonce).await), refused_as(RefusalKind::InvalidToken));
 }
 
 #[tokio::test]
