@@ -98,12 +98,13 @@ impl Task {
         (length, times)
     }
 
-    /// Bytes for all clients together.
+    /// Bytes for all clients together. One of a crowd fetches at least what a loader has.
     fn volume(self) -> usize {
-        match (self.place, self.terms.block) {
-            (_, 512) => 16_000_000,
-            (Place::Apart, _) | (_, 1_428) => 64_000_000,
-            (Place::Together, _) => 128_000_000,
+        match (self.place, self.terms.block, self.clients) {
+            (Place::Apart, 512, _) => 16_000_000,
+            (Place::Together, 512, clients) if clients < CROWD => 16_000_000,
+            (Place::Together, 8_192, clients) if clients < CROWD => 128_000_000,
+            (Place::Apart | Place::Together, ..) => 64_000_000,
         }
     }
 
