@@ -230,7 +230,7 @@ struct Contender {
 
 /// What must live as long.
 enum Kept {
-    Ours(Server),
+    Ours(Box<Server>),
     Peer(Running),
 }
 
@@ -245,7 +245,7 @@ impl Contender {
         let logs = server.logs()?;
         let address = logs.lines().find_map(|line| line.strip_prefix(DOOR)?.trim().parse().ok());
         let address = address.context("the server did not say where its TFTP door is")?;
-        Self::ready(MUSTER, address, Meter::of(MUSTER, pid)?, Kept::Ours(server), files)
+        Self::ready(MUSTER, address, Meter::of(MUSTER, pid)?, Kept::Ours(Box::new(server)), files)
     }
 
     fn peer(stage: &Stage, daemon: Daemon, files: &Files, folder: &Path) -> Result<(Self, String)> {
