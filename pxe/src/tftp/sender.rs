@@ -5,6 +5,7 @@
 //! compute checksums, blocks larger than the way's packets), they go one by one.
 
 use super::File;
+use super::options::DEFAULT_BLOCK;
 use super::packet::{BLOCK_HEADER, block_header};
 use super::session::{Blocks, Shape, wire_number};
 use nix::errno::Errno;
@@ -46,11 +47,13 @@ pub(super) struct Sender {
 }
 
 impl Manner {
-    /// The best one for a socket.
+    /// The best one for a socket. The kernel then cuts whatever leaves it, OACKs and ERRORs, too, so
+    /// blocks that may be shorter than those go one by one.
     pub(super) fn of(socket: &UdpSocket, shape: Shape) -> Self {
         let packet = i32::try_from(usize::from(shape.block) + BLOCK_HEADER);
         let is_cut = |packet| setsockopt(socket, sockopt::UdpGsoSegment, &packet).is_ok();
-        if shape.window > 1 && packet.is_ok_and(is_cut) { Self::Together } else { Self::OneByOne }
+        let may_be_cut = shape.window > 1 && shape.block >= DEFAULT_BLOCK;
+        if may_be_cut && packet.is_ok_and(is_cut) { Self::Together } else { Self::OneByOne }
     }
 
     /// How many blocks are read and sent at once.
@@ -163,8 +166,8 @@ mod tests {
     #[test]
     fn packets_are_the_same_however_they_leave() {
         for (len, block, first, last) in [
-            (1_000, 100, 1, 11),
-            (1_000, 8, 60, 123),
+            (10_000, 512, 1, 20),
+            (100_000, 1_000, 38, 101),
             (200_000, 1_428, 3, 66),
             (70_000, 8_192, 1, 9),
             (0, 512, 1, 1),

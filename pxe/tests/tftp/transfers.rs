@@ -47,6 +47,22 @@ fn numbers_of_blocks_go_on_after_the_last_one() {
 }
 
 #[test]
+fn what_is_agreed_arrives_in_one_piece_however_small_the_blocks_are() {
+    let (_running, server) = serve(EVERY, Limits::default());
+    for block in [8, 16, 64, 511, 512] {
+        let client = UdpSocket::bind(EVERY).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let options = vec![("blksize", block), ("windowsize", 64), ("tsize", 0), ("timeout", 200)];
+        let wish = Wish { path: "70000".to_owned(), options };
+        client.send_to(&wish.packet(), server).unwrap();
+        let mut buffer = [0; 600];
+        let (len, _) = client.recv_from(&mut buffer).unwrap();
+        let text = format!("\0\x06blksize\0{block}\0windowsize\x0064\0tsize\x0070000\0timeout\x00200\0");
+        assert_eq!(String::from_utf8_lossy(&buffer[..len]), text);
+    }
+}
+
+#[test]
 fn firmware_that_asks_for_everything_is_told_what_it_gets() {
     let (_running, server) = serve(EVERY, Limits::default());
     let client = UdpSocket::bind(EVERY).unwrap();
