@@ -1,6 +1,6 @@
 //! The TFTP door: hands what `app/boot` answers to the server of crate `pxe`.
 
-use crate::app::{AppError, AppErrorKind, BootFile, Download, Requester, SharedApp};
+use crate::app::{AppError, AppErrorKind, BootFile, Door, Download, Requester, SharedApp};
 use crate::report::{chain, shown_path};
 use pxe::tftp::{Answer, ErrorCode, File, Limits, Reply, Request, Server};
 use std::io;
@@ -53,7 +53,8 @@ impl Tftp {
 /// Answers one request.
 async fn find(app: SharedApp, request: Request, reply: Reply) {
     let Request { path, client, reached } = request;
-    let found = app.boot_file(Requester { address: client.ip(), reached: Some(reached) }, &path).await;
+    let requester = Requester { door: Door::Tftp, address: client.ip(), reached: Some(reached) };
+    let found = app.boot_file(requester, &path).await;
     let known = found.is_ok();
     tracing::info!(target: LOG, path = shown_path(&path), source = %client, known, "boot file by TFTP");
     reply.send(answer(found));

@@ -59,7 +59,7 @@ mod tests;
 pub(crate) use actor::{Action, Actor, MachineActor, MachineTokenActor, UserActor};
 pub(crate) use auth::{ApiTokenWish, LoggedIn, LoginOrigin};
 pub(crate) use boot::{
-    BootFile, BootSettings, HTTP_PORT, Loaders, Requester, kernel_line, loader_folders, names_in_path,
+    BootFile, BootSettings, Door, HTTP_PORT, Loaders, Requester, kernel_line, loader_folders, names_in_path,
 };
 pub(crate) use clock::Clock;
 pub(crate) use enroll::accepted;

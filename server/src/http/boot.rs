@@ -6,7 +6,7 @@ use super::error::{self, HttpError};
 use super::extract::Caller;
 use super::media::{respond, selected};
 use super::observe;
-use crate::app::{BootFile, Requester};
+use crate::app::{BootFile, Door, Requester};
 use crate::report::shown_path;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -42,7 +42,8 @@ pub(crate) async fn file(
     parts: Parts,
 ) -> Result<Response, HttpError> {
     let reached = caller.peer.reached.map(|address| address.ip());
-    let found = http.app.boot_file(Requester { address: caller.source, reached }, &path).await;
+    let requester = Requester { door: Door::Http, address: caller.source, reached };
+    let found = http.app.boot_file(requester, &path).await;
     let known = found.is_ok();
     tracing::info!(target: LOG, path = shown_path(&path), source = %caller.source, known, "boot file");
     Ok(answer(&path, found?, &parts))

@@ -119,7 +119,7 @@ impl App {
         };
         let app = Arc::clone(self);
         let opened = tokio::task::spawn_blocking(move || {
-            let admit = |len| app.boot.admission.admit(len, from);
+            let admit = |len| app.boot.admission.admit(len, requester);
             app.media.open_as(ISO_FILE, wish, &app.keys, admit)
         });
         Ok(BootFile::Tree(Box::new(opened.await.map_err(AppError::internal)??)))

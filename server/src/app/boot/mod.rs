@@ -77,7 +77,7 @@ pub(crate) struct BootSettings {
     pub leases: bool,
     /// Port of HTTPS.
     pub https_port: u16,
-    /// Most large files on their way at once.
+    /// Most large files on their way at once by HTTP.
     pub downloads: usize,
     /// Addresses that the operator wants machines to be told; the first comes first.
     pub advertise: Vec<ServerUrl>,
@@ -105,9 +105,20 @@ impl Boot {
     }
 }
 
+/// By what a file is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// Over a connection, so the address is the requester's own.
+    Http,
+    /// By packets that may come under any name; that door counts its transfers itself.
+    Tftp,
+}
+
 /// Who asks for a file, and by which of our addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Requester {
+    /// By what.
+    pub door: Door,
     /// The peer's address.
     pub address: IpAddr,
     /// Our own, where there was a connection.
@@ -153,11 +164,11 @@ impl App {
         let rendered = match self.machines_meant(requester, &path).await {
             Ok(meant) => self.rendered(requester, meant, &path).await?,
             // Kernels are served while the database cannot be asked.
-            Err(error) => return self.stored_file(&path, requester.address).await?.ok_or(error),
+            Err(error) => return self.stored_file(&path, requester).await?.ok_or(error),
         };
         match rendered {
             Some(file) => Ok(file),
-            None => self.stored_file(&path, requester.address).await?.ok_or_else(nothing),
+            None => self.stored_file(&path, requester).await?.ok_or_else(nothing),
         }
     }
 
@@ -213,7 +224,7 @@ impl App {
             Some(Err(error)) => Err(error),
             Some(Ok(Body::Text(text))) => Ok(Some(BootFile::Text(text))),
             Some(Ok(Body::Link(url))) if url.contains("://") => Ok(Some(BootFile::Elsewhere(url))),
-            Some(Ok(Body::Link(target))) => match self.stored_file(&target, requester.address).await? {
+            Some(Ok(Body::Link(target))) => match self.stored_file(&target, requester).await? {
                 Some(file) => Ok(Some(file)),
                 None => Err(AppError::not_found("files", &target)),
             },

@@ -4,7 +4,7 @@
 use super::super::App;
 use super::super::error::AppError;
 use super::super::media::Download;
-use super::BootFile;
+use super::{BootFile, Requester};
 use engine::bootenv;
 use engine::content::Content;
 use nix::errno::Errno;
@@ -13,7 +13,6 @@ use protocol::config::AgentConfig;
 use protocol::tools::TOOLS_FILE;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,29 +26,29 @@ impl App {
     pub(super) async fn stored_file(
         self: &Arc<Self>,
         path: &str,
-        source: IpAddr,
+        requester: Requester,
     ) -> Result<Option<BootFile>, AppError> {
         let (app, path) = (Arc::clone(self), path.to_owned());
         let found = tokio::task::spawn_blocking(move || {
             if let Some(found) = open(&app.boot.settings.tree, &path)? {
-                return app.send(found, source).map(Some);
+                return app.send(found, requester).map(Some);
             }
             if let Some(name) = medium(&path)
                 && app.media.has(name)?
             {
-                let admit = |len| app.boot.admission.admit(len, source);
+                let admit = |len| app.boot.admission.admit(len, requester);
                 return app.media.open_as(name, AgentConfig::unpersonalised(), &app.keys, admit).map(Some);
             }
             let loader = app.boot.settings.loaders.open(&path)?;
-            loader.map(|found| app.send(found, source)).transpose()
+            loader.map(|found| app.send(found, requester)).transpose()
         });
         let found = found.await.map_err(AppError::internal)??;
         Ok(found.map(|download| BootFile::Tree(Box::new(download))))
     }
 
     /// An open file as a download.
-    fn send(&self, (file, metadata): (File, Metadata), source: IpAddr) -> Result<Download, AppError> {
-        let place = self.boot.admission.admit(metadata.len(), source)?;
+    fn send(&self, (file, metadata): (File, Metadata), requester: Requester) -> Result<Download, AppError> {
+        let place = self.boot.admission.admit(metadata.len(), requester)?;
         Download::of_file(file, metadata.len(), etag(&metadata), place)
     }
 

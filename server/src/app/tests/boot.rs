@@ -1,7 +1,7 @@
 //! What machines boot, asked by path and by DHCP: who gets a token, which image, which loader.
 
 use super::*;
-use crate::app::{BootFile, Download, Requester};
+use crate::app::{BootFile, Door, Download, Requester};
 use engine::bootenv;
 use iso::manifest::{FileDigest, ISO_FILE, Identity, Manifest, SCHEMA};
 use iso::region::{CONFIG_REGION, Region};
@@ -87,7 +87,7 @@ impl Yard {
     }
 
     async fn ask(&self, from: IpAddr, path: &str) -> Result<BootFile, AppError> {
-        let requester = Requester { address: from, reached: Some(IpAddr::V4(REACHED)) };
+        let requester = Requester { door: Door::Http, address: from, reached: Some(IpAddr::V4(REACHED)) };
         self.app.boot_file(requester, path).await
     }
 

@@ -1,7 +1,7 @@
 //! Machines that come back with the one-time nonce of their boot.
 
 use super::*;
-use crate::app::Requester;
+use crate::app::{Door, Requester};
 use engine::patch::Patch;
 use protocol::ids::MachineId;
 use protocol::nonce::BootNonce;
@@ -42,7 +42,7 @@ impl TestApp {
 
     async fn asked(&self, id: MachineId, from: IpAddr) -> Option<BootNonce> {
         let machine = self.store.machine(id).await.unwrap().unwrap();
-        self.boot_nonce(&machine, Requester { address: from, reached: None }).await.unwrap()
+        self.boot_nonce(&machine, Requester { door: Door::Http, address: from, reached: None }).await.unwrap()
     }
 
     async fn come_back(&self, machine: &Bare, nonce: &BootNonce) -> Result<Approved, AppError> {
@@ -242,7 +242,7 @@ async fn goodbye_is_known_to_other_servers_and_after_a_restart() {
     app.sweep().await.unwrap();
     let other = TestApp::open(&app.directory, &app.clock).await;
     let stored = other.store.machine(id).await.unwrap().unwrap();
-    let from = Requester { address: machine.source, reached: None };
+    let from = Requester { door: Door::Http, address: machine.source, reached: None };
     assert!(other.boot_nonce(&stored, from).await.unwrap().is_some());
     drop(other);
     let app = app.killed_and_started().await;
