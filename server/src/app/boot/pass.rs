@@ -4,13 +4,16 @@ use super::super::App;
 use super::Requester;
 use crate::report::chain;
 use engine::machine::Machine;
-use protocol::cmdline::KernelArgs;
+use protocol::cmdline::{CA_HASH, KernelArgs, NONCE, SERVER, TOKEN};
 use protocol::config::{AgentConfig, ServerUrl};
 use protocol::nonce::BootNonce;
 use protocol::token::BootstrapToken;
 use pxe::documents::{DocumentError, MenuEntry, grub, ipxe, pxelinux};
 use std::net::{IpAddr, SocketAddr};
 
+/// What an agent is told by this server alone: whoever else could name a server and a CA would have the
+/// machine register there.
+const OURS: [&str; 4] = [SERVER, CA_HASH, TOKEN, NONCE];
 /// Our kernel and ramdisk, as the built-in boot environments name them.
 const KERNEL: &str = "muster/vmlinuz";
 const INITRD: &str = "muster/initrd";
@@ -88,8 +91,18 @@ impl App {
 /// token stands last: by that an agent sees that a loader cut the line.
 ///
 /// # Errors
-/// As a fragment, when a loader would not hand the whole line on, or interpret something in it.
+/// As a fragment, when a loader would not hand the whole line on, or interpret something in it, and
+/// when the further ones speak for this server, or hide its own from the agent.
 pub(crate) fn line(further: &str, args: &str, base: &str) -> Result<String, String> {
+    for word in further.split_ascii_whitespace() {
+        let key = word.split('=').next().unwrap_or_default();
+        if OURS.contains(&key) {
+            return Err(format!("{key} is this server's to say; leave it out"));
+        }
+        if word == "--" {
+            return Err("what follows -- goes to init, and the agent does not read it; leave it out".into());
+        }
+    }
     let line = [further, args].join(" ").trim().to_owned();
     carried(&line, base).map_err(|error| error.to_string())?;
     Ok(line)
@@ -117,6 +130,25 @@ mod tests {
         assert!(told.contains("2048 bytes, at most 2047"), "{told}");
         assert!(fits > 1_950, "{fits}");
         assert!(carried("a b=c\nd", base).unwrap_err().to_string().contains("'\\n'"));
+    }
+
+    #[test]
+    fn nobody_else_says_where_a_machine_registers() {
+        let base = "http://10.0.0.1:8091";
+        for further in [
+            "muster.server=https://evil",
+            "quiet muster.ca-hash=sha256:AAAA",
+            "muster.token",
+            "muster.nonce=a",
+        ] {
+            let told = line(further, "muster.server=https://10.0.0.1", base).unwrap_err();
+            assert!(told.contains("this server's to say"), "{further}: {told}");
+        }
+        assert!(line("quiet -- x", "muster.server=https://10.0.0.1", base).unwrap_err().contains("init"));
+        for further in ["", "quiet console=ttyS0,115200n8", "muster.console=plain muster.net=vlan=7", "a--b"]
+        {
+            assert!(line(further, "muster.server=https://10.0.0.1", base).is_ok(), "{further}");
+        }
     }
 
     #[test]
