@@ -22,7 +22,7 @@ pub fn tftp_packet(data: &[u8]) -> bool {
     // The same by hand: opcode, path, mode, pairs.
     let fields: Vec<&[u8]> = data[2..data.len() - 1].split(|byte| *byte == 0).collect();
     assert_eq!(fields[0], path.as_bytes());
-    assert!(fields[1].eq_ignore_ascii_case(b"octet") && fields.len() % 2 == 0);
+    assert!(fields[1].eq_ignore_ascii_case(b"octet") && fields.len().is_multiple_of(2));
     let asked: Vec<String> =
         fields[2..].chunks(2).map(|pair| String::from_utf8_lossy(pair[0]).to_lowercase()).collect();
     let ceiling = Ceiling { block: 1_428, window: 64 };
