@@ -117,7 +117,8 @@ impl Store {
         install_default_drivers();
         let url = sqlite_url(path)?;
         let pool = |connections| {
-            pool_of(connections).after_connect(|connection, _| {
+            // Nobody cuts the connection to a file: what was sound when it was released still is.
+            pool_of(connections).test_before_acquire(false).after_connect(|connection, _| {
                 Box::pin(async move { connection.execute(SQLITE_PRAGMAS).await.map(drop) })
             })
         };
