@@ -147,7 +147,9 @@ impl Sending {
         }
         let len = usize::try_from(count).map_err(io::Error::other)?;
         let (file, place) = (Arc::clone(file), Arc::clone(self.download.place()));
-        let Some(stand_in) = lane.send(Stretch::new(file, position, len, place)) else { return Ok(None) };
+        let Some(stand_in) = lane.send(Stretch::new(file, position, len, self.deadline, place)) else {
+            return Ok(None);
+        };
         self.download.skip(count)?;
         self.left -= count;
         Ok(Some(stand_in))

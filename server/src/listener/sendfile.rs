@@ -22,8 +22,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
-/// Longest stretch, in bytes: after each, somebody looks whether the download is fast enough.
+/// Longest stretch, in bytes.
 pub(crate) const MAX_STRETCH: usize = 2 * 1024 * 1_024;
 
 /// What stand-ins are slices of. Fresh from the system and never touched: it takes no memory.
@@ -35,6 +36,7 @@ pub(crate) struct Stretch {
     file: Arc<File>,
     position: u64,
     len: usize,
+    deadline: Instant,
     _place: Arc<Place>,
 }
 
@@ -87,6 +89,10 @@ impl FileStream {
         let Some(stretch) = stretches.front_mut() else {
             return Poll::Ready(Err(io::Error::other("a stand-in for no file was to be sent")));
         };
+        // A stretch is long: whoever takes a few bytes of it now and then never ends it.
+        if Instant::now() > stretch.deadline {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the download is too slow")));
+        }
         let sent = loop {
             ready!(self.stream.poll_write_ready(context))?;
             match self.stream.try_io(Interest::WRITABLE, || stretch.send(&self.stream, count)) {
@@ -104,10 +110,16 @@ impl FileStream {
 }
 
 impl Stretch {
-    /// `len` bytes of a file from `position` on. Its cursor is not used; the place is kept until the
-    /// kernel has taken them all.
-    pub(crate) fn new(file: Arc<File>, position: u64, len: usize, place: Arc<Place>) -> Self {
-        Self { file, position, len, _place: place }
+    /// `len` bytes of a file from `position` on, to be taken before `deadline`. Its cursor is not used; the
+    /// place is kept until the kernel has taken them all.
+    pub(crate) fn new(
+        file: Arc<File>,
+        position: u64,
+        len: usize,
+        deadline: Instant,
+        place: Arc<Place>,
+    ) -> Self {
+        Self { file, position, len, deadline, _place: place }
     }
 
     fn send(&mut self, stream: &TcpStream, count: usize) -> io::Result<usize> {
@@ -173,5 +185,36 @@ impl AsyncWrite for FileStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::places::Places;
+    use std::io::Write;
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn stretch_is_sent_until_its_deadline_and_no_longer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"kernel").unwrap();
+        let (file, now) = (Arc::new(file), Instant::now());
+        let place = Arc::new(Places::new(1, 1).take("10.0.0.1".parse().unwrap()).unwrap());
+        let lane = FileLane::new(Activity::new());
+        let mut stream = FileStream::new(stream, lane.clone());
+        let stretch = |deadline| Stretch::new(Arc::clone(&file), 0, 6, deadline, Arc::clone(&place));
+        let stand_in = lane.send(stretch(now + Duration::from_secs(600))).unwrap();
+        stream.write_all(&stand_in).await.unwrap();
+        let mut taken = [0; 6];
+        peer.read_exact(&mut taken).await.unwrap();
+        assert_eq!(&taken, b"kernel");
+        let late = lane.send(stretch(now - Duration::from_millis(1))).unwrap();
+        assert_eq!(stream.write_all(&late).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }
