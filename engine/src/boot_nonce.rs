@@ -28,9 +28,10 @@ use std::time::Duration;
 
 /// How long a nonce is good for.
 pub const NONCE_LIFETIME: Duration = Duration::from_secs(3_600);
-/// Most nonces of one machine that are good at a time. One boot reads few files, and a stranger that
-/// pretends to be the machine's address makes no more rows than this.
-pub const MAX_LIVE_NONCES: u32 = 8;
+/// Most nonces of one machine that are good at a time. GRUB reads its file twice a boot, so these are
+/// eight boots that came to nothing; a stranger that pretends to be the machine's address makes no more
+/// rows than this.
+pub const MAX_LIVE_NONCES: u32 = 16;
 /// How long a boot is expected.
 const EXPECTED_FOR: Duration = Duration::from_secs(3_600);
 

@@ -268,11 +268,11 @@ async fn machine_that_kept_its_key_needs_no_nonce_and_ends_those_of_its_boot() {
 }
 
 #[tokio::test]
-async fn machine_has_eight_nonces_at_most() {
+async fn machine_has_sixteen_nonces_at_most() {
     let app = TestApp::start().await;
     let machine = Bare::at_home(1);
     let id = app.at_rest(&machine).await;
-    for _ in 0..8 {
+    for _ in 0..16 {
         assert!(app.asked(id, machine.source).await.is_some());
     }
     assert_eq!(app.asked(id, machine.source).await, None);
