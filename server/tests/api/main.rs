@@ -10,3 +10,4 @@ mod media;
 mod menus;
 mod sessions;
 mod support;
+mod tftp_door;
