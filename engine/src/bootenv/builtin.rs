@@ -35,15 +35,32 @@ TIMEOUT 10
 LABEL local
 {{.Param \"pxelinux-local-boot\"}}
 ";
-/// Firmware goes on with its next boot device.
-const IPXE_LOCAL: &str = "#!ipxe\nexit\n";
-const GRUB_LOCAL: &str = "exit\n";
+/// Firmware goes on with its next boot device: UEFI does after a failure only, and stops at its menu
+/// where a loader ends well.
+const IPXE_ON: &str = "exit 1\n";
+/// GRUB under UEFI cannot end with a failure, so it starts what systems put on their disks, those that
+/// are named before the fallback of removable media.
+const GRUB_LOCAL: &str = "\
+if test \"$grub_platform\" = efi; then
+  for vendor in debian ubuntu fedora redhat centos rocky almalinux opensuse sles BOOT; do
+    for loader in shimx64.efi shimaa64.efi grubx64.efi grubaa64.efi BOOTX64.EFI BOOTAA64.EFI; do
+      if search --no-floppy --set=root --file /EFI/$vendor/$loader; then
+        if chainloader /EFI/$vendor/$loader; then
+          boot
+        fi
+      fi
+    done
+  done
+fi
+exit
+";
 
 const IPXE_HEAD: &str = "#!ipxe\n";
-/// Strangers are offered the files of known machines first: by hardware address, then by address.
+/// Strangers are offered the files of known machines first: by hardware address, then by address. What
+/// is there takes over, however it ends.
 const IPXE_KNOWN: &str = "\
-chain --autofree {{.LoaderURL}}/${netX/mac}.ipxe && exit ||
-chain --autofree {{.LoaderURL}}/${netX/ip}.ipxe && exit ||
+chain --autofree --replace {{.LoaderURL}}/${netX/mac}.ipxe ||
+chain --autofree --replace {{.LoaderURL}}/${netX/ip}.ipxe ||
 ";
 const GRUB_KNOWN: &str = "\
 for file in /grub/$net_default_mac.cfg /grub/$net_default_ip.cfg; do
@@ -78,7 +95,6 @@ boot || goto failed
 echo Muster: nothing could be booted from {{.LoaderURL}}: ${errno}
 echo The next boot device follows in 10 seconds.
 sleep 10
-exit
 ";
 const GRUB_HEAD: &str = "\
 if serial --unit=0 --speed=115200; then
@@ -97,7 +113,6 @@ fi
 echo \"Muster: the image could not be booted.\"
 echo \"The next boot device follows in 10 seconds.\"
 sleep 10
-exit
 ";
 
 /// A template: its name, its path, what it says.
@@ -105,12 +120,12 @@ type File = (&'static str, &'static str, String);
 
 /// All of them.
 pub fn builtin() -> Vec<BootEnv> {
-    let local = of_machines(PXELINUX_LOCAL, IPXE_LOCAL, GRUB_LOCAL);
-    let ipxe = |then: &str| [IPXE_HEAD, IPXE_KNOWN, then].concat();
-    let grub = |head: &str, then: &str| [head, GRUB_KNOWN, then].concat();
-    let ignored = of_nobody(PXELINUX_LOCAL.to_owned(), ipxe("exit\n"), grub("", GRUB_LOCAL));
-    let image =
-        of_machines(PXELINUX_IMAGE, &[IPXE_HEAD, IPXE_IMAGE].concat(), &[GRUB_HEAD, GRUB_IMAGE].concat());
+    let local = of_machines(PXELINUX_LOCAL, &[IPXE_HEAD, IPXE_ON].concat(), GRUB_LOCAL);
+    let ipxe = |then: &str| [IPXE_HEAD, IPXE_KNOWN, then, IPXE_ON].concat();
+    let grub = |head: &str, then: &str| [head, GRUB_KNOWN, then, GRUB_LOCAL].concat();
+    let ignored = of_nobody(PXELINUX_LOCAL.to_owned(), ipxe(""), grub("", ""));
+    let (by_ipxe, by_grub) = ([IPXE_HEAD, IPXE_IMAGE, IPXE_ON], [GRUB_HEAD, GRUB_IMAGE, GRUB_LOCAL]);
+    let image = of_machines(PXELINUX_IMAGE, &by_ipxe.concat(), &by_grub.concat());
     let discovered = of_nobody(PXELINUX_IMAGE.to_owned(), ipxe(IPXE_IMAGE), grub(GRUB_HEAD, GRUB_IMAGE));
     vec![
         bootenv(LOCAL, "Boots a known machine from its own disk", &local),

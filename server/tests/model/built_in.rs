@@ -83,7 +83,7 @@ boot || goto failed
 echo Muster: nothing could be booted from tftp://10.0.0.1: ${{errno}}
 echo The next boot device follows in 10 seconds.
 sleep 10
-exit
+exit 1
 "
     )
 }
@@ -121,6 +121,21 @@ for file in /grub/$net_default_mac.cfg /grub/$net_default_ip.cfg; do
 done
 ";
 
+const GRUB_LOCAL: &str = "\
+if test \"$grub_platform\" = efi; then
+  for vendor in debian ubuntu fedora redhat centos rocky almalinux opensuse sles BOOT; do
+    for loader in shimx64.efi shimaa64.efi grubx64.efi grubaa64.efi BOOTX64.EFI BOOTAA64.EFI; do
+      if search --no-floppy --set=root --file /EFI/$vendor/$loader; then
+        if chainloader /EFI/$vendor/$loader; then
+          boot
+        fi
+      fi
+    done
+  done
+fi
+exit
+";
+
 fn grub_image(args: &str) -> String {
     format!(
         "\
@@ -133,15 +148,14 @@ fi
 echo \"Muster: the image could not be booted.\"
 echo \"The next boot device follows in 10 seconds.\"
 sleep 10
-exit
-"
+{GRUB_LOCAL}"
     )
 }
 
 const IPXE_KNOWN: &str = "\
 #!ipxe
-chain --autofree tftp://10.0.0.1/${netX/mac}.ipxe && exit ||
-chain --autofree tftp://10.0.0.1/${netX/ip}.ipxe && exit ||
+chain --autofree --replace tftp://10.0.0.1/${netX/mac}.ipxe ||
+chain --autofree --replace tftp://10.0.0.1/${netX/ip}.ipxe ||
 ";
 
 #[tokio::test]
@@ -159,12 +173,12 @@ async fn strangers_try_the_files_of_known_machines_and_boot_the_image_with_a_tok
 async fn strangers_who_are_ignored_go_on_to_their_disk() {
     let site = site().await;
     let file = |path: &'static str| file(&site, STRANGER, path);
-    assert_eq!(file("default.ipxe").await, format!("{IPXE_KNOWN}exit\n"));
+    assert_eq!(file("default.ipxe").await, format!("{IPXE_KNOWN}exit 1\n"));
     assert_eq!(
         file("pxelinux.cfg/default").await,
         "DEFAULT local\nPROMPT 0\nTIMEOUT 10\nLABEL local\nlocalboot 0\n"
     );
-    assert_eq!(file("grub/grub.cfg").await, format!("{GRUB_KNOWN}exit\n"));
+    assert_eq!(file("grub/grub.cfg").await, format!("{GRUB_KNOWN}{GRUB_LOCAL}"));
 }
 
 #[tokio::test]
@@ -177,7 +191,7 @@ async fn known_machine_boots_the_image_as_soon_as_it_is_chosen_and_its_disk_befo
         ["grub/52:54:00:ab:cd:ef.cfg", "grub/10.0.0.5.cfg"],
     ];
     let disk = "DEFAULT local\nPROMPT 0\nTIMEOUT 10\nLABEL local\nlocalboot 0\n";
-    for (paths, text) in paths.iter().zip(["#!ipxe\nexit\n", disk, "exit\n"]) {
+    for (paths, text) in paths.iter().zip(["#!ipxe\nexit 1\n", disk, GRUB_LOCAL]) {
         for path in paths {
             assert_eq!(file(&site, HOME, path).await, text, "{path}");
         }
