@@ -50,7 +50,7 @@ impl Site {
         }
         let by_http = self.fetched(Command::new("curl").args(["-sSf", &url, "-o"]).arg(&http), &http);
         let mut client = Command::new("tftp");
-        client.args(["-m", "binary", &server, "-c", "get", path]).arg(&hpa);
+        client.args(["-m", "binary", &server, "-c", "get", &format!("{server}:{path}")]).arg(&hpa);
         let by_hpa = self.fetched(&mut client, &hpa);
         let mut client = Command::new("atftp");
         client.args(["--option", "blksize 1428", "--get", "--remote-file", path, "--local-file"]);
