@@ -50,7 +50,7 @@ async fn firmware_is_served_over_plain_http_until_the_server_stops() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\r\nContent-Length: "), "GRUB minds the letters' case: {answer}");
     // The address that the firmware came to is the one it is told.
-    assert!(answer.contains(&format!("chain --autofree http://{address}/")), "{answer}");
+    assert!(answer.contains(&format!("chain --autofree --replace http://{address}/")), "{answer}");
     assert!(say(address, &get("/api/v3/info")).await.starts_with("HTTP/1.1 404"));
     let post = "POST /default.ipxe HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     assert!(say(address, post).await.starts_with("HTTP/1.1 405"));
