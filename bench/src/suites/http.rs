@@ -77,7 +77,7 @@ fn judge(suite: &mut Suite) {
         for metric in [Metric::Rate, Metric::CpuPerMegabyte] {
             suite.compare(&ours, &theirs, metric);
         }
-        let because = "what a request costs before the kernel takes the file over";
+        let because = "one connection waits each time its buffer is to be filled again; what of that is ours is not found yet";
         let rate = format!("{words}: >= 0.95x nginx's MB/s");
         let rate = ratio_at_least(suite, &rate, (&ours, &theirs, Metric::Rate), 0.95, because);
         let cpu = format!("{words}: <= 1.05x its CPU for a megabyte");
