@@ -84,7 +84,8 @@ e2e: ## boots and browsers: make e2e SUITE=first-light
 	machine-model) $(MAKE) setup media && cargo test --locked --release -p tests --test machine-model -- --test-threads=2 && \
 		MUSTER_SEQUENCES=10000 cargo test --locked --release -p server --test model sequences -- --nocapture ;; \
 	network-boot) $(MAKE) setup media && $(AS_ROOT_OF_NETWORKS) \
-		cargo test --locked --release -p tests --test network-boot -- --test-threads=2 ;; \
+		cargo test --locked --release -p tests --test network-boot -- --test-threads=2 && \
+		MUSTER_TRANSFERS=1000 cargo test --locked --release -p pxe --test tftp bad_network -- --nocapture ;; \
 	provisioning|dashboard|mesh) \
 		echo "make e2e: the suite $(SUITE) comes with a later issue; today there are first-light, weather, machine-model and network-boot" >&2; exit 2 ;; \
 	*) echo "make e2e: name a suite: make e2e SUITE=first-light" >&2; exit 2 ;; \

@@ -44,18 +44,20 @@ impl Site {
         let url = format!("{}/{path}", self.server.boot_url().unwrap());
         let server = SERVER.to_string();
         let to = |client: &str| self.path(client);
-        let (http, hpa, atftp) = (to("http"), to("hpa"), to("atftp"));
-        for old in [&http, &hpa, &atftp].into_iter().filter(|old| old.exists()) {
+        let (http, curl, hpa, atftp) = (to("http"), to("curl"), to("hpa"), to("atftp"));
+        for old in [&http, &curl, &hpa, &atftp].into_iter().filter(|old| old.exists()) {
             fs::remove_file(old).unwrap();
         }
         let by_http = self.fetched(Command::new("curl").args(["-sSf", &url, "-o"]).arg(&http), &http);
+        let url = format!("tftp://{server}/{path}");
+        let by_curl = self.fetched(Command::new("curl").args(["-sSf", &url, "-o"]).arg(&curl), &curl);
         let mut client = Command::new("tftp");
         client.args(["-m", "binary", &server, "-c", "get", &format!("{server}:{path}")]).arg(&hpa);
         let by_hpa = self.fetched(&mut client, &hpa);
         let mut client = Command::new("atftp");
         client.args(["--option", "blksize 1428", "--get", "--remote-file", path, "--local-file"]);
         let by_atftp = self.fetched(client.arg(&atftp).arg(&server), &atftp);
-        for (client, bytes) in [("tftp-hpa", &by_hpa), ("atftp", &by_atftp)] {
+        for (client, bytes) in [("curl", &by_curl), ("tftp-hpa", &by_hpa), ("atftp", &by_atftp)] {
             assert_eq!(bytes.len(), by_http.len(), "{path} by {client}");
             assert!(masked(bytes) == masked(&by_http), "{path} by {client} is another file");
         }
