@@ -95,7 +95,18 @@ impl FileStream {
         }
         let sent = loop {
             ready!(self.stream.poll_write_ready(context))?;
-            match self.stream.try_io(Interest::WRITABLE, || stretch.send(&self.stream, count)) {
+            let mut part = 0;
+            let tried =
+                self.stream.try_io(Interest::WRITABLE, || match stretch.send(&self.stream, count)? {
+                    Sent::All(sent) => Ok(sent),
+                    // The socket is full: it will say when it is not, and need not be asked once more.
+                    Sent::Part(sent) => {
+                        part = sent;
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                });
+            match tried {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && part > 0 => break part,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 sent => break sent?,
@@ -122,8 +133,9 @@ impl Stretch {
         Self { file, position, len, deadline, _place: place }
     }
 
-    fn send(&mut self, stream: &TcpStream, count: usize) -> io::Result<usize> {
-        let sent = sendfile(stream, &*self.file, Some(&mut self.position), count.min(self.len))?;
+    fn send(&mut self, stream: &TcpStream, count: usize) -> io::Result<Sent> {
+        let wanted = count.min(self.len);
+        let sent = sendfile(stream, &*self.file, Some(&mut self.position), wanted)?;
         if sent == 0 {
             // The announced length can no longer be kept: only a broken connection tells so.
             return Err(io::Error::new(
@@ -132,8 +144,18 @@ impl Stretch {
             ));
         }
         self.len = self.len.saturating_sub(sent);
-        Ok(sent)
+        // Less than wanted is a full socket, unless the file ends here: then the next call tells.
+        let is_part = sent < wanted && self.file.metadata()?.len() > self.position;
+        Ok(if is_part { Sent::Part(sent) } else { Sent::All(sent) })
     }
+}
+
+/// How many bytes the kernel took.
+enum Sent {
+    /// As many as it should, or all that there were.
+    All(usize),
+    /// As many as the socket had room for.
+    Part(usize),
 }
 
 fn is_stand_in(buffer: &[u8]) -> bool {
