@@ -1,11 +1,10 @@
 //! Threads that drive plain connections.
 //!
 //! The threads of the server's runtime help each other: whoever wakes up and finds something to do
-//! wakes another one to look for more. A connection that sends a file has nothing more, and pays
-//! for it each time its peer took something: measured, a tenth of the processor time of one download.
-//! So these connections are spread over threads with a runtime each, one for every processor. What is
-//! asked over them is answered by the server's runtime as ever, which then has nothing to do with a
-//! rack's kernels: they cannot keep it from the heartbeats.
+//! wakes another one to look for more. A connection that sends a file has nothing more, and would pay
+//! for it each time its peer took something. So these connections are spread over threads with a
+//! runtime each, one for every processor. What is asked over them is answered by the server's runtime
+//! as ever, which then has nothing to do with a rack's kernels: they cannot keep it from the heartbeats.
 
 use std::io;
 use std::thread;
