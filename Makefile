@@ -14,6 +14,7 @@ export PATH := $(CACHE)/node/bin:$(PATH)
 
 AGENT_TARGET := x86_64-unknown-linux-gnu
 AGENT := target/$(AGENT_TARGET)/release/muster-agent
+INSTALLER := target/$(AGENT_TARGET)/release/muster-installer
 MUSTER := target/release/muster
 MEDIA := target/media
 DASHBOARD := dashboard/dist/index.html

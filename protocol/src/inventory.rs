@@ -8,6 +8,7 @@
 mod fit;
 
 use crate::ids::MacAddr;
+use crate::install::Contents;
 use serde::{Deserialize, Serialize};
 
 /// Largest inventory at enrollment and registration, in bytes of JSON.
@@ -127,6 +128,14 @@ pub struct Disk {
     pub rotational: bool,
     /// Removable medium (the stick the machine booted from, often).
     pub removable: bool,
+    /// Names in `/dev/disk/by-id`, without the folder; at most 8.
+    pub by_id: Vec<String>,
+    /// `nvme`, `sata`, `sas`, `usb`, `virtio`, `mmc` and such, or empty.
+    pub transport: String,
+    /// The medium that the machine booted from.
+    pub boot_medium: bool,
+    /// What it holds.
+    pub contents: Contents,
 }
 
 /// One memory module (SMBIOS type 17).

@@ -13,6 +13,7 @@ pub mod config;
 pub mod event;
 pub mod glyphs;
 pub mod ids;
+pub mod install;
 pub mod inventory;
 pub mod model;
 pub mod module_index;

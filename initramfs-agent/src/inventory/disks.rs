@@ -50,6 +50,7 @@ fn disk(tree: &Tree, name: String) -> Option<Disk> {
         rotational: tree.number(&at("queue/rotational")) == 1,
         removable: tree.number(&at("removable")) == 1,
         name,
+        ..Disk::default()
     })
 }
 
@@ -118,6 +119,7 @@ mod tests {
             size_bytes: 20 * 1_024 * 1_024 * 1_024,
             rotational: true,
             removable: false,
+            ..Disk::default()
         };
         assert_eq!(read(&fixture.tree()), [disk]);
     }

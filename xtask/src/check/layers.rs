@@ -8,16 +8,17 @@ use crate::rust;
 use anyhow::Result;
 
 /// The arrows of ARCHITECTURE.md: each crate of ours and the crates of ours it may use.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("protocol", &[]),
     ("template", &[]),
     ("initrd", &[]),
     ("iso", &[]),
     ("pxe", &[]),
+    ("imaging", &[]),
     ("engine", &["protocol", "template"]),
     ("image-builder", &["protocol", "initrd", "iso"]),
-    ("initramfs-agent", &["protocol", "initrd"]),
-    ("server", &["protocol", "engine", "initrd", "iso", "pxe"]),
+    ("initramfs-agent", &["protocol", "initrd", "imaging"]),
+    ("server", &["protocol", "engine", "initrd", "iso", "pxe", "imaging"]),
     ("cli", &["server", "image-builder", "protocol"]),
     (
         "tests",
@@ -28,14 +29,18 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "initrd",
             "iso",
             "pxe",
+            "imaging",
             "image-builder",
             "initramfs-agent",
             "server",
             "cli",
         ],
     ),
-    ("bench", &["protocol", "initrd", "iso", "image-builder", "server", "tests"]),
-    ("fuzz", &["protocol", "engine", "template", "initrd", "iso", "pxe", "initramfs-agent", "server"]),
+    ("bench", &["protocol", "initrd", "iso", "image-builder", "imaging", "server", "tests"]),
+    (
+        "fuzz",
+        &["protocol", "engine", "template", "initrd", "iso", "pxe", "imaging", "initramfs-agent", "server"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,1 @@
+//! Compressed streams, known by their first bytes and bounded in memory and ratio.

@@ -1,0 +1,1 @@
+//! Digests (`sha256:...`) of what is streamed.

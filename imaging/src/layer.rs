@@ -1,0 +1,1 @@
+//! Tar archives and OCI layers, unpacked beneath a folder and never beside it.

@@ -1,0 +1,19 @@
+//! What server and installer tell each other about an installation: what is on a machine's disks,
+//! which of them is to become what, the order to install, how far it has come, and the permit without
+//! which no disk is written.
+
+mod layout;
+mod order;
+mod permit;
+mod plan;
+mod progress;
+mod run;
+mod survey;
+
+pub use layout::{Filesystem, Layout, Lvm, Volume};
+pub use order::{AgentOrder, BootOrder, ImageOrder, InstallOrder, Layer, Seed, Source, Way};
+pub use permit::{MAX_PERMIT_LEN, Permit, PermittedDisk};
+pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan};
+pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
+pub use run::{Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
+pub use survey::{Contents, DiskRule, PartitionFound, Pick};
