@@ -18,6 +18,7 @@ pub mod machine;
 pub mod media;
 pub mod muster;
 pub mod operator;
+pub mod os_image;
 pub mod output;
 pub mod pcap;
 pub mod process;
