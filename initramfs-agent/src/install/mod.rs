@@ -1,9 +1,155 @@
 //! `muster-installer`: the program that the tasks of an installation call, one verb a step. It comes with the
 //! tools, so that process 1 carries nothing of it.
+//!
+//! Verbs are plain functions that block. What they share is an [`Install`]: what the task was told
+//! ([`settings`]), the order of the server ([`order`]), what earlier verbs did ([`state`]), and somebody who
+//! tells the server how far it has come ([`progress`]). Every verb may be called again after it was cut off.
 
+mod fail;
+mod network;
+mod order;
+mod progress;
+mod settings;
+mod state;
+
+use fail::InstallError;
+use network::Network;
+use progress::Reporter;
+use protocol::install::{InstallOrder, Step};
+use settings::Settings;
+use state::{Folder, State};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+/// One step of an installation.
+struct Verb {
+    step: Step,
+    about: &'static str,
+    work: fn(&Install) -> Result<(), InstallError>,
+}
+
+/// In the order in which tasks call them.
+const VERBS: &[Verb] = &[];
+
+const ABOUT: &str = concat!(
+    "muster-installer ",
+    env!("CARGO_PKG_VERSION"),
+    "\n\nInstalls an operating system as the server's order says. The tasks of a provision run call it, one\n\
+     verb a step, with MUSTER_RUN (the run), RS_JOB_UUID, RS_JOB_EPOCH and the variables of\n\
+     'muster-agent run' in the environment. Every verb may be called again. Without a wipe permit of the\n\
+     server no disk is written.\n\nVerbs:\n"
+);
+const OPTIONS: &str = "\nOptions:\n  --version  print the version\n  --help     print this text\n";
+
+/// What verbs share.
+pub(crate) struct Install {
+    /// What the task was told.
+    pub(crate) settings: Settings,
+    /// What verbs leave each other.
+    pub(crate) folder: Folder,
+    /// Where the target's file systems are mounted.
+    pub(crate) target: PathBuf,
+    /// The way to the server.
+    pub(crate) network: Network,
+    /// Tells the server how far it has come.
+    pub(crate) progress: Reporter,
+}
+
+impl Install {
+    /// The order, as the server gives it now. It is kept for the verbs to come.
+    ///
+    /// # Errors
+    /// [`InstallError::Order`] and [`InstallError::State`].
+    pub(crate) fn fetch_order(&self) -> Result<InstallOrder, InstallError> {
+        let order = order::fetch(&self.network, &self.settings)?;
+        self.folder.keep_order(&order)?;
+        Ok(order)
+    }
+
+    /// The order of this run as it was kept, or else fetched.
+    ///
+    /// # Errors
+    /// As [`Install::fetch_order`].
+    pub(crate) fn order(&self) -> Result<InstallOrder, InstallError> {
+        match self.folder.order()?.filter(|order| order.run == self.settings.run) {
+            Some(order) => Ok(order),
+            None => self.fetch_order(),
+        }
+    }
+
+    /// What verbs of this run did so far.
+    ///
+    /// # Errors
+    /// [`InstallError::State`].
+    pub(crate) fn state(&self) -> Result<State, InstallError> {
+        let kept = self.folder.state()?.filter(|state| state.run == self.settings.run);
+        Ok(kept.unwrap_or_else(|| State { run: self.settings.run, ..State::default() }))
+    }
+
+    /// Keeps what was done for the verbs to come.
+    ///
+    /// # Errors
+    /// [`InstallError::State`].
+    pub(crate) fn keep(&self, state: &State) -> Result<(), InstallError> {
+        Ok(self.folder.keep_state(state)?)
+    }
+}
 
 /// The program.
 pub fn run() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (first, more) = (arguments.next(), arguments.next());
+    let text = match (first.as_deref(), more) {
+        (Some("--version" | "-V"), None) => {
+            concat!("muster-installer ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
+        }
+        (Some("--help" | "-h"), None) => usage(),
+        (Some(word), None) => match VERBS.iter().find(|verb| verb.step.word() == word) {
+            Some(verb) => return perform(verb),
+            None => return misused(),
+        },
+        (Some(_), Some(_)) | (None, _) => return misused(),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn misused() -> ExitCode {
+    // Nobody may be left to read it; the code says it, too.
+    drop(io::stderr().write_all(usage().as_bytes()));
     ExitCode::from(2)
 }
+
+fn usage() -> String {
+    let verbs = VERBS.iter().map(|verb| format!("  {:<9}  {}\n", verb.step.word(), verb.about));
+    format!("{ABOUT}{}{OPTIONS}", verbs.collect::<String>())
+}
+
+fn perform(verb: &Verb) -> ExitCode {
+    match begin(verb.step).and_then(|install| (verb.work)(&install)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail::told(&error),
+    }
+}
+
+fn begin(step: Step) -> Result<Install, InstallError> {
+    let settings = Settings::read(|name| std::env::var_os(name))?;
+    let folder = Folder::make(&settings.folder.join("install"))?;
+    let network = Network::start()?;
+    let progress = Reporter::start(&network, &settings, step);
+    let target = settings.folder.join("target");
+    Ok(Install { settings, folder, target, network, progress })
+}
+
+/// Says a line to the job's log.
+pub(crate) fn say(text: &str) {
+    let mut out = io::stdout();
+    // Without a reader the work goes on.
+    drop(writeln!(out, "{text}").and_then(|()| out.flush()));
+}
+
+#[cfg(test)]
+mod tests;

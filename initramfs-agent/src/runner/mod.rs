@@ -20,12 +20,12 @@ mod spool;
 mod tests;
 mod wire;
 
-use crate::api::rest::Call;
+use crate::api::rest::{Call, Reply};
 use crate::deadline::since_boot;
 use crate::reap::Reaper;
 use crate::report::{chain, printable};
 use calls::{Asked, CallError, Credential, Held, Muster, escaped};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use job::{JobError, Ran, Run};
 use outcome::JobEnd;
 use plan::{Course, Order, Seen};
@@ -87,8 +87,27 @@ enum RunError {
     Call(#[from] CallError),
     #[error(transparent)]
     Job(#[from] JobError),
-    #[error("{0}")]
-    Api(String),
+    #[error(transparent)]
+    Asking(#[from] AskError),
+}
+
+/// Why a call of a task has no good answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AskError {
+    /// Nobody answered.
+    #[error("no answer within {} s", TASK_PATIENCE.as_secs())]
+    Late,
+    /// The token is no longer taken.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The server said no.
+    #[error("HTTP {status} {message}")]
+    Refused {
+        /// The answer's status.
+        status: StatusCode,
+        /// The server's words.
+        message: String,
+    },
 }
 
 /// Where jobs run.
@@ -302,17 +321,27 @@ async fn one_call(settings: Settings, arguments: impl IntoIterator<Item = String
         Some(body) => body.as_bytes().to_vec(),
         None => Vec::new(),
     };
-    // A task that runs for long finds its newer token beside it.
-    let folder = std::env::var_os(process::TASK_FOLDER).map(PathBuf::from);
-    let token = folder.and_then(|folder| folder::token_in(&folder)).unwrap_or(settings.token);
-    let credential = Credential::lasting(token);
-    let mut muster = Muster::new(settings.place, settings.machine, credential, |_| {});
-    let call = Call::new(method, target).body(body);
-    let late = |_| RunError::Api(format!("no answer within {} s", TASK_PATIENCE.as_secs()));
-    let reply = timeout(TASK_PATIENCE, muster.answer(&call)).await.map_err(late)??;
-    if !reply.status.is_success() {
-        return Err(RunError::Api(format!("HTTP {} {}", reply.status, wire::told(&reply.body))));
-    }
+    let reply = ask(&settings, &Call::new(method, target).body(body)).await?;
     let mut out = io::stdout();
     out.write_all(&reply.body).and_then(|()| out.write_all(b"\n")).map_err(RunError::Start)
+}
+
+/// One call of a task under the token that it has now. A server that is away is waited for, within limits.
+///
+/// # Errors
+/// [`AskError`]: any answer that is not good is one.
+pub(crate) async fn ask(settings: &Settings, call: &Call) -> Result<Reply, AskError> {
+    let credential = Credential::lasting(task_token(settings));
+    let mut muster = Muster::new(settings.place.clone(), settings.machine, credential, |_| {});
+    let reply = timeout(TASK_PATIENCE, muster.answer(call)).await.map_err(|_| AskError::Late)??;
+    if reply.status.is_success() {
+        return Ok(reply);
+    }
+    Err(AskError::Refused { status: reply.status, message: wire::told(&reply.body) })
+}
+
+/// The token of the task that this program runs in: who runs for long finds a newer one beside it.
+pub(crate) fn task_token(settings: &Settings) -> String {
+    let folder = std::env::var_os(process::TASK_FOLDER).map(PathBuf::from);
+    folder.and_then(|folder| folder::token_in(&folder)).unwrap_or_else(|| settings.token.clone())
 }
