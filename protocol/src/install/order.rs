@@ -69,6 +69,9 @@ pub struct Layer {
     pub digest: String,
     /// Its length in bytes; 0 when not known.
     pub size: u64,
+    /// Digest of a block map's head and index, by which its blocks are known before the file is there as
+    /// a whole; empty for other files.
+    pub index: String,
     /// OCI media type, or empty: the compression is seen from the first bytes.
     pub media_type: String,
     /// Where to get it, best first.
