@@ -31,6 +31,10 @@ const MAX_LINK_NAME: usize = 15;
 const MAX_DRIVER: usize = 56;
 /// Longest address of any kind, in characters: an IPv6 address with its prefix length.
 const MAX_ADDRESS: usize = 49;
+/// Most names of a disk in `/dev/disk/by-id`.
+pub const MAX_BY_ID: usize = 8;
+/// Longest name of a way to a disk, in characters.
+const MAX_TRANSPORT: usize = 16;
 
 /// One machine's hardware and firmware.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,10 +132,14 @@ pub struct Disk {
     pub rotational: bool,
     /// Removable medium (the stick the machine booted from, often).
     pub removable: bool,
+    /// The kernel does not write to it: a switch on a card, a disk at its end.
+    pub read_only: bool,
     /// Names in `/dev/disk/by-id`, without the folder; at most 8.
     pub by_id: Vec<String>,
     /// `nvme`, `sata`, `sas`, `usb`, `virtio`, `mmc` and such, or empty.
     pub transport: String,
+    /// Where it is plugged in, from the kernel's tree of devices, such as `pci0000:00/0000:00:04.0/virtio1`.
+    pub path: String,
     /// The medium that the machine booted from.
     pub boot_medium: bool,
     /// What it holds.
@@ -347,9 +355,7 @@ impl Inventory {
         self.memory_modules.truncate(MAX_MODULES);
         self.memory_modules.iter_mut().for_each(MemoryModule::clean);
         self.disks.truncate(MAX_ENTRIES);
-        for Disk { name, model, serial, wwn, .. } in &mut self.disks {
-            cut_all([name, model, serial, wwn], MAX_TEXT);
-        }
+        self.disks.iter_mut().for_each(Disk::clean);
         self.links.truncate(MAX_ENTRIES);
         self.links.iter_mut().for_each(Link::clean);
         self.pci.truncate(MAX_PCI);
@@ -359,6 +365,19 @@ impl Inventory {
     /// Hardware addresses of the physical links.
     pub fn macs(&self) -> impl Iterator<Item = MacAddr> + '_ {
         self.links.iter().map(|link| link.mac)
+    }
+}
+
+impl Disk {
+    fn clean(&mut self) {
+        let Self { name, model, serial, wwn, by_id, transport, path, contents, .. } = self;
+        cut_all([name, model, serial, wwn, path], MAX_TEXT);
+        cut_all([transport], MAX_TRANSPORT);
+        by_id.truncate(MAX_BY_ID);
+        for name in by_id {
+            *name = cut(name, MAX_TEXT);
+        }
+        contents.clean();
     }
 }
 

@@ -10,10 +10,10 @@ mod progress;
 mod run;
 mod survey;
 
-pub use layout::{Filesystem, Layout, Lvm, Volume};
+pub use layout::{BOOT_MIB, Filesystem, Layout, LayoutError, Lvm, MAX_RAID, MAX_VOLUMES, Volume};
 pub use order::{AgentOrder, BootOrder, ImageOrder, InstallOrder, Layer, Seed, Source, Way};
-pub use permit::{MAX_PERMIT_LEN, Permit, PermittedDisk};
-pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan};
+pub use permit::{MAX_PERMIT_LEN, MAX_PERMIT_LIFE, MAX_PERMITTED, Permit, PermittedDisk};
+pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
 pub use run::{Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
-pub use survey::{Contents, DiskRule, PartitionFound, Pick};
+pub use survey::{Contents, DiskRule, MAX_PARTITIONS, PartitionFound, Pick};

@@ -1,5 +1,6 @@
 //! What is on a disk, and how a disk is chosen.
 
+use crate::inventory::clean_text;
 use serde::{Deserialize, Serialize};
 
 /// What a disk holds, read from its first and last blocks and from superblocks alone.
@@ -42,10 +43,46 @@ pub struct PartitionFound {
     pub label: String,
     /// Its UUID.
     pub uuid: String,
-    /// Bytes in use, where the superblock tells.
+    /// Bytes in use, where the superblock tells; rounded up to three significant bits, since what is on a disk
+    /// is no news with every byte written.
     pub used: Option<u64>,
     /// Where it was last mounted, where the superblock tells.
     pub last_mounted: String,
+}
+
+/// Most partitions of a disk (`spec/security.md` 6).
+pub const MAX_PARTITIONS: usize = 128;
+
+impl Contents {
+    /// Cuts texts and list as every other part of an inventory.
+    pub(crate) fn clean(&mut self) {
+        let Self { table, filesystem, label, partitions, error } = self;
+        partitions.truncate(MAX_PARTITIONS);
+        for text in [table, filesystem, label, error] {
+            *text = clean_text(text);
+        }
+        for PartitionFound { name, kind, filesystem, label, uuid, last_mounted, .. } in partitions {
+            for text in [name, kind, filesystem, label, uuid, last_mounted] {
+                *text = clean_text(text);
+            }
+        }
+    }
+
+    /// Leaves the partitions out and says so: a disk with contents must not look empty.
+    pub(crate) fn leave_out(&mut self) {
+        if !self.partitions.is_empty() {
+            self.error = format!("{} partitions, too many to tell", self.partitions.len());
+            self.partitions.clear();
+        }
+    }
+
+    /// Whether the disk was read and holds nothing that anybody would miss.
+    pub fn is_empty(&self) -> bool {
+        self.error.is_empty()
+            && self.table.is_empty()
+            && self.filesystem.is_empty()
+            && self.partitions.is_empty()
+    }
 }
 
 /// Which disk is the system disk. Every field that is set must hold; more than one disk that fits is

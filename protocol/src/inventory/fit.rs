@@ -1,6 +1,6 @@
 //! Making an inventory fit a body: long lists go first, in a fixed order, and never silently.
 
-use super::Inventory;
+use super::{Disk, Inventory};
 
 /// Most commas, and so members and elements, of an inventory's JSON: bodies with more than 4,096
 /// are refused (`spec/security.md` 6), and the rest of a body needs some.
@@ -8,17 +8,18 @@ const MAX_COMMAS: usize = 4_000;
 
 /// What is left out, in this order. Names and hardware addresses of links always stay: machines
 /// are matched by them.
-const STEPS: [fn(&mut Inventory); 5] = [
+const STEPS: [fn(&mut Inventory); 6] = [
     |inventory| inventory.pci.clear(),
     |inventory| inventory.memory_modules.clear(),
     |inventory| inventory.links.iter_mut().for_each(|link| link.lldp = None),
     |inventory| inventory.links.iter_mut().for_each(|link| link.addresses.clear()),
+    |inventory| inventory.disks.iter_mut().for_each(|disk| disk.contents.leave_out()),
     |inventory| inventory.disks.clear(),
 ];
 
 impl Inventory {
     /// The inventory, cleaned, in at most `limit` bytes of JSON. Lists that do not fit are left
-    /// out (PCI functions first, then memory modules, neighbours, addresses, disks), and
+    /// out (PCI functions first, then memory modules, neighbours, addresses, what disks hold, disks), and
     /// [`Inventory::abridged`] says so. Any `limit` from [`super::MAX_INVENTORY`] up is kept.
     #[must_use]
     pub fn fit(mut self, limit: usize) -> Self {
@@ -33,11 +34,14 @@ impl Inventory {
         self
     }
 
-    /// The inventory as one of thousands: without its PCI functions and memory modules, which
-    /// are most of it.
+    /// The inventory as one of thousands: without its PCI functions, memory modules and the partitions of its
+    /// disks, which are most of it.
     #[must_use]
     pub fn in_a_list(mut self) -> Self {
-        self.abridged |= !self.pci.is_empty() || !self.memory_modules.is_empty();
+        let partitions = |disk: &Disk| !disk.contents.partitions.is_empty();
+        self.abridged |=
+            !self.pci.is_empty() || !self.memory_modules.is_empty() || self.disks.iter().any(partitions);
+        self.disks.iter_mut().for_each(|disk| disk.contents.partitions.clear());
         self.pci.clear();
         self.memory_modules.clear();
         self
@@ -53,9 +57,10 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Disk, Link, Lldp, MAX_INVENTORY, MAX_OBSERVED, MemoryModule, PciDevice};
+    use super::super::{Link, Lldp, MAX_INVENTORY, MAX_OBSERVED, MemoryModule, PciDevice};
     use super::*;
     use crate::ids::MacAddr;
+    use crate::install::{Contents, PartitionFound};
     use proptest::prelude::*;
 
     fn pci() -> PciDevice {
@@ -132,6 +137,16 @@ mod tests {
         assert_eq!(long.in_a_list(), Inventory { abridged: true, ..bare });
     }
 
+    #[test]
+    fn partitions_that_are_left_out_leave_a_word_so_that_no_disk_looks_empty() {
+        let contents = Contents { partitions: vec![PartitionFound::default(); 128], ..Contents::default() };
+        let disks = vec![Disk { contents, ..Disk::default() }; 64];
+        let fitted = Inventory { disks, ..Inventory::default() }.fit(MAX_OBSERVED);
+        let told = &fitted.disks.first().unwrap().contents;
+        assert!(fitted.abridged && told.partitions.is_empty());
+        assert_eq!(told.error, "128 partitions, too many to tell");
+    }
+
     proptest! {
         // Large inventories: a few dozen say as much as hundreds, in a second.
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -139,13 +154,17 @@ mod tests {
         #[test]
         fn every_inventory_fits_and_keeps_its_hardware_addresses(
             text in "[ -~]{0,140}", quotes in 0usize..140, lists in proptest::array::uniform4(0usize..400),
-            whole: bool,
+            whole: bool, partitions in 0usize..40,
         ) {
             // Quotes and backslashes are twice as long in JSON.
             let text = "\"".repeat(quotes) + &text;
             let [disks, links, modules, functions] = lists;
-            let disk = Disk { name: text.clone(), model: text.clone(), serial: text.clone(),
-                wwn: text.clone(), ..Disk::default() };
+            let partition = PartitionFound { name: text.clone(), label: text.clone(), filesystem: text.clone(),
+                uuid: text.clone(), last_mounted: text.clone(), ..PartitionFound::default() };
+            let contents = Contents { table: text.clone(), error: text.clone(),
+                partitions: vec![partition; partitions], ..Contents::default() };
+            let disk = Disk { name: text.clone(), model: text.clone(), serial: text.clone(), wwn: text.clone(),
+                by_id: vec![text.clone(); 9], contents, ..Disk::default() };
             let given = Inventory {
                 vendor: text.clone(), product: text.clone(), serial: text.clone(), kernel: text.clone(),
                 firmware: text.clone(), host_name: text.clone(), board_serial: text.clone(),
