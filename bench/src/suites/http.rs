@@ -31,9 +31,10 @@ const SMALL_LENGTH: usize = 1_024;
 /// A file that is rendered for whoever asks, and exists on every server.
 const RENDERED: &str = "/default.ipxe";
 
-/// Crowds that fetch the large file: what they are called, how many, how often each.
+/// Crowds that fetch the large file: what they are called, how many, how often each. One client alone asks
+/// so often because its speed hangs on where the system puts its two threads, which it changes now and then.
 const CROWDS: [(&str, Crowd); 3] = [
-    ("1 client", Crowd { clients: 1, requests: 24 }),
+    ("1 client", Crowd { clients: 1, requests: 72 }),
     ("8 clients", Crowd { clients: 8, requests: 6 }),
     ("64 clients", Crowd { clients: 64, requests: 1 }),
 ];
@@ -77,7 +78,7 @@ fn judge(suite: &mut Suite) {
         for metric in [Metric::Rate, Metric::CpuPerMegabyte] {
             suite.compare(&ours, &theirs, metric);
         }
-        let because = "one connection waits each time its buffer is to be filled again; what of that is ours is not found yet";
+        let because = "packets are as full as nginx's, so it is work around them: hyper's and the runtime's";
         let rate = format!("{words}: >= 0.95x nginx's MB/s");
         let rate = ratio_at_least(suite, &rate, (&ours, &theirs, Metric::Rate), 0.95, because);
         let cpu = format!("{words}: <= 1.05x its CPU for a megabyte");

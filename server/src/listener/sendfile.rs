@@ -7,6 +7,10 @@
 //! send as many bytes of the file instead. Bodies are written in the order in which they were
 //! yielded, so the stretches are a queue.
 //!
+//! While there are stretches, the socket is corked: only full packets leave. The kernel moves a file in
+//! pieces of 64 KiB, a little more than its largest packet holds, and would send the rest of each as a
+//! packet of its own. That is twice as many packets, which costs both sides time.
+//!
 //! hyper must hand the slices on and not copy them, which it does for streams that write from several
 //! buffers at once (`writev`); the tests of this door compare every byte over real sockets.
 
@@ -14,6 +18,7 @@ use super::activity::Activity;
 use crate::places::Place;
 use axum::body::Bytes;
 use rustix::fs::sendfile;
+use rustix::net::sockopt::set_tcp_cork;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -76,15 +81,36 @@ impl FileLane {
 pub(super) struct FileStream {
     stream: TcpStream,
     lane: FileLane,
+    /// Whether packets that are not full are held back.
+    corked: bool,
 }
 
 impl FileStream {
     pub(super) fn new(stream: TcpStream, lane: FileLane) -> Self {
-        Self { stream, lane }
+        Self { stream, lane, corked: false }
     }
 
-    /// Sends up to `count` bytes of the first stretch.
-    fn poll_send(&self, context: &mut Context<'_>, count: usize) -> Poll<io::Result<usize>> {
+    /// Holds packets back that are not full, or lets them go. Where that cannot be, they go one by one.
+    fn cork(&mut self, corked: bool) {
+        if self.corked != corked && set_tcp_cork(&self.stream, corked).is_ok() {
+            self.corked = corked;
+        }
+    }
+
+    /// Sends up to `count` bytes of the first stretch, and lets the last packet go behind the last one.
+    fn poll_send(&mut self, context: &mut Context<'_>, count: usize) -> Poll<io::Result<usize>> {
+        self.cork(true);
+        let sent = ready!(self.poll_part(context, count))?;
+        let more = !self.lane.lock().is_empty();
+        self.lane.activity.owes(more);
+        if !more {
+            self.cork(false);
+        }
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Sends up to `count` bytes of the first stretch, and takes it from the queue at its end.
+    fn poll_part(&self, context: &mut Context<'_>, count: usize) -> Poll<io::Result<usize>> {
         let mut stretches = self.lane.lock();
         let Some(stretch) = stretches.front_mut() else {
             return Poll::Ready(Err(io::Error::other("a stand-in for no file was to be sent")));
@@ -115,7 +141,6 @@ impl FileStream {
         if stretch.len == 0 {
             stretches.pop_front();
         }
-        self.lane.activity.owes(!stretches.is_empty());
         Poll::Ready(Ok(sent))
     }
 }
@@ -190,6 +215,10 @@ impl AsyncWrite for FileStream {
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let bytes = buffers.iter().take_while(|buffer| !is_stand_in(buffer)).count();
+        if bytes < buffers.len() {
+            // A file follows: its first bytes fill the packet that the head begins.
+            self.cork(true);
+        }
         match (buffers.get(..bytes), buffers.first()) {
             (_, Some(first)) if bytes == 0 => self.poll_send(context, first.len()),
             (Some(bytes), _) => Pin::new(&mut self.stream).poll_write_vectored(context, bytes),
@@ -214,23 +243,47 @@ impl AsyncWrite for FileStream {
 mod tests {
     use super::*;
     use crate::places::Places;
+    use rustix::net::sockopt::tcp_cork;
     use std::io::Write;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    #[tokio::test]
-    async fn stretch_is_sent_until_its_deadline_and_no_longer() {
+    /// Both ends of a connection, and a stretch of six bytes to send until a deadline.
+    async fn connected() -> (FileStream, TcpStream, impl Fn(Instant) -> Stretch) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (mut peer, _) = listener.accept().await.unwrap();
+        let (peer, _) = listener.accept().await.unwrap();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"kernel").unwrap();
-        let (file, now) = (Arc::new(file), Instant::now());
+        let file = Arc::new(file);
         let place = Arc::new(Places::new(1, 1).take("10.0.0.1".parse().unwrap()).unwrap());
-        let lane = FileLane::new(Activity::new());
-        let mut stream = FileStream::new(stream, lane.clone());
-        let stretch = |deadline| Stretch::new(Arc::clone(&file), 0, 6, deadline, Arc::clone(&place));
+        let stretch = move |deadline| Stretch::new(Arc::clone(&file), 0, 6, deadline, Arc::clone(&place));
+        (FileStream::new(stream, FileLane::new(Activity::new())), peer, stretch)
+    }
+
+    #[tokio::test]
+    async fn packets_are_held_back_while_a_file_follows_and_go_at_its_end() {
+        let (mut stream, mut peer, stretch) = connected().await;
+        let deadline = Instant::now() + Duration::from_secs(600);
+        let is_corked = |stream: &FileStream| tcp_cork(&stream.stream).unwrap();
+        let both = [(); 2].map(|()| stream.lane.send(stretch(deadline)).unwrap());
+        assert!(!is_corked(&stream));
+        let written = stream.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(&both[0])]).await.unwrap();
+        assert_eq!((written, is_corked(&stream)), (4, true));
+        stream.write_all(&both[0]).await.unwrap();
+        assert!(is_corked(&stream));
+        stream.write_all(&both[1]).await.unwrap();
+        assert!(!is_corked(&stream));
+        let mut taken = [0; 16];
+        peer.read_exact(&mut taken).await.unwrap();
+        assert_eq!(&taken, b"headkernelkernel");
+    }
+
+    #[tokio::test]
+    async fn stretch_is_sent_until_its_deadline_and_no_longer() {
+        let (mut stream, mut peer, stretch) = connected().await;
+        let (lane, now) = (stream.lane.clone(), Instant::now());
         let stand_in = lane.send(stretch(now + Duration::from_secs(600))).unwrap();
         stream.write_all(&stand_in).await.unwrap();
         let mut taken = [0; 6];
