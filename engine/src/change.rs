@@ -109,6 +109,9 @@ pub enum AuditKind {
     /// A server key was replaced.
     #[serde(rename = "key.rotated")]
     KeyRotated,
+    /// A job may erase disks.
+    #[serde(rename = "permit.issued")]
+    PermitIssued,
     /// A machine keeps its identity under a new key.
     #[serde(rename = "machine.rekeyed")]
     MachineRekeyed,
@@ -124,6 +127,9 @@ pub enum AuditKind {
     /// A user or an access role was written or deleted.
     #[serde(rename = "access.changed")]
     AccessChanged,
+    /// A secret or the credential of a registry was written or deleted.
+    #[serde(rename = "secret.changed")]
+    SecretChanged,
     /// A user's password was set.
     #[serde(rename = "user.password")]
     PasswordChanged,

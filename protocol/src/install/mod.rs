@@ -12,7 +12,10 @@ mod survey;
 
 pub use layout::{BOOT_MIB, Filesystem, Layout, LayoutError, Lvm, MAX_RAID, MAX_VOLUMES, Volume};
 pub use order::{AgentOrder, BootOrder, ImageOrder, InstallOrder, Layer, Seed, Source, Way};
-pub use permit::{MAX_PERMIT_LEN, MAX_PERMIT_LIFE, MAX_PERMITTED, Permit, PermittedDisk};
+pub use permit::{
+    MAX_PERMIT_LEN, MAX_PERMIT_LIFE, MAX_PERMITTED, Permit, PermitAnswer, PermitShape, PermittedDisk,
+    ReceivedPermit,
+};
 pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
 pub use run::{Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};

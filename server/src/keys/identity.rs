@@ -5,6 +5,7 @@
 
 use super::authority::{Authority, key_pair};
 use super::leaf::{self, Leaf};
+use super::permit::PermitKey;
 use super::{Keys, KeysError, files};
 use engine::time::Timestamp;
 use protocol::ids::SpkiPin;
@@ -37,6 +38,10 @@ struct Work {
 pub(crate) struct Shown {
     certified: Arc<CertifiedKey>,
     leaf: Leaf,
+    /// Certificate of the CA that signed the leaf.
+    ca_der: CertificateDer<'static>,
+    /// What signs permits: the leaf's key.
+    pub(super) permit_key: PermitKey,
     /// Label of the CA that signed the leaf.
     pub(crate) ca: String,
     /// Pins of the current and the next CA.
@@ -45,6 +50,13 @@ pub(crate) struct Shown {
     pub(crate) ca_pem: String,
     /// When the current CA took over, if it is not the first.
     pub(crate) rolled_at: Option<Timestamp>,
+}
+
+impl Shown {
+    /// Certificates of the leaf and of the CA that signed it, DER.
+    pub(super) fn chain(&self) -> [&[u8]; 2] {
+        [&self.leaf.der, &self.ca_der]
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -144,13 +156,17 @@ fn read_or_renew(
     let authority = Authority::open(keys_dir, server_id, now)?;
     let leaf_key = key_pair(&keys_dir.join("leaf.key.pem"))?;
     let leaf = leaf::read_or_renew(keys_dir, server_id, names, now, &leaf_key, &authority)?;
-    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(leaf_key.serialize_der()));
+    let pkcs8 = leaf_key.serialize_der();
+    let permit_key = PermitKey::new(&pkcs8)?;
+    let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8));
     let private = rustls::crypto::ring::sign::any_ecdsa_type(&private)?;
     // Leaf, then CA: agents collect the chain before they trust anyone.
     let chain: Vec<CertificateDer<'static>> = vec![leaf.der.clone(), authority.current.der.clone()];
     Ok(Shown {
         certified: Arc::new(CertifiedKey::new(chain, private)),
         leaf,
+        ca_der: authority.current.der.clone(),
+        permit_key,
         pins: authority.pins(),
         ca_pem: authority.bundle(),
         rolled_at: authority.rolled_at,

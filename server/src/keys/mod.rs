@@ -12,12 +12,15 @@ mod identity;
 mod leaf;
 mod machine_token;
 mod nonce;
+mod permit;
 mod proof;
+mod seal;
 
 pub(crate) use bootstrap_token::{KeyState, OpenError, Opened, SealError, Sealed, TokenKeys};
 pub(crate) use machine_token::{GrantSecrets, MachineGrant, MachineTokens, PREFIX as MACHINE_TOKEN_PREFIX};
 pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
+pub(crate) use seal::{Sealer, UnsealError};
 
 use access::AccessTokens;
 use engine::admission::BootstrapClaims;
@@ -104,6 +107,7 @@ pub(crate) struct Keys {
     nonces: Nonces,
     access: AccessTokens,
     machine_tokens: MachineTokens,
+    sealer: Sealer,
     labels: hmac::Key,
 }
 
@@ -167,6 +171,7 @@ impl Keys {
             nonces: Nonces::new(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
             machine_tokens: MachineTokens::new(master.derive_hmac("machine-token/v1")),
+            sealer: Sealer::new(&master, "value-wrap/v1")?,
             labels: master.derive_hmac("label/v1"),
             server_id,
         })
@@ -240,6 +245,11 @@ impl Keys {
     /// The keys that seal bootstrap tokens.
     pub(crate) fn tokens(&self) -> Arc<TokenKeys> {
         Arc::clone(&self.tokens)
+    }
+
+    /// What seals values that are stored and never shown.
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
     }
 
     /// A short name that only this server can derive from `parts`, the same every time.
