@@ -17,10 +17,12 @@
 //! - [`change`]: what decisions return
 //! - [`claims`]: who may do what
 //! - [`content`]: what machines refer to, as one snapshot
+//! - [`image_hosts`]: which addresses of the server's own surroundings images may come from
 //! - [`index`], [`filter`], [`patch`], [`fields`]: what requests about objects ask for
 //! - [`job`]: one run of one task
 //! - [`lifetime`]: how long something lasts, as people write it
 //! - [`problem`]: why a request about an object is not granted
+//! - [`provision`]: how a machine gets its operating system
 //! - [`run`]: which job a machine gets next, and what its end means
 //! - [`time`]: points in time as a type
 
@@ -36,6 +38,7 @@ pub mod enrollment;
 pub mod fields;
 pub mod filter;
 pub mod identity;
+pub mod image_hosts;
 pub mod index;
 pub mod job;
 pub mod lifetime;
@@ -45,6 +48,7 @@ pub mod params;
 pub mod patch;
 pub mod prerequisites;
 pub mod problem;
+pub mod provision;
 pub mod render;
 pub mod revocation;
 pub mod run;
