@@ -290,6 +290,7 @@ impl Machine {
         let body = RegisterRequest {
             token: token.to_owned(),
             nonce: nonce.to_owned(),
+            statement: String::new(),
             inventory: self.inventory.clone(),
             origin: Origin::Pxe,
         };

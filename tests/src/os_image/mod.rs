@@ -3,7 +3,9 @@
 //! Building takes a minute or two, so archives are kept in the cache, under a name that changes with what
 //! goes into them. Nothing of them is in the repository.
 
+mod disk;
 mod registry;
+mod tiny;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::output;
 
+pub use disk::Disk;
 pub use registry::Registry;
 
 /// Packages of the system: a kernel for virtual machines, an init, cloud-init with what applies its
@@ -32,6 +35,7 @@ const PACKAGES: &[&str] = &[
     "openssh-server",
     "e2fsprogs",
     "ca-certificates",
+    "busybox-static",
     "grub2-common",
     "grub-pc-bin",
     "grub-efi-amd64-bin",
@@ -44,7 +48,7 @@ const LEFT_OUT: &[&str] =
 /// Debian's release.
 const RELEASE: &str = "bookworm";
 /// Changes when what is done with the packages does.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// A Debian as tar archive of its root.
 #[derive(Debug, Clone)]

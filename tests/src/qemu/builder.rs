@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{Accel, SerialReader, Vm, accel, qmp::Qmp};
+use super::{Accel, Disk, SerialReader, Vm, accel, qmp::Qmp};
 use crate::lab::{Cable, Port};
 use crate::process::{Process, Spec};
 use crate::{output, wait};
@@ -44,6 +44,8 @@ pub enum Boot {
     /// What the network of its first card tells the firmware to boot, then its first disk. Under BIOS
     /// that is the card's ROM, iPXE; under UEFI the firmware's own network stack.
     Network(Network),
+    /// Its first disk: there is no medium.
+    Disk,
 }
 
 /// How UEFI firmware boots from the network; a BIOS knows PXE alone.
@@ -72,15 +74,6 @@ pub enum Idle {
     Skipped,
     /// Its clock goes on with the real one, so that a server outside can answer.
     Real,
-}
-
-/// A virtual disk beside the boot medium.
-#[derive(Debug, Clone)]
-pub struct Disk {
-    /// Raw image, opened for writing.
-    pub image: PathBuf,
-    /// Serial number the guest sees.
-    pub serial: String,
 }
 
 /// A machine to be.
@@ -211,7 +204,7 @@ impl VmBuilder {
         self
     }
 
-    /// Adds a virtio disk.
+    /// Adds a virtio disk: what is booted after the medium, in this order.
     #[must_use]
     pub fn disk(mut self, disk: Disk) -> Self {
         self.disks.push(disk);
@@ -365,7 +358,7 @@ impl VmBuilder {
             Boot::Network(_) if self.ports.is_empty() => {
                 bail!("{} is plugged into no network that it could boot from", self.name)
             }
-            Boot::Network(Network::Pxe) => Ok(Vec::new()),
+            Boot::Network(Network::Pxe) | Boot::Disk => Ok(Vec::new()),
             Boot::Network(Network::Http) => Ok(["IPv4PXESupport", "IPv6PXESupport"]
                 .iter()
                 .flat_map(|name| words(&["-fw_cfg", &format!("name=opt/org.tianocore/{name},string=n")]))
@@ -405,13 +398,7 @@ impl VmBuilder {
             args.push("-object".into());
             args.push(joined("filter-dump,id=dump0,netdev=net0,maxlen=256,file=", path));
         }
-        for (index, disk) in self.disks.iter().enumerate() {
-            args.push("-drive".into());
-            args.push(joined(&format!("if=none,id=disk{index},format=raw,file="), &disk.image));
-            let order = if by_network { format!(",bootindex={}", index + 1) } else { String::new() };
-            let device = format!("virtio-blk-pci,drive=disk{index},serial={}{order}", disk.serial);
-            args.extend(words(&["-device", &device]));
-        }
+        args.extend(self.disks.iter().enumerate().flat_map(|(index, disk)| disk.args(index)));
         args
     }
 

@@ -17,6 +17,7 @@
 
 mod accel;
 mod builder;
+mod disk;
 mod font;
 mod qmp;
 mod serial;
@@ -33,7 +34,8 @@ use serde_json::json;
 use tempfile::TempDir;
 
 pub use accel::{Accel, accel};
-pub use builder::{Boot, Disk, Firmware, Idle, Network, Nic, VmBuilder};
+pub use builder::{Boot, Firmware, Idle, Network, Nic, VmBuilder};
+pub use disk::Disk;
 pub use font::font;
 pub use serial::SerialReader;
 

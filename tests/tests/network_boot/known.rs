@@ -37,7 +37,7 @@ impl Site {
         let workflow = json!({ "Name": "work", "Stages": ["image"] });
         self.operator.call(Method::POST, "/workflows", &workflow).unwrap();
 
-        let disk = Disk { image, serial: "DISK-1".to_owned() };
+        let disk = Disk::new(&image, "DISK-1");
         let machine = self.machine("known", firmware, Network::Pxe).serial_number("KNOWN-1").disk(disk);
         let mut vm = machine.start().unwrap();
         let machine = self.registers(&mut vm);
