@@ -9,6 +9,7 @@
 //!
 //! The client also keeps the access token, so that no secret passes through the state machine.
 
+pub(crate) mod blob;
 mod connect;
 pub(crate) mod download;
 pub(crate) mod http;

@@ -42,6 +42,25 @@ pub(crate) struct Place {
     pub(crate) proxy: Option<ProxyUrl>,
 }
 
+impl Place {
+    /// A connection, and what the server is called on it.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) async fn connect(&self) -> Result<(Requests, String), ConnectError> {
+        let Self { server, trust, proxy } = self;
+        let road = Road { trust, proxy: proxy.as_ref(), dns: Dns::of_system() };
+        // The time counts: a boot image has been told the right one before anybody runs jobs.
+        let (requests, peer) = road.lead_to(server, ClockTrust::Set).await?;
+        // A proxy that ends TLS finds the server by the name that was dialled.
+        let host = match peer.authority {
+            Some(_) => server.authority(),
+            None => format!("{}{SERVER_ID_SUFFIX}", peer.server_id),
+        };
+        Ok((requests, host))
+    }
+}
+
 /// One call, composed. The token is the client's.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
@@ -143,7 +162,7 @@ impl Rest {
 
     async fn send_once(&mut self, call: &Call, token: &str) -> Result<Reply, Failed> {
         if self.open.as_ref().is_none_or(|(requests, _)| requests.is_closed()) {
-            self.open = Some(self.connect().await.map_err(RestError::from)?);
+            self.open = Some(self.place.connect().await.map_err(RestError::from)?);
         }
         let Some((requests, host)) = &mut self.open else { return Err(Failed::Unread) };
         let request = compose(call, host, token).map_err(RestError::from)?;
@@ -158,19 +177,6 @@ impl Rest {
             }
             Err(error) => Err(Failed::Told(broke(&error))),
         }
-    }
-
-    async fn connect(&self) -> Result<(Requests, String), ConnectError> {
-        let Place { server, trust, proxy } = &self.place;
-        let road = Road { trust, proxy: proxy.as_ref(), dns: Dns::of_system() };
-        // The time counts: a boot image has been told the right one before anybody runs jobs.
-        let (requests, peer) = road.lead_to(server, ClockTrust::Set).await?;
-        // A proxy that ends TLS finds the server by the name that was dialled.
-        let host = match peer.authority {
-            Some(_) => server.authority(),
-            None => format!("{}{SERVER_ID_SUFFIX}", peer.server_id),
-        };
-        Ok((requests, host))
     }
 }
 

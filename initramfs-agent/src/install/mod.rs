@@ -6,6 +6,7 @@
 //! tells the server how far it has come ([`progress`]). Every verb may be called again after it was cut off.
 
 mod fail;
+mod fetch;
 mod network;
 mod order;
 mod progress;
@@ -14,7 +15,7 @@ mod state;
 
 use fail::InstallError;
 use network::Network;
-use progress::Reporter;
+use progress::{Reporter, Telling};
 use protocol::install::{InstallOrder, Step};
 use settings::Settings;
 use state::{Folder, State};
@@ -50,13 +51,24 @@ pub(crate) struct Install {
     pub(crate) folder: Folder,
     /// Where the target's file systems are mounted.
     pub(crate) target: PathBuf,
-    /// The way to the server.
-    pub(crate) network: Network,
     /// Tells the server how far it has come.
     pub(crate) progress: Reporter,
+    /// Goes before the network does.
+    _telling: Telling,
+    /// The way to the server.
+    pub(crate) network: Network,
 }
 
 impl Install {
+    /// What a verb needs.
+    fn begin(settings: Settings, step: Step) -> Result<Self, InstallError> {
+        let folder = Folder::make(&settings.folder.join("install"))?;
+        let network = Network::start()?;
+        let (progress, telling) = Telling::start(&network, &settings, step);
+        let target = settings.folder.join("target");
+        Ok(Self { settings, folder, target, progress, _telling: telling, network })
+    }
+
     /// The order, as the server gives it now. It is kept for the verbs to come.
     ///
     /// # Errors
@@ -129,19 +141,13 @@ fn usage() -> String {
 }
 
 fn perform(verb: &Verb) -> ExitCode {
-    match begin(verb.step).and_then(|install| (verb.work)(&install)) {
+    let install = Settings::read(|name| std::env::var_os(name))
+        .map_err(InstallError::from)
+        .and_then(|settings| Install::begin(settings, verb.step));
+    match install.and_then(|install| (verb.work)(&install)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail::told(&error),
     }
-}
-
-fn begin(step: Step) -> Result<Install, InstallError> {
-    let settings = Settings::read(|name| std::env::var_os(name))?;
-    let folder = Folder::make(&settings.folder.join("install"))?;
-    let network = Network::start()?;
-    let progress = Reporter::start(&network, &settings, step);
-    let target = settings.folder.join("target");
-    Ok(Install { settings, folder, target, network, progress })
 }
 
 /// Says a line to the job's log.

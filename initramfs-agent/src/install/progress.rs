@@ -10,10 +10,9 @@ use crate::api::rest::{Call, LEASE, Rest};
 use crate::runner::task_token;
 use hyper::Method;
 use protocol::install::{Progress, ProgressAnswer, Step};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::runtime::Handle;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -31,34 +30,25 @@ const MAX_MESSAGE: usize = 256;
 #[error("the run was cancelled; nothing more is written")]
 pub(crate) struct Cancelled;
 
-/// Tells the server in the background. Its last news is told before the value is gone.
-#[derive(Debug)]
+/// Where news go in, and whether the run goes on.
+#[derive(Debug, Clone)]
 pub(crate) struct Reporter {
-    news: Option<watch::Sender<Progress>>,
-    cancelled: Arc<AtomicBool>,
-    task: Option<(tokio::runtime::Handle, JoinHandle<()>)>,
+    news: watch::Sender<Progress>,
+    cancelled: watch::Receiver<bool>,
 }
 
 impl Reporter {
-    /// Begins to tell of `step`.
-    pub(crate) fn start(network: &Network, settings: &Settings, step: Step) -> Self {
-        let (news, heard) = watch::channel(Progress { step, ..Progress::default() });
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let teller = Teller { settings: settings.clone(), news: heard, cancelled: cancelled.clone() };
-        let task = network.handle().spawn(teller.tell());
-        Self { news: Some(news), cancelled, task: Some((network.handle().clone(), task)) }
-    }
-
     /// What is done now, and how much of the step, in percent.
     ///
     /// # Errors
     /// [`Cancelled`]: the verb ends.
     pub(crate) fn tell(&self, percent: u8, message: &str) -> Result<(), Cancelled> {
-        self.change(|progress| {
+        let message = message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default();
+        self.news.send_modify(|progress| {
             progress.percent = percent.min(100);
-            progress.message =
-                message.get(..message.floor_char_boundary(MAX_MESSAGE)).unwrap_or_default().to_owned();
-        })
+            message.clone_into(&mut progress.message);
+        });
+        self.check()
     }
 
     /// How many bytes have come, of how many; 0 when that is not known. The percentage follows.
@@ -66,11 +56,12 @@ impl Reporter {
     /// # Errors
     /// [`Cancelled`]: the verb ends.
     pub(crate) fn bytes(&self, bytes: u64, total: u64) -> Result<(), Cancelled> {
-        self.change(|progress| {
+        let percent = bytes.saturating_mul(100).checked_div(total).unwrap_or(0).min(100);
+        self.news.send_modify(|progress| {
             (progress.bytes, progress.total) = (bytes, total);
-            let percent = bytes.saturating_mul(100).checked_div(total);
-            progress.percent = percent.and_then(|percent| u8::try_from(percent).ok()).unwrap_or(0).min(100);
-        })
+            progress.percent = u8::try_from(percent).unwrap_or(100);
+        });
+        self.check()
     }
 
     /// Whether the run goes on.
@@ -78,23 +69,48 @@ impl Reporter {
     /// # Errors
     /// [`Cancelled`]: the verb ends.
     pub(crate) fn check(&self) -> Result<(), Cancelled> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(Cancelled) } else { Ok(()) }
+        if *self.cancelled.borrow() { Err(Cancelled) } else { Ok(()) }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Progress)) -> Result<(), Cancelled> {
-        if let Some(news) = &self.news {
-            news.send_modify(change);
+    /// Waits until the run is cancelled.
+    pub(super) async fn cancelled(&self) -> Cancelled {
+        let mut cancelled = self.cancelled.clone();
+        if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+            // Nobody asks the server any more.
+            std::future::pending::<()>().await;
         }
-        self.check()
+        Cancelled
     }
 }
 
-impl Drop for Reporter {
+/// Tells the server in the background. The last news are told before the value is gone.
+#[derive(Debug)]
+pub(super) struct Telling {
+    handle: Handle,
+    /// Dropped to end it.
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Telling {
+    /// Begins to tell of `step`.
+    pub(super) fn start(network: &Network, settings: &Settings, step: Step) -> (Reporter, Self) {
+        let (news, heard) = watch::channel(Progress { step, ..Progress::default() });
+        let (say_cancelled, cancelled) = watch::channel(false);
+        let (stop, stopped) = oneshot::channel();
+        let teller = Teller { settings: settings.clone(), news: heard, cancelled: say_cancelled };
+        let handle = network.handle().clone();
+        let task = handle.spawn(teller.tell(stopped));
+        (Reporter { news, cancelled }, Self { handle, stop: Some(stop), task: Some(task) })
+    }
+}
+
+impl Drop for Telling {
     fn drop(&mut self) {
-        drop(self.news.take());
-        if let Some((handle, task)) = self.task.take() {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
             // It has a limit of its own, and whatever it met is no news to anybody.
-            handle.block_on(task).unwrap_or(());
+            self.handle.block_on(task).unwrap_or(());
         }
     }
 }
@@ -103,37 +119,34 @@ impl Drop for Reporter {
 struct Teller {
     settings: Settings,
     news: watch::Receiver<Progress>,
-    cancelled: Arc<AtomicBool>,
+    cancelled: watch::Sender<bool>,
 }
 
 impl Teller {
-    async fn tell(mut self) {
+    async fn tell(mut self, mut stopped: oneshot::Receiver<()>) {
         let mut rest = Rest::new(self.settings.runner.place.clone());
-        let mut missed = true;
+        // An error is how the end is heard, by every wait here.
+        tokio::select! {
+            () = self.go_on(&mut rest) => {}
+            _ = &mut stopped => {}
+        }
+        drop(timeout(LAST_CALL, self.call(&mut rest)).await);
+    }
+
+    async fn go_on(&mut self, rest: &mut Rest) {
+        let mut is_heard = false;
         loop {
-            let ended = match timeout(if missed { PAUSE } else { SILENCE }, self.news.changed()).await {
-                Ok(changed) => changed.is_err(),
-                Err(_) => false,
-            };
-            if ended {
-                drop(timeout(LAST_CALL, self.call(&mut rest)).await);
-                return;
-            }
-            // A call that hangs may not keep the verb from ending.
-            missed = tokio::select! {
-                heard = self.call(&mut rest) => !heard,
-                () = closed(&self.news) => continue,
-            };
-            tokio::select! {
-                () = sleep(PAUSE) => {}
-                () = closed(&self.news) => {}
-            }
+            let wait = if is_heard { SILENCE } else { PAUSE };
+            // With or without news.
+            drop(timeout(wait, self.news.changed()).await);
+            is_heard = self.call(rest).await;
+            sleep(PAUSE).await;
         }
     }
 
     /// One call; `false` where the server did not hear it.
-    async fn call(&self, rest: &mut Rest) -> bool {
-        let progress = self.news.borrow().clone();
+    async fn call(&mut self, rest: &mut Rest) -> bool {
+        let progress = self.news.borrow_and_update().clone();
         let Ok(body) = serde_json::to_vec(&progress) else { return true };
         let call = Call::new(Method::POST, format!("{}/progress", path(self.settings.run)))
             .header(LEASE, self.settings.epoch)
@@ -141,16 +154,10 @@ impl Teller {
         let Ok(reply) = rest.send(&call, &task_token(&self.settings.runner)).await else { return false };
         let answer: Option<ProgressAnswer> = serde_json::from_slice(&reply.body).ok();
         if reply.status.is_success() && answer.is_some_and(|answer| answer.cancelled) {
-            self.cancelled.store(true, Ordering::Relaxed);
+            self.cancelled.send_replace(true);
         }
         reply.status.is_success()
     }
-}
-
-/// Ends when the sender is gone.
-async fn closed(news: &watch::Receiver<Progress>) {
-    let mut news = news.clone();
-    while news.changed().await.is_ok() {}
 }
 
 #[cfg(test)]

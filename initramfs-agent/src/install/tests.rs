@@ -34,11 +34,8 @@ pub(super) fn install() -> (Server, Install) {
     let told = environment(&server.url, &server.pin);
     let mut settings = Settings::read(|name| told.get(name).map(std::ffi::OsString::from)).unwrap();
     settings.folder = server.folder.path().to_owned();
-    let folder = Folder::make(&settings.folder.join("install")).unwrap();
-    let network = Network::start().unwrap();
-    let progress = Reporter::start(&network, &settings, Step::Write);
-    let target = settings.folder.join("target");
-    (server, Install { settings, folder, target, network, progress })
+    let install = Install::begin(settings, Step::Write).unwrap();
+    (server, install)
 }
 
 #[test]

@@ -177,7 +177,11 @@ fn place(
     Ok((Place { server, trust: Trust { pins, extra }, proxy }, ca))
 }
 
-fn certificates(pem: &str) -> Result<Vec<CaCertificate>, SettingsError> {
+/// The certificates of a PEM text.
+///
+/// # Errors
+/// [`SettingsError::Unusable`].
+pub(crate) fn certificates(pem: &str) -> Result<Vec<CaCertificate>, SettingsError> {
     const END: &str = "-----END CERTIFICATE-----";
     if pem.len() > MAX_CA_LEN {
         return Err(SettingsError::Unusable(CA, format!("it has more than {MAX_CA_LEN} bytes")));
