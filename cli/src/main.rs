@@ -16,6 +16,8 @@ mod pref;
 mod print;
 mod prompt;
 mod rest;
+mod role;
+mod secret;
 mod serve;
 mod token;
 mod user;
@@ -75,7 +77,16 @@ enum Command {
     Profile(object::Command),
     /// Machine roles: profiles that say what a machine is for
     #[command(subcommand)]
-    Role(object::Command),
+    Role(role::Command),
+    /// Secrets: values for cloud-init templates that nobody is shown
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// Variables: values for cloud-init templates
+    #[command(subcommand)]
+    Variable(object::Command),
+    /// What opens the registries that images come from
+    #[command(subcommand, visible_alias = "credential")]
+    RegistryCredential(secret::CredentialCommand),
     /// Params: what they may hold
     #[command(subcommand)]
     Param(object::Command),
@@ -148,7 +159,10 @@ fn run(command: Command) -> Result<()> {
         Command::Bootenv(command) => objects(Kind::BootEnvs, command),
         Command::Template(command) => objects(Kind::Templates, command),
         Command::Profile(command) => objects(Kind::Profiles, command),
-        Command::Role(command) => wait_for(object::run(Collection::MACHINE_ROLES, command)),
+        Command::Role(command) => wait_for(role::run(command)),
+        Command::Secret(command) => wait_for(secret::run(command)),
+        Command::Variable(command) => objects(Kind::Variables, command),
+        Command::RegistryCredential(command) => wait_for(secret::run_credential(command)),
         Command::Param(command) => objects(Kind::Params, command),
         Command::Context(command) => objects(Kind::Contexts, command),
         Command::Pool(command) => objects(Kind::Pools, command),

@@ -75,16 +75,20 @@ fn names(kind: Kind) -> Names {
     match kind {
         Kind::BootEnvs => names_of(&model::BootEnv::default()),
         Kind::Contexts => names_of(&model::Context::default()),
+        Kind::Images => names_of(&model::Image::default()),
         Kind::Jobs => names_of(&model::Job::default()),
         Kind::Machines => names_of(&blank_machine()),
         Kind::Params => names_of(&model::Param::default()),
         Kind::Pools => names_of(&model::Pool::default()),
         Kind::Profiles => names_of(&model::Profile::default()),
+        Kind::RegistryCredentials => names_of(&model::RegistryCredential::default()),
         Kind::Roles => names_of(&model::Role::default()),
+        Kind::Secrets => names_of(&model::Secret::default()),
         Kind::Stages => names_of(&model::Stage::default()),
         Kind::Tasks => names_of(&model::Task::default()),
         Kind::Templates => names_of(&model::Template::default()),
         Kind::Users => names_of(&model::User::default()),
+        Kind::Variables => names_of(&model::Variable::default()),
         Kind::Workflows => names_of(&model::Workflow::default()),
     }
 }

@@ -112,6 +112,14 @@ const CONTEXTS: &[Index] = indexes!["Name", Text;
     field!("Image", Text),
 ];
 
+const IMAGES: &[Index] = indexes!["Name", Text;
+    field!("Architecture", Text),
+    field!("Credential", Text),
+    field!("Digest", Text),
+    field!("Format", Text),
+    field!("Source", Text),
+];
+
 const JOBS: &[Index] = indexes!["Uuid", Uuid;
     field!("Archived", Boolean),
     field!("BootEnv", Text),
@@ -151,6 +159,7 @@ const MACHINES: &[Index] = indexes!["Uuid", Uuid;
     field!("PoolAllocated", Boolean),
     field!("PoolStatus", Text),
     field!("Profiles", List),
+    field!("ProvisionState", Text),
     field!("RetryTaskAttempt", Integer),
     field!("Runnable", Boolean),
     field!("RunningWorkOrders", Integer),
@@ -174,7 +183,17 @@ const PROFILES: &[Index] = indexes!["Name", Text;
     field!("Profiles", List),
 ];
 
+const REGISTRY_CREDENTIALS: &[Index] = indexes!["Name", Text;
+    field!("HasPassword", Boolean),
+    field!("Registry", Text),
+    field!("Username", Text),
+];
+
 const ROLES: &[Index] = indexes!["Name", Text;];
+
+const SECRETS: &[Index] = indexes!["Name", Text;
+    field!("HasValue", Boolean),
+];
 
 const STAGES: &[Index] = indexes!["Name", Text;
     field!("BootEnv", Text),
@@ -194,6 +213,10 @@ const USERS: &[Index] = indexes!["Name", Text;
     field!("Roles", List),
 ];
 
+const VARIABLES: &[Index] = indexes!["Name", Text;
+    field!("Value", Text),
+];
+
 const WORKFLOWS: &[Index] = indexes!["Name", Text;
     field!("Stages", List),
 ];
@@ -203,16 +226,20 @@ pub const fn of(kind: Kind) -> &'static [Index] {
     match kind {
         Kind::BootEnvs => BOOTENVS,
         Kind::Contexts => CONTEXTS,
+        Kind::Images => IMAGES,
         Kind::Jobs => JOBS,
         Kind::Machines => MACHINES,
         Kind::Params => PARAMS,
         Kind::Pools => POOLS,
         Kind::Profiles => PROFILES,
+        Kind::RegistryCredentials => REGISTRY_CREDENTIALS,
         Kind::Roles => ROLES,
+        Kind::Secrets => SECRETS,
         Kind::Stages => STAGES,
         Kind::Tasks => TASKS,
         Kind::Templates => TEMPLATES,
         Kind::Users => USERS,
+        Kind::Variables => VARIABLES,
         Kind::Workflows => WORKFLOWS,
     }
 }
@@ -238,16 +265,20 @@ mod tests {
         let json = match kind {
             Kind::BootEnvs => serde_json::to_value(model::BootEnv::default()),
             Kind::Contexts => serde_json::to_value(model::Context::default()),
+            Kind::Images => serde_json::to_value(model::Image::default()),
             Kind::Jobs => serde_json::to_value(model::Job::default()),
             Kind::Machines => serde_json::to_value(crate::fields::blank_machine()),
             Kind::Params => serde_json::to_value(model::Param::default()),
             Kind::Pools => serde_json::to_value(model::Pool::default()),
             Kind::Profiles => serde_json::to_value(model::Profile::default()),
+            Kind::RegistryCredentials => serde_json::to_value(model::RegistryCredential::default()),
             Kind::Roles => serde_json::to_value(model::Role::default()),
+            Kind::Secrets => serde_json::to_value(model::Secret::default()),
             Kind::Stages => serde_json::to_value(model::Stage::default()),
             Kind::Tasks => serde_json::to_value(model::Task::default()),
             Kind::Templates => serde_json::to_value(model::Template::default()),
             Kind::Users => serde_json::to_value(model::User::default()),
+            Kind::Variables => serde_json::to_value(model::Variable::default()),
             Kind::Workflows => serde_json::to_value(model::Workflow::default()),
         };
         json.unwrap()

@@ -52,6 +52,12 @@ pub enum NameError {
         /// What it may have beside those.
         more: &'static [char],
     },
+    /// A character that no identifier of a template has.
+    #[error("must not contain {found:?}; use letters of ASCII, digits and underscores")]
+    Identifier {
+        /// The character.
+        found: char,
+    },
 }
 
 fn and_more(more: &[char]) -> String {
@@ -95,12 +101,16 @@ const fn rule(kind: Kind) -> Rule {
         Kind::Users => Rule { digit_first: false, more: &['.', '@'] },
         Kind::BootEnvs
         | Kind::Contexts
+        | Kind::Images
         | Kind::Jobs
         | Kind::Pools
         | Kind::Profiles
+        | Kind::RegistryCredentials
         | Kind::Roles
+        | Kind::Secrets
         | Kind::Stages
         | Kind::Tasks
+        | Kind::Variables
         | Kind::Workflows => Rule { digit_first: false, more: &['.'] },
     }
 }
@@ -110,7 +120,14 @@ const fn rule(kind: Kind) -> Rule {
 /// # Errors
 /// The first rule it breaks.
 pub fn check(kind: Kind, name: &str) -> Result<(), Misnamed> {
-    check_text(name, &rule(kind)).map_err(|error| Misnamed { noun: kind.noun(), error })
+    let told = |error| Misnamed { noun: kind.noun(), error };
+    check_text(name, &rule(kind)).map_err(told)?;
+    // Templates say `.secrets.NAME`.
+    let odd = |c: &char| !(c.is_ascii_alphanumeric() || *c == '_');
+    match name.chars().find(odd).filter(|_| matches!(kind, Kind::Secrets | Kind::Variables)) {
+        Some(found) => Err(told(NameError::Identifier { found })),
+        None => Ok(()),
+    }
 }
 
 fn check_text(name: &str, rule: &Rule) -> Result<(), NameError> {

@@ -302,7 +302,7 @@ async fn delete(args: Delete) -> Result<()> {
 }
 
 /// A machine's address: its UUID, a `Field:value` as Digital Rebar writes it, else its name.
-fn path(key: &str) -> String {
+pub(crate) fn path(key: &str) -> String {
     let is_index = ["Key:", "Uuid:", "Name:"].iter().any(|index| key.starts_with(index));
     let key =
         if is_index || key.parse::<MachineId>().is_ok() { key.to_owned() } else { format!("Name:{key}") };

@@ -11,16 +11,20 @@ fn fields(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::BootEnvs => &["OS.Name", "OnlyUnknown", "Description"],
         Kind::Contexts => &["Engine", "Image", "Description"],
+        Kind::Images => &["Source", "Format", "Pull", "Description"],
         Kind::Jobs => &["Task", "State", "ExitState", "Machine", "StartTime", "EndTime"],
         Kind::Machines => &["Name", "Stage", "Workflow", "BootEnv"],
         Kind::Params => &["Schema.type", "Schema.default", "Description"],
         Kind::Pools => &["ParentPool", "Description"],
         Kind::Profiles => &["Params", "Profiles", "Description"],
+        Kind::RegistryCredentials => &["Registry", "Username", "HasPassword", "Description"],
         Kind::Roles => &["Claims", "Description"],
+        Kind::Secrets => &["HasValue", "Description"],
         Kind::Stages => &["BootEnv", "Tasks", "Description"],
         Kind::Tasks => &["Templates", "Prerequisites", "Description"],
         Kind::Templates => &["Description"],
         Kind::Users => &["Roles", "Description"],
+        Kind::Variables => &["Value", "Description"],
         Kind::Workflows => &["Stages", "Description"],
     }
 }

@@ -64,11 +64,7 @@ impl Patch {
             }
         }
         let mut object = object_of(self.from.as_deref())?;
-        for text in &self.fields {
-            let (field, value) =
-                text.split_once('=').with_context(|| format!("{text:?} is no FIELD=VALUE"))?;
-            object.insert(field.to_owned(), value_of(value));
-        }
+        object.extend(fields(&self.fields)?);
         Ok(Value::Object(object))
     }
 
@@ -76,6 +72,15 @@ impl Patch {
     pub(crate) fn at(&self, path: &str) -> String {
         if self.force { format!("{path}?force=true") } else { path.to_owned() }
     }
+}
+
+/// `FIELD=VALUE`, each.
+pub(crate) fn fields(list: &[String]) -> Result<Map<String, Value>> {
+    let field = |text: &String| {
+        let (field, value) = text.split_once('=').with_context(|| format!("{text:?} is no FIELD=VALUE"))?;
+        Ok((field.to_owned(), value_of(value)))
+    };
+    list.iter().map(field).collect()
 }
 
 /// A value as it was typed: JSON if it is, else text.
@@ -91,6 +96,11 @@ fn object_of(from: Option<&Path>) -> Result<Map<String, Value>> {
 
 /// The one JSON or YAML document of a file, or of standard input for `-`.
 pub(crate) fn document(path: &Path) -> Result<Value> {
+    parse(&read(path)?).with_context(|| format!("{} is neither JSON nor YAML", path.display()))
+}
+
+/// The text of a file, or of standard input for `-`.
+pub(crate) fn read(path: &Path) -> Result<String> {
     let told = || format!("{} cannot be read", path.display());
     let mut text = String::new();
     let size = if path == Path::new("-") {
@@ -105,7 +115,7 @@ pub(crate) fn document(path: &Path) -> Result<Value> {
     if u64::try_from(size).unwrap_or(u64::MAX) > MAX_FILE {
         bail!("{} has more than {MAX_FILE} bytes", path.display());
     }
-    parse(&text).with_context(|| format!("{} is neither JSON nor YAML", path.display()))
+    Ok(text)
 }
 
 /// JSON or YAML; JSON first, since not every JSON text is YAML.

@@ -15,7 +15,7 @@ use crate::rest::{Client, Connection, encode};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use protocol::model::Kind;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Verbs of a type of object
 #[derive(Debug, Subcommand)]
@@ -141,7 +141,7 @@ impl Collection {
     /// What a new object has to have besides what the operator gave.
     fn complete(self, body: &mut Value) {
         if let (Some((label, value)), Some(object)) = (self.label, body.as_object_mut()) {
-            let meta = object.entry("Meta").or_insert_with(|| Value::Object(serde_json::Map::new()));
+            let meta = object.entry("Meta").or_insert_with(|| Value::Object(Map::new()));
             if let Some(meta) = meta.as_object_mut() {
                 meta.insert(label.to_owned(), value.into());
             }
@@ -213,8 +213,18 @@ async fn show(collection: Collection, args: Show) -> Result<()> {
 
 /// Makes an object.
 pub(crate) async fn create(collection: Collection, args: Create) -> Result<()> {
+    create_with(collection, args, |_| Ok(())).await
+}
+
+/// Makes an object of what was given and what `more` adds.
+pub(crate) async fn create_with(
+    collection: Collection,
+    args: Create,
+    more: impl FnOnce(&mut Map<String, Value>) -> Result<()>,
+) -> Result<()> {
     let mut body = args.body.read(collection.kind)?;
     collection.complete(&mut body);
+    body.as_object_mut().map_or(Ok(()), more)?;
     let client = Client::open(&args.connection)?;
     let answer = client.post(&collection.path(), &body).await?;
     args.output.show(&answer, || Ok(format!("made {} {}", collection.noun, key_of(collection, &answer)?)))

@@ -24,9 +24,12 @@ pub const BUNDLE_RECORD: &str = "bundle";
 const MAX_OBJECTS: usize = 20_000;
 /// Most that is said of a bundle as a whole, in bytes of JSON.
 const MAX_META: usize = 256 * 1_024;
-/// In this order what an object refers to is there before it.
-const ORDER: [Kind; 10] = [
+/// In this order what an object refers to is there before it. Users stay where they are, and so does
+/// what is secret.
+const ORDER: [Kind; 12] = [
     Kind::Params,
+    Kind::Variables,
+    Kind::Images,
     Kind::Templates,
     Kind::Profiles,
     Kind::Contexts,

@@ -1,5 +1,6 @@
 //! Everything that machines refer to, as one immutable snapshot: boot environments, templates,
-//! stages, workflows, tasks, profiles, params, contexts, users, roles, pools and preferences.
+//! stages, workflows, tasks, profiles, params, contexts, images, registry credentials, secrets, variables,
+//! users, roles, pools and preferences.
 //!
 //! Decisions take `&Content` and say on which revision of it they were taken; a change makes the
 //! next snapshot. Whether an object is available follows from the snapshot and is never stored.
@@ -17,6 +18,7 @@ mod errors;
 mod json;
 mod load;
 mod prefs;
+mod provision;
 mod put;
 mod rules;
 #[cfg(test)]
@@ -39,7 +41,10 @@ pub use shelf::{Object, Shelf};
 use crate::change::Revision;
 use crate::params::Schemas;
 use crate::render::Parsed;
-use protocol::model::{BootEnv, Context, Param, Pool, Profile, Role, Stage, Task, Template, User, Workflow};
+use protocol::model::{
+    BootEnv, Context, Image, Param, Pool, Profile, RegistryCredential, Role, Secret, Stage, Task, Template,
+    User, Variable, Workflow,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The snapshot. Cheap to clone: objects are shared.
@@ -51,14 +56,20 @@ pub struct Content {
     pub bootenvs: Shelf<BootEnv>,
     /// Contexts by name.
     pub contexts: Shelf<Context>,
+    /// Images by name.
+    pub images: Shelf<Image>,
     /// Params by name.
     pub params: Shelf<Param>,
     /// Pools that were made, by id.
     pub pools: Shelf<Pool>,
     /// Profiles by name.
     pub profiles: Shelf<Profile>,
+    /// Registry credentials by name, their passwords sealed.
+    pub registry_credentials: Shelf<RegistryCredential>,
     /// Access roles by name.
     pub roles: Shelf<Role>,
+    /// Secrets by name, their values sealed.
+    pub secrets: Shelf<Secret>,
     /// Stages by name.
     pub stages: Shelf<Stage>,
     /// Tasks by name.
@@ -67,6 +78,8 @@ pub struct Content {
     pub templates: Shelf<Template>,
     /// Users by name.
     pub users: Shelf<User>,
+    /// Variables by name.
+    pub variables: Shelf<Variable>,
     /// Workflows by name.
     pub workflows: Shelf<Workflow>,
     /// Preferences that were set, by name; [`Content::pref`] knows the defaults of the others.

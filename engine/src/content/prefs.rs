@@ -4,6 +4,7 @@
 use super::Content;
 use super::builtin::NO_STAGE;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes};
+use crate::image_hosts::ImageHosts;
 use crate::problem::{Problem, ProblemKind};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -24,6 +25,10 @@ enum Holds {
     KnownBootEnv,
     /// A bootenv for those that are not.
     UnknownBootEnv,
+    /// An image, or nothing.
+    Image,
+    /// Hosts that images are fetched from.
+    ImageHosts,
     Stage,
     /// A workflow, or nothing.
     Workflow,
@@ -43,7 +48,7 @@ const fn pref(name: &'static str, default: &'static str, holds: Holds) -> Pref {
     Pref { name, default, holds }
 }
 
-const TABLE: [Pref; 14] = [
+const TABLE: [Pref; 16] = [
     pref("baseTokenSecret", "", Holds::Secret(Some(SECRET_BYTES))),
     pref("debugBootEnv", "warn", Holds::Level),
     pref("debugDhcp", "warn", Holds::Level),
@@ -51,8 +56,10 @@ const TABLE: [Pref; 14] = [
     pref("debugPlugins", "warn", Holds::Level),
     pref("debugRenderer", "warn", Holds::Level),
     pref("defaultBootEnv", "local", Holds::KnownBootEnv),
+    pref("defaultImage", "", Holds::Image),
     pref("defaultStage", NO_STAGE, Holds::Stage),
     pref("defaultWorkflow", "", Holds::Workflow),
+    pref("imageHosts", "", Holds::ImageHosts),
     pref("knownTokenTimeout", "3600", Holds::Seconds),
     pref("logLevel", "warn", Holds::Level),
     pref("systemGrantorSecret", "", Holds::Secret(None)),
@@ -61,8 +68,8 @@ const TABLE: [Pref; 14] = [
 ];
 
 /// The names of all preferences.
-pub const PREFS: [&str; 14] = {
-    let mut names = [""; 14];
+pub const PREFS: [&str; 16] = {
+    let mut names = [""; 16];
     let mut at = 0;
     while at < names.len() {
         names[at] = TABLE[at].name;
@@ -93,6 +100,8 @@ impl Content {
             Holds::Secret(_) => String::new(),
             Holds::KnownBootEnv
             | Holds::UnknownBootEnv
+            | Holds::Image
+            | Holds::ImageHosts
             | Holds::Stage
             | Holds::Workflow
             | Holds::Seconds
@@ -156,6 +165,12 @@ impl Content {
         match pref.holds {
             Holds::KnownBootEnv => bootenv(false),
             Holds::UnknownBootEnv => bootenv(true),
+            Holds::Image if text.is_empty() || self.images.has(&text) => Ok(text),
+            Holds::Image => Err(format!("image {text} does not exist")),
+            Holds::ImageHosts => match text.parse::<ImageHosts>() {
+                Ok(_) => Ok(text),
+                Err(error) => Err(error.to_string()),
+            },
             Holds::Stage if self.stages.has(&text) => Ok(text),
             Holds::Stage => Err(format!("stage {text} does not exist")),
             Holds::Workflow if text.is_empty() || self.workflows.has(&text) => Ok(text),

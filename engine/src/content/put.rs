@@ -193,10 +193,13 @@ impl Content {
     pub(super) fn needed_by(&self, kind: Kind, key: &str, used_by_machines: bool) -> Vec<String> {
         let noun = kind.noun();
         let mut users = Vec::new();
-        let prefs = ["defaultBootEnv", "unknownBootEnv", "defaultStage", "defaultWorkflow"];
-        for (pref, of) in
-            prefs.into_iter().zip([Kind::BootEnvs, Kind::BootEnvs, Kind::Stages, Kind::Workflows])
-        {
+        for (pref, of) in [
+            ("defaultBootEnv", Kind::BootEnvs),
+            ("unknownBootEnv", Kind::BootEnvs),
+            ("defaultImage", Kind::Images),
+            ("defaultStage", Kind::Stages),
+            ("defaultWorkflow", Kind::Workflows),
+        ] {
             if of == kind && self.pref(pref) == key {
                 users.push(format!("{noun} {key} is the preference {pref}"));
             }
@@ -280,8 +283,13 @@ fn audited(changes: Changes, kind: Kind, key: &str, done: &str, cause: &Cause) -
             let row = AuditRow::new(AuditKind::AccessChanged, cause);
             changes.audit(row.reason(format!("{} {key} {done}", kind.noun())))
         }
+        Kind::RegistryCredentials | Kind::Secrets => {
+            let row = AuditRow::new(AuditKind::SecretChanged, cause);
+            changes.audit(row.reason(format!("{} {key} {done}", kind.noun())))
+        }
         Kind::BootEnvs
         | Kind::Contexts
+        | Kind::Images
         | Kind::Jobs
         | Kind::Machines
         | Kind::Params
@@ -290,6 +298,7 @@ fn audited(changes: Changes, kind: Kind, key: &str, done: &str, cause: &Cause) -
         | Kind::Stages
         | Kind::Tasks
         | Kind::Templates
+        | Kind::Variables
         | Kind::Workflows => changes,
     }
 }

@@ -33,6 +33,10 @@ macro_rules! of_kind {
                 type $type = model::Context;
                 $body
             }
+            Kind::Images => {
+                type $type = model::Image;
+                $body
+            }
             Kind::Params => {
                 type $type = model::Param;
                 $body
@@ -45,8 +49,16 @@ macro_rules! of_kind {
                 type $type = model::Profile;
                 $body
             }
+            Kind::RegistryCredentials => {
+                type $type = model::RegistryCredential;
+                $body
+            }
             Kind::Roles => {
                 type $type = model::Role;
+                $body
+            }
+            Kind::Secrets => {
+                type $type = model::Secret;
                 $body
             }
             Kind::Stages => {
@@ -63,6 +75,10 @@ macro_rules! of_kind {
             }
             Kind::Users => {
                 type $type = model::User;
+                $body
+            }
+            Kind::Variables => {
+                type $type = model::Variable;
                 $body
             }
             Kind::Workflows => {
@@ -108,6 +124,7 @@ pub(crate) trait Rules: Object {
     }
 }
 
+/// The shelf of a kind is the field of this name.
 macro_rules! shelf {
     ($field:ident) => {
         fn shelf(content: &Content) -> &Shelf<Self> {
@@ -118,6 +135,7 @@ macro_rules! shelf {
         }
     };
 }
+pub(super) use shelf;
 
 impl Rules for BootEnv {
     shelf!(bootenvs);
@@ -400,7 +418,7 @@ impl Rules for Workflow {
     }
 }
 
-fn named<T: Object>(object: &T) -> Vec<String> {
+pub(super) fn named<T: Object>(object: &T) -> Vec<String> {
     names::check(T::KIND, object.key()).err().map(|error| error.to_string()).into_iter().collect()
 }
 

@@ -1,7 +1,8 @@
 //! Objects of one kind by key.
 
 use protocol::model::{
-    BootEnv, Context, Envelope, Kind, Param, Pool, Profile, Role, Stage, Task, Template, User, Workflow,
+    BootEnv, Context, Envelope, Image, Kind, Param, Pool, Profile, RegistryCredential, Role, Secret, Stage,
+    Task, Template, User, Variable, Workflow,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,14 +42,18 @@ macro_rules! objects {
 objects! {
     BootEnv BootEnvs name,
     Context Contexts name,
+    Image Images name,
     Param Params name,
     Pool Pools id,
     Profile Profiles name,
+    RegistryCredential RegistryCredentials name,
     Role Roles name,
+    Secret Secrets name,
     Stage Stages name,
     Task Tasks name,
     Template Templates id,
     User Users name,
+    Variable Variables name,
     Workflow Workflows name,
 }
 

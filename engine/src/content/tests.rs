@@ -384,6 +384,8 @@ fn preferences_have_defaults_and_are_checked() {
         json!({"knownTokenTimeout": "soon"}),
         json!({"knownTokenTimeout": -1}),
         json!({"logLevel": "loud"}),
+        json!({"defaultImage": "missing"}),
+        json!({"imageHosts": "not a host!"}),
         json!({"colour": "red"}),
         json!({"logLevel": ["warn"]}),
         json!({"baseTokenSecret": "short"}),
@@ -391,6 +393,10 @@ fn preferences_have_defaults_and_are_checked() {
         let problem = content.set_prefs(&prefs(wrong.clone()), &cause()).unwrap_err();
         assert_eq!((problem.kind, problem.model), (ProblemKind::Invalid, "prefs"), "{wrong}");
     }
+    let image = and(&content, &[(Kind::Images, json!({"Name": "os", "Source": "upload"}))]);
+    let wanted = json!({"defaultImage": "os", "imageHosts": "10.0.0.0/8"});
+    let image = image.set_prefs(&prefs(wanted), &cause()).unwrap().content;
+    assert_eq!(refused(image.remove(Kind::Images, "os", false, &cause())).0, ProblemKind::InUse);
     let all_or_nothing = json!({"debugDhcp": "1", "logLevel": "loud"});
     assert!(content.set_prefs(&prefs(all_or_nothing), &cause()).is_err());
 }

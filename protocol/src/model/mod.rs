@@ -9,6 +9,7 @@ mod boot;
 mod info;
 mod job;
 mod machine;
+mod provision;
 mod work;
 
 pub use access::{Claim, Context, Pool, PoolActions, Role, User};
@@ -16,6 +17,7 @@ pub use boot::{ArchInfo, BootEnv, OsInfo, Template, TemplateInfo};
 pub use info::{Licenses, Nothing, ServerInfo, Stat};
 pub use job::{ExitState, Job, JobAction, JobState, ZERO_TIME};
 pub use machine::{HardwareFingerprint, MachineFields, PoolStatus, TaskErrorStack};
+pub use provision::{Image, ImageFormat, Pull, RegistryCredential, Secret, UPLOAD, Variable};
 pub use work::{Param, Profile, Stage, Task, Workflow};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,8 @@ pub enum Kind {
     BootEnvs,
     /// Where tasks run.
     Contexts,
+    /// Operating systems to install.
+    Images,
     /// One run of a task.
     Jobs,
     /// Machines.
@@ -50,8 +54,12 @@ pub enum Kind {
     Pools,
     /// Named params.
     Profiles,
+    /// What opens registries.
+    RegistryCredentials,
     /// Claims under a name.
     Roles,
+    /// Values that nobody is shown.
+    Secrets,
     /// A list of tasks with a boot environment.
     Stages,
     /// Something to run.
@@ -60,25 +68,31 @@ pub enum Kind {
     Templates,
     /// People and programs.
     Users,
+    /// Values for templates.
+    Variables,
     /// A list of stages.
     Workflows,
 }
 
 impl Kind {
     /// All of them by prefix.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::BootEnvs,
         Self::Contexts,
+        Self::Images,
         Self::Jobs,
         Self::Machines,
         Self::Params,
         Self::Pools,
         Self::Profiles,
+        Self::RegistryCredentials,
         Self::Roles,
+        Self::Secrets,
         Self::Stages,
         Self::Tasks,
         Self::Templates,
         Self::Users,
+        Self::Variables,
         Self::Workflows,
     ];
 
@@ -87,16 +101,20 @@ impl Kind {
         match self {
             Self::BootEnvs => "bootenvs",
             Self::Contexts => "contexts",
+            Self::Images => "images",
             Self::Jobs => "jobs",
             Self::Machines => "machines",
             Self::Params => "params",
             Self::Pools => "pools",
             Self::Profiles => "profiles",
+            Self::RegistryCredentials => "registry_credentials",
             Self::Roles => "roles",
+            Self::Secrets => "secrets",
             Self::Stages => "stages",
             Self::Tasks => "tasks",
             Self::Templates => "templates",
             Self::Users => "users",
+            Self::Variables => "variables",
             Self::Workflows => "workflows",
         }
     }
@@ -106,16 +124,20 @@ impl Kind {
         match self {
             Self::BootEnvs => "bootenv",
             Self::Contexts => "context",
+            Self::Images => "image",
             Self::Jobs => "job",
             Self::Machines => "machine",
             Self::Params => "param",
             Self::Pools => "pool",
             Self::Profiles => "profile",
+            Self::RegistryCredentials => "registry credential",
             Self::Roles => "role",
+            Self::Secrets => "secret",
             Self::Stages => "stage",
             Self::Tasks => "task",
             Self::Templates => "template",
             Self::Users => "user",
+            Self::Variables => "variable",
             Self::Workflows => "workflow",
         }
     }
@@ -128,12 +150,16 @@ impl Kind {
             Self::Pools => "Id",
             Self::BootEnvs
             | Self::Contexts
+            | Self::Images
             | Self::Params
             | Self::Profiles
+            | Self::RegistryCredentials
             | Self::Roles
+            | Self::Secrets
             | Self::Stages
             | Self::Tasks
             | Self::Users
+            | Self::Variables
             | Self::Workflows => "Name",
         }
     }

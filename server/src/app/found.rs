@@ -92,14 +92,18 @@ impl App {
             Kind::Jobs => Ok(self.find_job(key).await?.map(Box::new).map(Found::Job)),
             Kind::BootEnvs
             | Kind::Contexts
+            | Kind::Images
             | Kind::Params
             | Kind::Pools
             | Kind::Profiles
+            | Kind::RegistryCredentials
             | Kind::Roles
+            | Kind::Secrets
             | Kind::Stages
             | Kind::Tasks
             | Kind::Templates
             | Kind::Users
+            | Kind::Variables
             | Kind::Workflows => self.find_content(kind, key).await,
         }
     }

@@ -53,13 +53,17 @@ impl App {
             }
             Kind::BootEnvs
             | Kind::Contexts
+            | Kind::Images
             | Kind::Params
             | Kind::Profiles
+            | Kind::RegistryCredentials
             | Kind::Roles
+            | Kind::Secrets
             | Kind::Stages
             | Kind::Tasks
             | Kind::Templates
             | Kind::Users
+            | Kind::Variables
             | Kind::Workflows => Ok(in_memory(kind, self.content().list(kind), &query)),
         }
     }

@@ -44,6 +44,7 @@ mod redeem;
 mod register;
 mod revalidate;
 mod revoke;
+mod secrets;
 mod snapshot;
 mod sweep;
 mod token_keys;

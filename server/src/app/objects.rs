@@ -268,6 +268,7 @@ impl App {
                         let before = content.show(kind, &key).ok_or_else(|| missing(kind, &key))?;
                         let mut wanted = wish(&key, before.clone())?;
                         keep_key(kind, &key, &mut wanted)?;
+                        self.seal_fields(kind, &key, &mut wanted)?;
                         let wanted = Value::Object(wanted);
                         actor.may_change(kind.prefix(), &key, &claims::changed(&before, &wanted, &[]))?;
                         let fresh = fresh_secret()?;
@@ -290,6 +291,7 @@ impl App {
         mut wanted: Fields,
     ) -> Result<Arc<Content>, AppError> {
         keep_key(kind, key, &mut wanted)?;
+        self.seal_fields(kind, key, &mut wanted)?;
         let put = |content: &Content, cause: &_| {
             let wanted = Value::Object(wanted.clone());
             let edit = content.put(kind, wanted, Write::Create, cause, &fresh_secret()?)?;
@@ -306,14 +308,18 @@ impl App {
             Kind::Workflows => About::Workflow(key),
             Kind::Profiles => About::Profile(key),
             Kind::Contexts
+            | Kind::Images
             | Kind::Jobs
             | Kind::Machines
             | Kind::Params
             | Kind::Pools
+            | Kind::RegistryCredentials
             | Kind::Roles
+            | Kind::Secrets
             | Kind::Tasks
             | Kind::Templates
-            | Kind::Users => return Ok(false),
+            | Kind::Users
+            | Kind::Variables => return Ok(false),
         };
         Ok(!self.store.machines_about(about, None, 1).await?.is_empty())
     }

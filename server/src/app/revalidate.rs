@@ -300,6 +300,8 @@ fn concerns(content: &Content, kind: Kind, key: &str) -> BTreeSet<Concern> {
         Kind::Stages => of_stage(content, key),
         Kind::Workflows => BTreeSet::from([Concern::Workflow(key.to_owned())]),
         Kind::Profiles => of_profile(content, key),
+        // Looked at when a run begins, and when somebody asks for a preview.
+        Kind::Images | Kind::RegistryCredentials | Kind::Secrets | Kind::Variables => BTreeSet::new(),
         Kind::Contexts | Kind::Jobs | Kind::Machines | Kind::Pools | Kind::Roles | Kind::Users => {
             BTreeSet::new()
         }

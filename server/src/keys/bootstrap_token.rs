@@ -8,15 +8,14 @@
 //! Each key id has its own random key, stored wrapped (AES-256-GCM) under the master key:
 //! derived keys could never be erased.
 
-use super::{KeysError, MasterKey, files};
+use super::seal::Sealer;
+use super::{KeysError, MasterKey, files, random};
 use engine::admission::BootstrapClaims;
 use engine::time::Timestamp;
 use josekit::JoseError;
 use josekit::jwe::enc::A256GCM;
 use josekit::jwe::{Dir, JweContentEncryption, JweContext, JweHeader};
-use protocol::token::{BootstrapToken, MAX_ISSUED_TOKEN_LEN, base64url, from_base64url};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use ring::rand::{SecureRandom, SystemRandom};
+use protocol::token::{BootstrapToken, MAX_ISSUED_TOKEN_LEN};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,7 +50,7 @@ pub(crate) enum SealError {
 /// what they sealed, until the last of it is over and they are erased (`spec/security.md` 3.3).
 pub(crate) struct TokenKeys {
     path: PathBuf,
-    wrapping: LessSafeKey,
+    wrapping: Sealer,
     ring: RwLock<Ring>,
     /// Held by whoever changes the ring, from reading it to the file's being on disk.
     changing: Mutex<()>,
@@ -283,34 +282,20 @@ fn is_kid(kid: &str) -> bool {
 }
 
 /// A new key and its stored form.
-fn new_key(kid: &str, wrapping: &LessSafeKey, now: u64) -> Result<(StoredKey, [u8; KEY_LEN]), KeysError> {
-    let random = SystemRandom::new();
-    let (mut key, mut nonce) = ([0; KEY_LEN], [0; NONCE_LEN]);
-    random.fill(&mut key).and_then(|()| random.fill(&mut nonce)).map_err(|_| KeysError::Random)?;
-    let mut sealed = key.to_vec();
-    wrapping
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(kid.as_bytes()), &mut sealed)
-        .map_err(|_| KeysError::Random)?;
-    let wrapped = base64url(&[nonce.as_slice(), &sealed].concat());
+fn new_key(kid: &str, wrapping: &Sealer, now: u64) -> Result<(StoredKey, [u8; KEY_LEN]), KeysError> {
+    let key = random()?;
+    let wrapped = wrapping.seal(kid, &key)?;
     Ok((StoredKey { kid: kid.to_owned(), created_at: now, rolled_at: None, wrapped }, key))
 }
 
-fn unwrap_key(stored: &StoredKey, wrapping: &LessSafeKey) -> Result<[u8; KEY_LEN], KeysError> {
+fn unwrap_key(stored: &StoredKey, wrapping: &Sealer) -> Result<[u8; KEY_LEN], KeysError> {
     let damaged = || KeysError::Damaged("kids.json or master.key");
-    let bytes = from_base64url(&stored.wrapped).ok_or_else(damaged)?;
-    let (nonce, sealed) = bytes.split_first_chunk::<NONCE_LEN>().ok_or_else(damaged)?;
-    let mut sealed = sealed.to_vec();
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let key = wrapping
-        .open_in_place(nonce, Aad::from(stored.kid.as_bytes()), &mut sealed)
-        .map_err(|_| damaged())?;
+    let key = wrapping.open(&stored.kid, &stored.wrapped).map_err(|_| damaged())?;
     key.try_into().map_err(|_| damaged())
 }
 
-fn wrapping_key(master: &MasterKey) -> Result<LessSafeKey, KeysError> {
-    let key = UnboundKey::new(&AES_256_GCM, &master.derive("jwe-wrap/v1"))
-        .map_err(|_| KeysError::Damaged("master.key"))?;
-    Ok(LessSafeKey::new(key))
+fn wrapping_key(master: &MasterKey) -> Result<Sealer, KeysError> {
+    Sealer::new(master, "jwe-wrap/v1")
 }
 
 #[cfg(test)]

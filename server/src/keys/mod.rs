@@ -20,7 +20,7 @@ pub(crate) use bootstrap_token::{KeyState, OpenError, Opened, SealError, Sealed,
 pub(crate) use machine_token::{GrantSecrets, MachineGrant, MachineTokens, PREFIX as MACHINE_TOKEN_PREFIX};
 pub(crate) use proof::MachineCaller;
 pub(crate) use proof::{Call, ProofRefusal, ProvenHead};
-pub(crate) use seal::{Sealer, UnsealError};
+pub(crate) use seal::Sealer;
 
 use access::AccessTokens;
 use engine::admission::BootstrapClaims;
