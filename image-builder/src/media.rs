@@ -20,7 +20,8 @@ use crate::publish::PublishError;
 use crate::store::{Parts, Store};
 use crate::tool::{Tool, ToolError};
 
-/// What GRUB's BIOS image has built in: disks, the file system, the menu and its terminals.
+/// What GRUB's BIOS image has built in: disks, the file system, the menu and its terminals, and what it takes to
+/// find an installed system on a disk and start that disk.
 const GRUB_MODULES: &[&str] = &[
     "biosdisk",
     "iso9660",
@@ -38,6 +39,13 @@ const GRUB_MODULES: &[&str] = &[
     "minicmd",
     "keystatus",
     "sleep",
+    "regexp",
+    "fat",
+    "ext2",
+    "xfs",
+    "btrfs",
+    "chain",
+    "boot",
 ];
 /// Single files: their package, their path in it, and the name under which they are kept.
 const FILES: &[(&str, &str, &str)] = &[

@@ -9,6 +9,11 @@
 //! The menu boots its first entry without waiting, but GRUB asks for a key once: an entry's letter pressed while
 //! the machine starts chooses that entry, Esc opens the menu (many UEFI firmwares take Esc for themselves), and
 //! so does holding Shift on a BIOS machine.
+//!
+//! A medium whose region names its server ([`local_argument`]) looks for a disk that this server installed a
+//! system on and wants started: one with the file `/muster/<server id>/local.cfg`, or the same below `/boot`
+//! where a disk has no EFI system partition. That file says how, with `root` set to where it lies; the entry
+//! for it stands first and waits three seconds for a key. A medium that names no server looks nowhere.
 
 use std::fmt;
 
@@ -20,14 +25,19 @@ use crate::region::{KERNEL_ARGS_REGION_LEN, KernelArgs, KernelArgsError, MAX_COM
 pub(crate) const EXTRA_PREFIX: &str = "set extra=\"";
 /// What stands right after it.
 pub(crate) const EXTRA_SUFFIX: &str = "\"\n";
+/// Name of the kernel argument that names the medium's server.
+const LOCAL_ARGUMENT: &str = "muster.local";
 /// What GRUB puts before the arguments of `/boot/vmlinuz`.
 const GRUB_PREFIX: &str = "BOOT_IMAGE=/boot/vmlinuz ";
+/// What an installed system is started by.
+const LOCAL_HOTKEY: char = 'd';
 /// Longest text of an entry; the menu is 80 columns wide.
 const MAX_TITLE: usize = 60;
 /// Longest unique part of a marker.
 const MAX_UNIQUE: usize = 32;
 
 const MENU: &str = include_str!("../templates/grub.cfg");
+const LOCAL: &str = include_str!("../templates/local.cfg");
 const ENTRY: &str = include_str!("../templates/entry.cfg");
 const EARLY: &str = include_str!("../templates/early.cfg");
 const ESP: &str = include_str!("../templates/esp.cfg");
@@ -41,8 +51,8 @@ pub enum MenuError {
     /// A title with quotes or other syntax, or too long.
     #[error("the menu title `{0}` is not 1 to {MAX_TITLE} letters, digits, spaces and .,()-")]
     Title(String),
-    /// A hotkey that is no lower-case letter, or one that two entries share.
-    #[error("the menu entry `{0}` needs a lower-case letter of its own as hotkey")]
+    /// A hotkey that is no lower-case letter, one that two entries share, or that of installed systems.
+    #[error("the menu entry `{0}` needs a lower-case letter of its own as hotkey, and not {LOCAL_HOTKEY}")]
     Hotkey(String),
     /// Arguments the boot loader would not pass on.
     #[error("the arguments of the menu entry `{title}`")]
@@ -132,7 +142,8 @@ impl Menu {
         let mut hotkeys = Vec::new();
         for entry in &entries {
             check_title(&entry.title)?;
-            if !entry.hotkey.is_ascii_lowercase() || hotkeys.contains(&entry.hotkey) {
+            let is_taken = entry.hotkey == LOCAL_HOTKEY || hotkeys.contains(&entry.hotkey);
+            if !entry.hotkey.is_ascii_lowercase() || is_taken {
                 return Err(MenuError::Hotkey(entry.title.clone()));
             }
             hotkeys.push(entry.hotkey);
@@ -154,7 +165,31 @@ impl Menu {
             })
             .collect();
         let empty = " ".repeat(KERNEL_ARGS_REGION_LEN);
-        MENU.replace("@EXTRA@", &empty).replace("@ENTRIES@\n", &entries)
+        MENU.replace("@EXTRA@", &empty).replace("@LOCAL@\n", &self.local()).replace("@ENTRIES@\n", &entries)
+    }
+
+    /// The search for an installed system, and its entry; what cannot be started leads to the first of ours.
+    fn local(&self) -> String {
+        let keys = |entry: &Entry| format!("{}: {}", entry.hotkey, entry.title);
+        let keys: Vec<String> = self.entries.iter().map(keys).chain(["Esc: menu".to_owned()]).collect();
+        let args = self.entries.first().map(|entry| entry.args.as_str()).unwrap_or_default();
+        LOCAL
+            .replace("@HOTKEY@", &LOCAL_HOTKEY.to_string())
+            .replace("@ARGS@", args)
+            .replace("@KEYS@", &keys.join(", "))
+    }
+}
+
+/// The kernel argument by which the region names the medium's server. The boot loader looks for it; the
+/// kernel passes it on, and the agent passes it over.
+///
+/// # Errors
+/// [`KernelArgsError::Character`] unless the id is made of lower-case letters, digits and `-`.
+pub fn local_argument(server_id: &str) -> Result<KernelArgs, KernelArgsError> {
+    let plain = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-';
+    match server_id.chars().find(|c| !plain(c)) {
+        Some(character) => Err(KernelArgsError::Character { character }),
+        None => KernelArgs::parse(&format!("{LOCAL_ARGUMENT}={server_id}")),
     }
 }
 
@@ -211,7 +246,7 @@ mod tests {
     fn entries_keep_their_order_and_end_with_the_region() {
         let menu = Menu::new(vec![entry("Muster", 'm', "quiet"), entry("Rescue shell", 'r', "x=1")]);
         let menu = menu.unwrap().render();
-        let tail = menu.split_once("fi\nmenuentry").map(|(_, tail)| format!("menuentry{tail}")).unwrap();
+        let tail = menu.rsplit_once("\nfi\n").map(|(_, tail)| tail).unwrap();
         assert_eq!(
             tail,
             "menuentry \"Muster\" --hotkey=m {\n    linux /boot/vmlinuz quiet ${extra}\n    initrd /boot/initrd.img /boot/config.img\n}\n\
@@ -221,11 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn a_medium_that_names_its_server_says_so_in_a_word_that_the_menu_looks_for() {
+        let menu = Menu::new(vec![entry("Muster", 'm', "quiet"), entry("Rescue", 'r', "")]).unwrap().render();
+        assert!(menu.contains("regexp --set=1:server ' muster\\.local=([a-z0-9-]+) ' \" $extra \""));
+        assert_eq!(local_argument("dc-1").unwrap().as_str(), "muster.local=dc-1");
+        for bad in ["DC1", "a b", "a/b", "$x"] {
+            assert!(local_argument(bad).is_err(), "{bad}");
+        }
+        assert!(menu.contains("m: Muster, r: Rescue, Esc: menu\"\n"), "{menu}");
+        let (_, local) = menu.split_once("configfile $local\n").unwrap();
+        assert!(local.contains("linux /boot/vmlinuz quiet ${extra}\n"), "a system that fails leads to ours");
+    }
+
+    #[test]
     fn nothing_that_grub_would_read_as_syntax_enters_a_menu() {
         for (bad, why) in [
             (vec![], MenuError::Empty),
             (vec![entry("a\" {", 'm', "")], MenuError::Title("a\" {".to_owned())),
             (vec![entry("A", 'm', ""), entry("B", 'm', "")], MenuError::Hotkey("B".to_owned())),
+            (vec![entry("A", 'd', "")], MenuError::Hotkey("A".to_owned())),
             (vec![entry("A", '1', "")], MenuError::Hotkey("A".to_owned())),
             (
                 vec![entry("A", 'm', "a;b")],

@@ -23,6 +23,9 @@ pub const CONSOLE: &str = "muster.console";
 pub const NET: &str = "muster.net";
 /// HTTP proxy towards the server.
 pub const PROXY: &str = "muster.proxy";
+/// Id of the medium's server: for the medium's boot loader alone, which looks for disks that this server
+/// installed (`iso::menu`).
+pub const LOCAL: &str = "muster.local";
 
 /// Longest command line every loader and kernel carries whole, in bytes.
 pub const MAX_CMDLINE: usize = 2_047;
@@ -122,6 +125,7 @@ impl KernelArgs {
                 Ok(proxy) => self.proxy = Some(proxy),
                 Err(error) => self.problems.push(format!("{PROXY}: {error}")),
             },
+            LOCAL => {}
             _ if key.starts_with("muster.") => {
                 self.problems.push(format!("{} is not known to this agent and is ignored", printable(key)));
             }
@@ -301,6 +305,7 @@ mod tests {
             ["muster.insecure is not known to this agent and is ignored", "muster.rescue has no value"]
         );
         assert_eq!(args.servers.len(), 1);
+        assert!(KernelArgs::parse("muster.local=dc1").problems.is_empty());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! `overlay.cpio` is the config region of such an image alone, for boot servers that hand out
 //! the kernel and the initrd.
 //!
-//! A personalised image differs from the base inside its config region only: the addresses of
-//! this server, the pins of its CAs and an id. All of it derives from the base's digest and
+//! A personalised image differs from the base inside its regions only: the config region has the
+//! addresses of this server, the pins of its CAs and an id, that of kernel arguments this server's
+//! id, by which the medium finds disks that this server installed. All of it derives from the base's digest and
 //! the settings, so that ranges of one image fit together over requests and restarts, and the
 //! ETag says when they do not. Nothing is copied to disk, rebuilt or searched for.
 
@@ -12,8 +13,9 @@ use super::{AppError, AppErrorKind};
 use crate::keys::Keys;
 use crate::places::{Place, Places};
 use iso::manifest::{ISO_FILE, MAX_MANIFEST_LEN, Manifest, OVERLAY_FILE};
+use iso::menu::local_argument;
 use iso::patch::{Patch, PatchedImage};
-use iso::region::CONFIG_REGION;
+use iso::region::{CONFIG_REGION, KERNEL_ARGS_REGION};
 use protocol::agent_api::Origin;
 use protocol::config::{AgentConfig, MAX_SERVERS, ServerUrl};
 use protocol::rest::MediaFile;
@@ -56,7 +58,7 @@ struct Personal {
     /// Without the id, which derives from it.
     config: AgentConfig,
     id: String,
-    patch: Patch,
+    patches: Vec<Patch>,
 }
 
 #[derive(Debug)]
@@ -230,8 +232,8 @@ impl Media {
         let (patches, etag, sha256) = match base {
             Some(_) if stored == ISO_FILE && wish.server.is_empty() => return Err(unreachable_server()),
             Some(base) if stored == ISO_FILE => {
-                let (patch, id) = self.personalised(&manifest, base, wish, keys)?;
-                (vec![patch], format!("\"{base}-{id}\""), None)
+                let (patches, id) = self.personalised(&manifest, base, wish, keys)?;
+                (patches, format!("\"{base}-{id}\""), None)
             }
             Some(base) => (Vec::new(), format!("\"SHA256:{base}\""), Some(base.to_owned())),
             None => (Vec::new(), format!("\"{}-{len}\"", manifest.identity.marker), None),
@@ -245,7 +247,7 @@ impl Media {
         Ok(Download { len, begin, etag, sha256, image, place: Arc::new(place) })
     }
 
-    /// The patch that makes the base this server's, and the id of the result: made once, and
+    /// The patches that make the base this server's, and the id of the result: made once, and
     /// again when the base, the caller's name for this server, or the CAs change.
     fn personalised(
         &self,
@@ -253,7 +255,7 @@ impl Media {
         base: &str,
         wish: AgentConfig,
         keys: &Keys,
-    ) -> Result<(Patch, String), AppError> {
+    ) -> Result<(Vec<Patch>, String), AppError> {
         let config =
             AgentConfig { ca_hash: keys.pins(), built_at: Some(manifest.identity.build_time), ..wish };
         if config.token.is_some() || config.nonce.is_some() {
@@ -262,12 +264,12 @@ impl Media {
         }
         let mut kept = self.personal.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kept.iter().find(|known| known.base == base && known.config == config) {
-            return Ok((known.patch.clone(), known.id.clone()));
+            return Ok((known.patches.clone(), known.id.clone()));
         }
-        let (patch, id) = personalise(manifest, base, &config, keys)?;
+        let (patches, id) = personalise(manifest, base, &config, keys)?;
         kept.truncate(KEPT - 1);
-        kept.insert(0, Personal { base: base.to_owned(), config, id: id.clone(), patch: patch.clone() });
-        Ok((patch, id))
+        kept.insert(0, Personal { base: base.to_owned(), config, id: id.clone(), patches: patches.clone() });
+        Ok((patches, id))
     }
 
     /// Downloads under way.
@@ -312,7 +314,7 @@ impl Media {
     }
 }
 
-/// Makes the patch for this configuration, and its id.
+/// Makes the patches for this configuration, and their id.
 fn personalise(
     manifest: &Manifest,
     base: &str,
@@ -324,12 +326,19 @@ fn personalise(
             AppError::new(AppErrorKind::Internal, "the image has no config region; build the media again")
         })?;
     let nameless = config.render().map_err(AppError::internal)?;
-    let id = keys.label(&[b"image", base.as_bytes(), &nameless]);
+    // What the label stands for beside its other parts: the word changes when a region gets other contents.
+    let id = keys.label(&[b"image", base.as_bytes(), &nameless, b"local"]);
     let named = AgentConfig { image_id: Some(id.clone()), ..config.clone() };
     let json = named.render().map_err(AppError::internal)?;
     let length = usize::try_from(region.length).map_err(AppError::internal)?;
     let archive = initrd::segment::config_archive(&json, length).map_err(AppError::internal)?;
-    Ok((Patch::new(region, archive).map_err(AppError::internal)?, id))
+    let mut patches = vec![Patch::new(region, archive).map_err(AppError::internal)?];
+    // A base of an older version may have no such region; its medium then looks for no disk.
+    if let Some(region) = manifest.region(KERNEL_ARGS_REGION) {
+        let arguments = local_argument(keys.server_id()).map_err(AppError::internal)?;
+        patches.push(Patch::new(region, arguments.to_region()).map_err(AppError::internal)?);
+    }
+    Ok((patches, id))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -1,9 +1,9 @@
-//! Downloads: personalised inside the config region only, by any range, with nothing copied.
+//! Downloads: personalised inside the regions only, by any range, with nothing copied.
 
 use crate::support::{Answer, Fixture, start, start_with};
 use axum::http::{StatusCode, header};
 use iso::manifest::{FileDigest, Identity, Manifest, SCHEMA};
-use iso::region::{CONFIG_REGION, Region};
+use iso::region::{CONFIG_REGION, KERNEL_ARGS_REGION, KERNEL_ARGS_REGION_LEN, Region};
 use proptest::prelude::*;
 use protocol::agent_api::Origin;
 use protocol::config::AgentConfig;
@@ -14,9 +14,15 @@ use std::path::{Path, PathBuf};
 const ISO_LEN: usize = 700_001;
 /// Where its configuration is.
 pub(crate) const REGION: std::ops::Range<usize> = 4_096..4_096 + 65_536;
+/// Where its kernel arguments are.
+const ARGS: std::ops::Range<usize> = 2_048..2_048 + KERNEL_ARGS_REGION_LEN;
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn region(name: &str, bytes: &std::ops::Range<usize>) -> Region {
+    Region { name: name.into(), offset: bytes.start as u64, length: bytes.len() as u64 }
 }
 
 /// A media directory with an image of noise and a small second file.
@@ -48,11 +54,7 @@ pub(crate) fn media_of(directory: &Path, kernel_len: usize) -> PathBuf {
         },
         files,
         loaders: BTreeMap::new(),
-        regions: vec![Region {
-            name: CONFIG_REGION.into(),
-            offset: REGION.start as u64,
-            length: REGION.len() as u64,
-        }],
+        regions: vec![region(CONFIG_REGION, &REGION), region(KERNEL_ARGS_REGION, &ARGS)],
         packages: vec![],
         firmware: BTreeMap::new(),
     };
@@ -81,14 +83,18 @@ fn config(image: &[u8]) -> AgentConfig {
 }
 
 #[tokio::test]
-async fn image_differs_from_its_base_in_the_config_region_only() {
+async fn image_differs_from_its_base_in_its_regions_only() {
     let fixture = with_media(&["https://10.0.2.2:8092"]).await;
     let answer = get(&fixture, "muster.iso", &[]).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header(header::CONTENT_LENGTH), ISO_LEN.to_string());
     let base = std::fs::read(fixture.directory.path().join("media/muster.iso")).unwrap();
     assert_eq!(answer.body.len(), base.len());
-    assert_eq!(answer.body[..REGION.start], base[..REGION.start]);
+    assert_eq!(answer.body[..ARGS.start], base[..ARGS.start]);
+    assert_eq!(answer.body[ARGS.end..REGION.start], base[ARGS.end..REGION.start]);
+    let args = std::str::from_utf8(&answer.body[ARGS]).unwrap();
+    let server_id = fixture.server_id().await;
+    assert_eq!(args.trim_end(), format!("muster.local={server_id}"), "for disks that this server installed");
     assert_eq!(answer.body[REGION.end..], base[REGION.end..]);
     let config = config(&answer.body);
     assert_eq!(config.server, vec!["https://10.0.2.2:8092".parse().unwrap()]);
