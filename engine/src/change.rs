@@ -6,6 +6,7 @@ use crate::boot_nonce::{GivenNonce, NonceDigest};
 use crate::enrollment::Enrollment;
 use crate::job::Job;
 use crate::machine::Machine;
+use crate::provision::{Goods, Run};
 use crate::revocation::{Revocation, TokenMarks};
 use crate::time::Timestamp;
 use protocol::code::BootstrapCode;
@@ -358,6 +359,18 @@ pub enum Change {
         /// The revision that was decided on.
         revision: Revision,
     },
+    /// A new provision run. Refused when its id is taken. Of its machine's runs that are over, the
+    /// oldest go.
+    InsertRun(Box<Run>),
+    /// A run's next state.
+    UpdateRun(Box<Run>),
+    /// What a run works with, whatever was there.
+    PutGoods {
+        /// Whose.
+        run: Uuid,
+        /// What.
+        goods: Box<Goods>,
+    },
     /// Bytes at the end of a job's log.
     AppendLog {
         /// Whose.
@@ -404,6 +417,8 @@ pub enum Change {
     ForgetTokens(Timestamp),
     /// Boot nonces that ended before this are forgotten.
     ForgetNonces(Timestamp),
+    /// Runs of machines that are gone are forgotten, those made before this.
+    ForgetRuns(Timestamp),
     /// Revocations that cover nothing any more at this time are forgotten.
     ForgetRevocations(Timestamp),
     /// A row of the audit log.

@@ -1,6 +1,7 @@
 //! A machine on duty in the boot image: what a new boot and a goodbye mean for it, and whether a
 //! runner of its jobs is wanted there (`spec/machine-model.md` 3.5, 3.10, 4.4).
 
+use crate::bootenv::LOCAL;
 use crate::change::{Change, Changes};
 use crate::machine::{Machine, Pause};
 use crate::time::Timestamp;
@@ -12,15 +13,17 @@ const SAME_GOODBYE: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// The agent tells the kernel's id of its boot. A new one is a boot that has happened: what
-    /// waited for it goes on, in the boot environment that the machine has now. `None` when it is
-    /// the boot that is known, or the agent tells none.
-    pub fn booted(&self, boot_id: &str, at: Timestamp) -> Option<(Self, Changes)> {
+    /// waited for it goes on, in the boot environment that the machine has now. A system on the
+    /// machine's disk is what `local` boots, whatever was asked for. `None` when it is the boot that
+    /// is known, or the agent tells none.
+    pub fn booted(&self, boot_id: &str, installed: bool, at: Timestamp) -> Option<(Self, Changes)> {
         if boot_id.is_empty() || boot_id == self.boot_id {
             return None;
         }
         let mut machine = self.clone();
         boot_id.clone_into(&mut machine.boot_id);
-        machine.booted_env.clone_from(&machine.fields.boot_env);
+        let booted = if installed { LOCAL } else { &machine.fields.boot_env };
+        machine.booted_env = booted.to_owned();
         match machine.paused {
             Some(Pause::BootEnv | Pause::Agent) => {
                 machine.fields.runnable = true;
@@ -90,7 +93,7 @@ mod tests {
         let id = MachineId(uuid::Uuid::from_u128(1));
         let key = KeyThumbprint([1; 32]);
         let mut machine = Machine::register(id, name, key, Origin::Iso, Inventory::default(), "user:a", at());
-        machine = machine.booted("boot-1", at()).unwrap().0;
+        machine = machine.booted("boot-1", false, at()).unwrap().0;
         machine.fields.tasks = vec!["t1".to_owned(), "t2".to_owned()];
         machine.fields.current_task = -1;
         machine
@@ -103,14 +106,14 @@ mod tests {
         {
             let mut machine = machine();
             (machine.fields.runnable, machine.paused) = (false, Some(paused));
-            assert_eq!(machine.booted("boot-1", at()), None, "the same boot is no news");
-            let (booted, changes) = machine.booted("boot-2", at()).unwrap();
+            assert_eq!(machine.booted("boot-1", false, at()), None, "the same boot is no news");
+            let (booted, changes) = machine.booted("boot-2", false, at()).unwrap();
             assert_eq!(booted.fields.runnable, runnable, "{paused:?}");
             assert_eq!(booted.paused.is_none(), runnable, "{paused:?}");
             let changed = Change::UpdateMachine(Box::new(booted));
             assert_eq!(changes, Changes::new(at()).and(Change::EndNonces(machine.id)).and(changed));
         }
-        assert_eq!(machine().booted("", at()), None, "an agent that tells of no boot");
+        assert_eq!(machine().booted("", false, at()), None, "an agent that tells of no boot");
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
         assert_eq!(left.left(at().plus(SAME_GOODBYE).minus(Duration::from_millis(1))), None);
         assert!(left.left(at().plus(SAME_GOODBYE)).is_some());
         let asked = Machine { boot_asked_at: Some(at()), ..left };
-        let booted = asked.booted("boot-2", at()).unwrap().0;
+        let booted = asked.booted("boot-2", false, at()).unwrap().0;
         assert_eq!((booted.left_at, booted.boot_asked_at), (None, None));
     }
 
@@ -131,7 +134,7 @@ mod tests {
         machine.fields.boot_env = "other".to_owned();
         (machine.fields.runnable, machine.paused) = (false, Some(Pause::BootEnv));
         assert!(machine.wants_runner());
-        let booted = machine.booted("boot-2", at()).unwrap().0;
+        let booted = machine.booted("boot-2", false, at()).unwrap().0;
         assert_eq!(booted.booted_env(), "other");
         assert!(booted.wants_runner(), "it is runnable again, and has tasks left");
         machine.fields.context = "elsewhere".to_owned();

@@ -5,6 +5,7 @@ use super::load::{belongs_to, built_in};
 use super::rules::Rules;
 use crate::bootenv;
 use crate::params::GLOBAL;
+use crate::provision;
 use protocol::model::{Claim, Envelope, Param, Profile, Role, Stage, WRITABLE_BUNDLE};
 use serde_json::json;
 
@@ -17,6 +18,10 @@ pub(crate) const SUPERUSER: &str = "superuser";
 pub(super) fn fill(content: &mut Content) {
     bootenv::builtin().into_iter().for_each(|env| env.enter(content));
     stages().into_iter().for_each(|stage| stage.enter(content));
+    let provision = provision::builtin();
+    provision.tasks.into_iter().for_each(|task| task.enter(content));
+    provision.stages.into_iter().for_each(|stage| stage.enter(content));
+    provision.workflows.into_iter().for_each(|workflow| workflow.enter(content));
     local_boot().enter(content);
     superuser().enter(content);
     let mut envelope = Envelope { description: "Params of every machine".to_owned(), ..Envelope::default() };

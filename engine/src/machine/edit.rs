@@ -268,7 +268,7 @@ impl Machine {
     }
 
     /// It may run.
-    fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.fields.runnable = true;
         self.paused = None;
         self.marks.not_before = None;

@@ -31,6 +31,7 @@ pub use wanted::{Fresh, Wish};
 use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
 use crate::names;
+use crate::provision::{self, LatestRun};
 use crate::run::Marks;
 use crate::time::Timestamp;
 use protocol::agent_api::{MachineName, Origin};
@@ -39,11 +40,16 @@ use protocol::inventory::Inventory;
 use protocol::model::{Envelope, MachineFields, Meta, WRITABLE_BUNDLE};
 use protocol::rest::{self, ProvisionState};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Why a machine whose credential nobody collected is not available.
 pub const UNCLAIMED: &str = "approved, but the machine never collected its credential: boot it again and \
                              approve with merge, or delete it";
+
+/// Param: nothing erases the disks of a machine that came with a system of its own, until somebody says
+/// otherwise.
+const WRITE_PROTECTED: &str = "muster/write-protected";
 
 /// A registered machine as it is stored. `Serialize` is the stored form; REST shows
 /// [`Machine::view`].
@@ -111,6 +117,9 @@ pub struct Machine {
     /// When a user last gave it something else to boot or to do, until it has booted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_asked_at: Option<Timestamp>,
+    /// What it remembers of its latest provision run; none before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_run: Option<LatestRun>,
     /// The commit that last wrote it; kept beside the stored form.
     #[serde(skip)]
     pub revision: Revision,
@@ -133,6 +142,9 @@ impl Machine {
         machine.keyed_at = at;
         if let Some(arch) = names::canonical_arch(&machine.inventory.arch) {
             arch.clone_into(&mut machine.fields.arch);
+        }
+        if origin == Origin::Cli {
+            machine.fields.params.insert(WRITE_PROTECTED.to_owned(), Value::Bool(true));
         }
         machine.join_addresses();
         machine
@@ -164,6 +176,7 @@ impl Machine {
             marks: Marks::default(),
             left_at: None,
             boot_asked_at: None,
+            latest_run: None,
             revision: Revision::default(),
         }
     }
@@ -174,6 +187,7 @@ impl Machine {
         let known = std::mem::replace(&mut self.fields, newborn.fields);
         self.fields.arch = known.arch;
         self.fields.hardware_addrs = known.hardware_addrs;
+        self.fields.params.extend(known.params);
         self
     }
 
@@ -187,7 +201,7 @@ impl Machine {
     }
 
     /// Who changed it last, and when: users only are named.
-    fn sign(&mut self, cause: &Cause) {
+    pub(crate) fn sign(&mut self, cause: &Cause) {
         self.modified_at = Some(cause.at);
         if let Some(user) = cause.user() {
             user.clone_into(&mut self.modified_by);
@@ -252,9 +266,9 @@ impl Machine {
         Changes::new(cause.at).and(Change::DeleteMachine { id: self.id, revision: self.revision }).audit(row)
     }
 
-    /// The Provision column. Nothing can be installed yet, so every machine is in Discovery mode.
+    /// The Provision column.
     pub fn provision_state(&self) -> ProvisionState {
-        ProvisionState::Discovery
+        provision::state(self.latest_run.as_ref())
     }
 
     /// Id and name, as a console shows them.
@@ -293,8 +307,8 @@ impl Machine {
                 origin: self.origin,
                 inventory: self.inventory.clone(),
                 ebpf: self.inventory.ebpf,
+                // Whoever knows the content and the time says these.
                 pending_changes: false,
-                // Whoever knows the time says it.
                 wait_reason: String::new(),
             },
         }

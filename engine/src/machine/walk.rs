@@ -74,7 +74,7 @@ impl Machine {
     }
 
     /// What follows from the rest, at every save (3.11). Of an empty list, all has run.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if self.fields.tasks.is_empty() {
             self.fields.current_task = 0;
         }
@@ -82,12 +82,12 @@ impl Machine {
     }
 
     /// Whether every entry of its list has run.
-    pub(super) fn is_through(&self) -> bool {
+    pub(crate) fn is_through(&self) -> bool {
         usize::try_from(self.fields.current_task).is_ok_and(|current| current >= self.fields.tasks.len())
     }
 
     /// Begins a workflow: its list, and the leading stage and boot environment at once (3.2.1).
-    pub(super) fn begin_workflow(&mut self, name: &str, content: &Content) -> Result<(), Vec<String>> {
+    pub(crate) fn begin_workflow(&mut self, name: &str, content: &Content) -> Result<(), Vec<String>> {
         let Some(flow) = content.workflows.get(name) else {
             return Err(workflow_problem(name, content).into_iter().collect());
         };
@@ -111,7 +111,7 @@ impl Machine {
     }
 
     /// Leaves its workflow; what it boots and whether it may run stay (3.2.2).
-    pub(super) fn leave_workflow(&mut self) {
+    pub(crate) fn leave_workflow(&mut self) {
         self.fields.workflow.clear();
         NO_STAGE.clone_into(&mut self.fields.stage);
         self.replace_tasks(Vec::new());

@@ -78,6 +78,18 @@ fn give_up(job: &mut Job, reason: &str, cause: &Cause) {
     fields.result_errors = vec![reason.to_owned()];
 }
 
+/// The job ends although nobody reported its end: what it is part of is over. Its runner hears so with
+/// its next call.
+pub(crate) fn abort(job: &Job, machine: &mut Machine, reason: &str, cause: &Cause) -> Job {
+    let mut job = job.clone();
+    give_up(&mut job, reason, cause);
+    touch(&mut job, cause);
+    if machine.fields.current_job == job.fields.uuid.to_string() {
+        mirror(machine, &job);
+    }
+    job
+}
+
 /// What was asked about a machine's jobs does not go now.
 fn conflict(machine: &Machine, reason: impl std::fmt::Display) -> Problem {
     let message = format!("machine {} gets no job: {reason}", machine.name);

@@ -100,7 +100,7 @@ impl App {
         caller: &MachineActor,
         request: &HeartbeatRequest,
     ) -> Result<(Machine, Option<Observed>), AppError> {
-        let machine = self.note_boot(actor, caller, &request.boot_id).await?;
+        let machine = self.note_boot(actor, caller, request).await?;
         let goodbye = request.state == AgentState::Stopping;
         let turned = self.liveness.heard(machine.id, goodbye, self.clock.now());
         let (machine, observed) = match &request.observed {
@@ -124,9 +124,10 @@ impl App {
         &self,
         actor: &Actor,
         caller: &MachineActor,
-        boot_id: &str,
+        request: &HeartbeatRequest,
     ) -> Result<Machine, AppError> {
-        self.note(actor, caller, |machine, now| machine.booted(boot_id, now)).await
+        let HeartbeatRequest { boot_id, installed, .. } = request;
+        self.note(actor, caller, |machine, now| machine.booted(boot_id, *installed, now)).await
     }
 
     /// Stores what news of its boot make of the machine, if anything.
@@ -238,6 +239,7 @@ impl App {
             send_inventory,
             name: machine.name.to_string(),
             work: machine.wants_runner(),
+            boot_env: machine.fields.boot_env.clone(),
             ca_hash: self.keys.pins(),
             nonce: self.keys.nonce(self.clock.now()),
         }

@@ -277,6 +277,7 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
                 ids.push(CONTENT);
                 ids.extend(matches!(kind, Kind::Users | Kind::Roles).then_some(LOGINS));
             }
+            Change::InsertRun(run) | Change::UpdateRun(run) => ids.push(run.id),
             // Two of them are secrets of machine tokens.
             Change::SetPref { .. } => ids.extend([CONTENT, LOGINS]),
             Change::DeleteRecord { kind, .. } if is_login(kind) => ids.push(LOGINS),
@@ -300,6 +301,8 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
             | Change::ForgetTokens(_)
             | Change::ForgetNonces(_)
             | Change::ForgetRevocations(_)
+            | Change::ForgetRuns(_)
+            | Change::PutGoods { .. }
             | Change::JobIs { .. }
             | Change::Audit(_) => {}
         }

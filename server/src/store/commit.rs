@@ -184,6 +184,9 @@ impl Writing<'_> {
             Change::UpdateJob(job) => self.update_job(job).await,
             Change::DeleteJob { id, revision } => self.delete_job(*id, *revision).await,
             Change::JobIs { id, revision } => self.job_is(*id, *revision).await,
+            Change::InsertRun(run) => self.insert_run(run).await,
+            Change::UpdateRun(run) => self.update_run(run).await,
+            Change::PutGoods { run, goods } => self.put_goods(*run, goods).await,
             Change::AppendLog { job, at, bytes } => self.append_log(*job, *at, bytes).await,
             Change::PutObject(object) => self.put_object(object).await,
             Change::DeleteObject { kind, key } => self.delete_object(*kind, key).await,
@@ -207,6 +210,11 @@ impl Writing<'_> {
             }
             Change::ForgetNonces(before) => {
                 self.forget("DELETE FROM boot_nonce WHERE expires_at < $1", *before).await
+            }
+            Change::ForgetRuns(before) => {
+                let sql = "DELETE FROM provision WHERE created_at < $1 \
+                           AND NOT EXISTS (SELECT 1 FROM machine m WHERE m.id = provision.machine)";
+                self.forget(sql, *before).await
             }
             Change::ForgetRevocations(before) => {
                 self.forget("DELETE FROM revocation WHERE kept_until < $1", *before).await

@@ -37,6 +37,11 @@ use protocol::agent_api::Origin;
 use protocol::code::{BootstrapCode, Fingerprint};
 use protocol::ids::{EnrollmentId, KeyThumbprint, MachineId};
 use protocol::inventory::{Inventory, Link};
+use provisions::{
+    few_runs_of_a_machine_are_kept_and_active_ones_always, machines_are_listed_by_their_provision_state,
+    of_two_changes_of_a_run_the_second_loses, runs_are_due_while_they_are_active,
+    runs_are_read_newest_first_and_in_parts, runs_of_machines_that_are_gone_are_forgotten,
+};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +58,7 @@ mod groups;
 mod jobs;
 mod lists;
 mod nonces;
+mod provisions;
 mod tokens;
 mod upgrade;
 
@@ -527,6 +533,12 @@ contract! {
     log_ends_at_its_limit,
     a_job_goes_with_its_log_and_leaves_others,
     report_and_log_of_one_decision_are_stored_together,
+    runs_are_read_newest_first_and_in_parts,
+    of_two_changes_of_a_run_the_second_loses,
+    few_runs_of_a_machine_are_kept_and_active_ones_always,
+    runs_are_due_while_they_are_active,
+    runs_of_machines_that_are_gone_are_forgotten,
+    machines_are_listed_by_their_provision_state,
     lists_are_what_looking_at_every_object_gives,
     lists_follow_what_machines_become,
     machines_are_found_by_what_they_have_to_do_with,

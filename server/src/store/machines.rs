@@ -33,7 +33,7 @@ impl Writing<'_> {
             return Err(standing.others.unwrap_or(Conflict::Exists).into());
         }
         let marks = Marks::of(machine);
-        insert_row(self.transaction, machine, &marks).await?;
+        insert_row(self.transaction, machine, small_row(machine, &marks)).await?;
         marks.insert(self.transaction).await
     }
 
@@ -132,6 +132,9 @@ struct Standing {
 /// The column that says whether the marks are others.
 const DIGEST: &str = "digest";
 
+/// A column that came later than the small rows.
+const PROVISION_STATE: &str = "provision_state";
+
 /// A machine's small row, by column; its id is not in it.
 fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
     let fields = &machine.fields;
@@ -155,6 +158,7 @@ fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
         ("available", flag(machine.errors.is_empty())),
         ("workflow_complete", flag(fields.workflow_complete)),
         ("is_self", flag(itself)),
+        (PROVISION_STATE, Bound::Text(machine.provision_state().to_string())),
         ("current_task", Bound::Number(fields.current_task)),
         ("current_job", Bound::from(fields.current_job.as_str())),
         ("job_state", Bound::from(fields.job_state.as_str())),
@@ -171,9 +175,8 @@ fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
 async fn insert_row(
     connection: &mut AnyConnection,
     machine: &Machine,
-    marks: &Marks,
+    row: Vec<(&'static str, Bound)>,
 ) -> Result<(), StoreError> {
-    let row = small_row(machine, marks);
     let names: Vec<_> = row.iter().map(|(name, _)| *name).collect();
     let id = row.len() + 1;
     let sql = format!("INSERT INTO machine_index ({}, id) VALUES ({})", names.join(", "), placeholders(id));
@@ -228,7 +231,10 @@ pub(super) async fn index_all(connection: &mut AnyConnection) -> Result<(), Stor
         for row in &rows {
             let machine = machine(row)?;
             let marks = Marks::of(&machine);
-            insert_row(connection, &machine, &marks).await?;
+            // A later migration adds the column, with what holds for all of these.
+            let mut small = small_row(&machine, &marks);
+            small.retain(|(name, _)| *name != PROVISION_STATE);
+            insert_row(connection, &machine, small).await?;
             marks.replace(connection).await?;
         }
     }

@@ -15,6 +15,7 @@ mod list;
 mod machines;
 mod marks;
 mod nonces;
+mod provisions;
 mod read;
 mod schema;
 mod tokens;

@@ -21,11 +21,12 @@ enum Fill {
 }
 
 /// The migrations; a schema's version is how many of them it has. Never changed once released.
-pub(super) const MIGRATIONS: [Migration; 4] = [
+pub(super) const MIGRATIONS: [Migration; 5] = [
     Migration { sql: include_str!("migrations/0001_first_light.sql"), fill: Fill::Nothing },
     Migration { sql: include_str!("migrations/0002_tokens.sql"), fill: Fill::Nothing },
     Migration { sql: include_str!("migrations/0003_machine_model.sql"), fill: Fill::Machines },
     Migration { sql: include_str!("migrations/0004_network_boot.sql"), fill: Fill::Nothing },
+    Migration { sql: include_str!("migrations/0005_provision.sql"), fill: Fill::Nothing },
 ];
 
 /// Which database this is.

@@ -50,6 +50,7 @@ pub(super) const MACHINE: &[Column] = &[
     text("Workflow", "workflow", 20),
     text("Stage", "stage", 21),
     text("BootEnv", "bootenv", 22),
+    text("ProvisionState", "provision_state", 29),
     text("JobState", "job_state", 30),
     text("OS", "os", 31),
     text("Context", "context", 32),

@@ -1,0 +1,108 @@
+//! The Provision column: one function of machine and latest run (`spec/bootstrap-and-dashboard.md` 5.3).
+//! What it needs of the run the machine keeps, so that lists read no second table.
+
+use crate::content::Content;
+use crate::machine::Machine;
+use crate::params;
+use protocol::install::{Mode, ProvisionStatus};
+use protocol::rest::ProvisionState;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+/// What a machine remembers of its latest run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatestRun {
+    /// Which.
+    pub id: Uuid,
+    /// What it does.
+    pub mode: Mode,
+    /// Where it is.
+    pub status: ProvisionStatus,
+    /// A disk may have been written by it.
+    pub touched: bool,
+    /// What the machine was before it.
+    pub before: ProvisionState,
+    /// Digest of the settings of the last run that completed, see [`settings`]; empty for none.
+    pub installed: String,
+}
+
+/// The Provision column.
+pub const fn state(latest: Option<&LatestRun>) -> ProvisionState {
+    let Some(latest) = latest else { return ProvisionState::Discovery };
+    match latest.mode {
+        Mode::Rebuild => rebuilt(latest),
+        // Until it is in our image, it is what it was.
+        Mode::Discover | Mode::Clear => match latest.status {
+            ProvisionStatus::Completed | ProvisionStatus::Degraded => ProvisionState::Discovery,
+            ProvisionStatus::Pending
+            | ProvisionStatus::Preparing
+            | ProvisionStatus::Partitioning
+            | ProvisionStatus::Downloading
+            | ProvisionStatus::Configuring
+            | ProvisionStatus::Booting
+            | ProvisionStatus::Error
+            | ProvisionStatus::Timeout
+            | ProvisionStatus::Canceled
+            | ProvisionStatus::RenderFailed => latest.before,
+        },
+    }
+}
+
+const fn rebuilt(latest: &LatestRun) -> ProvisionState {
+    match latest.status {
+        ProvisionStatus::Pending => ProvisionState::Pending,
+        ProvisionStatus::Preparing
+        | ProvisionStatus::Partitioning
+        | ProvisionStatus::Downloading
+        | ProvisionStatus::Configuring
+        | ProvisionStatus::Booting => ProvisionState::Installing,
+        ProvisionStatus::Completed | ProvisionStatus::Degraded => ProvisionState::Installed,
+        ProvisionStatus::Error | ProvisionStatus::Timeout | ProvisionStatus::RenderFailed => {
+            ProvisionState::Failed
+        }
+        // What was installed is not there any more.
+        ProvisionStatus::Canceled => match latest.before {
+            ProvisionState::Installed if latest.touched => ProvisionState::Failed,
+            ProvisionState::Discovery
+            | ProvisionState::Pending
+            | ProvisionState::Installing
+            | ProvisionState::Installed
+            | ProvisionState::Failed => latest.before,
+        },
+    }
+}
+
+/// Params that only another installation brings to a machine.
+const INSTALLED: [&str; 10] = [
+    "muster/image",
+    "muster/cloud-init",
+    "muster/disk",
+    "muster/disk-layout",
+    "muster/network",
+    "muster/ssh-keys",
+    "muster/inject-agent",
+    "muster/kernel-args",
+    "muster/agent-hosts",
+    "muster/requires-mesh",
+];
+
+/// The settings of a machine that an installation brings to it: a digest of them that differs from the
+/// last installation's means pending changes.
+pub fn settings(content: &Content, machine: &Machine) -> Value {
+    let sources = params::sources(content, Some(machine));
+    let mut values = Map::new();
+    for name in INSTALLED {
+        // Of some, every source counts.
+        let found: Vec<&Value> = sources.iter().filter_map(|params| params.get(name)).collect();
+        if !found.is_empty() {
+            values.insert(name.to_owned(), json!(found));
+        }
+    }
+    json!({
+        "Roles": machine.placement.roles,
+        "Profiles": machine.fields.profiles,
+        "Mesh": machine.placement.mesh_network,
+        "Params": values,
+    })
+}
