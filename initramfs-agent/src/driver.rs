@@ -7,6 +7,7 @@ use crate::clock;
 use crate::console::screen::Headline;
 use crate::console::{Console, Key};
 use crate::deadline::Uptime;
+use crate::handover::Standing;
 use crate::identity::{Identity, sha256};
 use crate::inventory::Hardware;
 use crate::jitter::random;
@@ -17,6 +18,7 @@ use crate::report::chain;
 use crate::runner::Ending;
 use crate::runner::child::{Child, Ended, Report};
 use crate::runner::settings::Reach;
+use crate::service::Belongings;
 use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan, Voucher};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
@@ -42,6 +44,15 @@ const MAX_PROBLEMS: usize = 32;
 /// How long a goodbye to the server may take.
 const GOODBYE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How the agent's work ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Left {
+    /// What was asked for.
+    pub(crate) power: Power,
+    /// The boot environment that the machine is to be in, as the server said to its goodbye.
+    pub(crate) boot_env: Option<String>,
+}
+
 /// What the agent brings along from its boot.
 #[derive(Debug)]
 pub(crate) struct Luggage {
@@ -59,6 +70,12 @@ pub(crate) struct Luggage {
     pub(crate) identity: Arc<Identity>,
     /// What the machine is made of.
     pub(crate) hardware: Hardware,
+    /// The earlier key's statement about it.
+    pub(crate) statement: Option<String>,
+    /// What an installed system keeps for the agent; none in the boot image.
+    pub(crate) belongings: Option<Belongings>,
+    /// Where others see how the machine stands.
+    pub(crate) standing: watch::Sender<Standing>,
     /// Sentences to keep in sight.
     pub(crate) problems: Vec<String>,
 }
@@ -105,6 +122,15 @@ struct Brief {
 struct Vouchers {
     token: Option<BootstrapToken>,
     nonce: Option<BootNonce>,
+    statement: Option<String>,
+}
+
+/// What a request to register carries of them: one, the others empty.
+#[derive(Debug, Default)]
+struct Words {
+    token: String,
+    nonce: String,
+    statement: String,
 }
 
 impl Vouchers {
@@ -113,15 +139,18 @@ impl Vouchers {
         match voucher {
             Voucher::Token => drop(self.token.take()),
             Voucher::Nonce => drop(self.nonce.take()),
+            Voucher::Statement => drop(self.statement.take()),
         }
     }
 
-    /// Token and nonce of the request that registers by this one, of which the other is empty.
-    fn words(&self, voucher: Voucher) -> Option<(String, String)> {
-        match voucher {
-            Voucher::Token => self.token.as_ref().map(|token| (token.reveal().to_owned(), String::new())),
-            Voucher::Nonce => self.nonce.as_ref().map(|nonce| (String::new(), nonce.reveal())),
-        }
+    /// The words of the request that registers by this one.
+    fn words(&self, voucher: Voucher) -> Option<Words> {
+        let none = Words::default();
+        Some(match voucher {
+            Voucher::Token => Words { token: self.token.as_ref()?.reveal().to_owned(), ..none },
+            Voucher::Nonce => Words { nonce: self.nonce.as_ref()?.reveal(), ..none },
+            Voucher::Statement => Words { statement: self.statement.clone()?, ..none },
+        })
     }
 }
 
@@ -147,8 +176,11 @@ impl Driver {
         console: Console,
         uptime: Uptime,
     ) -> Self {
-        let vouchers =
-            Vouchers { token: luggage.settings.token.take(), nonce: luggage.settings.nonce.take() };
+        let vouchers = Vouchers {
+            token: luggage.settings.token.take(),
+            nonce: luggage.settings.nonce.take(),
+            statement: luggage.statement.take(),
+        };
         let plan = Plan {
             servers: luggage.settings.servers.len(),
             pins: luggage.settings.ca_hash.clone(),
@@ -156,6 +188,7 @@ impl Driver {
             built_at: luggage.settings.built_at.unwrap_or_default(),
             token: luggage.token,
             has_nonce: vouchers.nonce.is_some(),
+            has_statement: vouchers.statement.is_some(),
         };
         let around = Surroundings {
             servers: luggage.settings.servers.iter().map(ToString::to_string).collect(),
@@ -182,7 +215,7 @@ impl Driver {
     }
 
     /// Works until somebody asks for power, and says goodbye to the server.
-    pub(crate) async fn run<A: Api>(mut self, api: &mut A) -> Power {
+    pub(crate) async fn run<A: Api>(mut self, api: &mut A) -> Left {
         let view = net_view(&self.around.network);
         let mut errand = self.observe(Observation::Net(view));
         let power = loop {
@@ -200,8 +233,11 @@ impl Driver {
         screen.headline = Headline::Stopping(leaving(power));
         self.console.show(now, &screen);
         // A server that does not hear it notices by itself, a minute later.
-        drop(timeout(GOODBYE_LIMIT, self.say_goodbye(api)).await);
-        power
+        let boot_env = match timeout(GOODBYE_LIMIT, self.say_goodbye(api)).await {
+            Ok(Ok(Answer::Heartbeat(answer))) => Some(answer.boot_env).filter(|name| !name.is_empty()),
+            Ok(Ok(_) | Err(_)) | Err(_) => None,
+        };
+        Left { power, boot_env }
     }
 
     /// Waits for news while no errand is under way.
@@ -289,8 +325,8 @@ impl Driver {
         let mut errand = None;
         for action in actions {
             match action {
-                Action::SetClock(seconds) => self.remember(clock::correct(seconds)),
-                Action::Forget(voucher) => self.brief.vouchers().forget(voucher),
+                Action::SetClock(seconds) => self.set_clock(seconds),
+                Action::Forget(voucher) => self.forget(voucher),
                 Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
                 Action::StartRunner { server, machine, ticket } => {
                     self.start_runner(server, machine, &ticket)
@@ -300,6 +336,32 @@ impl Driver {
         }
         self.show();
         errand
+    }
+
+    /// An installed system keeps its own time.
+    fn set_clock(&mut self, seconds: u64) {
+        if self.brief.luggage.belongings.is_none() {
+            self.remember(clock::correct(seconds));
+        }
+    }
+
+    fn forget(&mut self, voucher: Voucher) {
+        self.brief.vouchers().forget(voucher);
+        if let Some(belongings) = &self.brief.luggage.belongings {
+            self.remember(belongings.forget(voucher));
+        }
+    }
+
+    /// Lets other programs of the machine see how it stands.
+    fn publish(&self) {
+        let standing = standing(&self.flow);
+        self.brief.luggage.standing.send_if_modified(|known| {
+            let server_id = self.flow.peer().map_or(&known.server_id, |peer| &peer.server_id).clone();
+            let now = Standing { server_id, ..standing };
+            let is_news = *known != now;
+            *known = now;
+            is_news
+        });
     }
 
     /// Notes what the screen shows beside the flow: who the server is.
@@ -351,7 +413,12 @@ impl Driver {
     fn see_end(&mut self, ended: Ended) -> Result<Option<Action>, Power> {
         self.around.work = None;
         let now = self.uptime.now();
+        let stays = self.brief.luggage.belongings.as_ref().and_then(Belongings::why_it_stays);
         match ended {
+            Ended::Well { ending: Ending::Reboot, .. } if stays.is_some() => {
+                self.console.say(now, &stays.unwrap_or_default());
+                return Ok(self.observe(Observation::RunnerEnded { useful: false }));
+            }
             Ended::Well { ending: Ending::Reboot, .. } => return Err(Power::Reboot),
             Ended::Well { ending: Ending::PowerOff, .. } => return Err(Power::Off),
             Ended::Well { ending: Ending::Stop, .. } => {
@@ -381,6 +448,7 @@ impl Driver {
     }
 
     fn show(&mut self) {
+        self.publish();
         let now = self.uptime.now();
         if self.desk.show(&mut self.console, now) {
             return;
@@ -482,9 +550,10 @@ impl Brief {
         };
         match (ask, words) {
             (Ask::Time, _) => Call::Time,
-            (Ask::Register(_), Some((token, nonce))) => Call::Register(RegisterRequest {
+            (Ask::Register(_), Some(Words { token, nonce, statement })) => Call::Register(RegisterRequest {
                 token,
                 nonce,
+                statement,
                 inventory: self.inventory().await.fit(MAX_INVENTORY),
                 origin: *origin,
             }),
@@ -504,6 +573,7 @@ impl Brief {
                     observed: inventory.then_some(observed),
                     boot_id: self.luggage.boot_id.clone(),
                     working,
+                    installed: self.luggage.belongings.is_some(),
                 };
                 Call::Heartbeat { request, wait }
             }
@@ -520,6 +590,22 @@ impl Brief {
         inventory.host_name = self.network.borrow().host_name().unwrap_or_default();
         inventory.clean();
         inventory
+    }
+}
+
+/// How the machine stands, but for its key and server.
+fn standing(flow: &Flow) -> Standing {
+    let fault = flow.trouble().or_else(|| flow.notes().last());
+    let reason = fault.map(|fault| format!("{} {fault}", fault.code())).unwrap_or_default();
+    let none = Standing::default();
+    match flow.stage() {
+        Stage::Run(running) => {
+            let machine = &running.approved.machine;
+            Standing { machine: Some(machine.uuid), name: machine.name.clone(), ..none }
+        }
+        Stage::Show(shown) => Standing { reason, code: shown.code.to_string(), ..none },
+        Stage::Denied { message, .. } => Standing { reason: format!("E30 denied: {message}"), ..none },
+        Stage::Ask { .. } | Stage::Enrol { .. } => Standing { reason, ..none },
     }
 }
 

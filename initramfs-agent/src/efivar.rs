@@ -19,7 +19,7 @@ const VARIABLE: &str = "MusterMachineKey-8f1c2d0e-64b7-4f9a-9a35-2c7e5bd0a911";
 /// Non-volatile, boot services, runtime (UEFI specification 8.2).
 const ATTRIBUTES: [u8; 4] = [0x07, 0, 0, 0];
 /// Longest key, in bytes: a PKCS#8 document of an Ed25519 key has 48 to 85.
-const MAX_KEY: usize = 128;
+pub(crate) const MAX_KEY: usize = 128;
 
 /// Secret key material, a PKCS#8 document or a seed; never shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,10 +75,15 @@ pub(crate) struct KeyStore {
 impl KeyStore {
     /// The store of this machine, `None` where firmware is not UEFI or efivarfs is not mounted.
     pub(crate) fn of_this_machine() -> Option<Self> {
-        let directory = Path::new(crate::mounts::EFIVARS);
+        Self::beneath(Path::new("/"))
+    }
+
+    /// The same in the tree beneath `root`.
+    pub(crate) fn beneath(root: &Path) -> Option<Self> {
+        let directory = root.join(crate::mounts::EFIVARS.trim_start_matches('/'));
         // The bare sysfs directory is empty; firmware always has variables such as BootOrder.
-        let mounted = fs::read_dir(directory).is_ok_and(|mut entries| entries.next().is_some());
-        mounted.then(|| Self::in_directory(directory))
+        let mounted = fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_some());
+        mounted.then(|| Self::in_directory(&directory))
     }
 
     /// A store in any directory.
@@ -129,6 +134,17 @@ impl KeyStore {
         Ok(())
     }
 
+    /// Removes the variable, if it holds this key.
+    ///
+    /// # Errors
+    /// [`EfivarError::Write`].
+    pub(crate) fn discard(&self, key: &KeyBytes) -> Result<(), EfivarError> {
+        if !matches!(self.load(), Ok(Some(kept)) if kept == *key) {
+            return Ok(());
+        }
+        self.unprotect().and_then(|()| fs::remove_file(&self.file)).map_err(EfivarError::Write)
+    }
+
     /// Makes an existing variable writable, and readable by root alone.
     fn unprotect(&self) -> io::Result<()> {
         let file = match File::open(&self.file) {
@@ -163,6 +179,8 @@ mod tests {
         assert_eq!(store.load().unwrap(), Some(key(7)));
         store.store(&key(8)).unwrap();
         assert_eq!(store.load().unwrap(), Some(key(8)));
+        store.discard(&key(7)).unwrap();
+        assert_eq!(store.load().unwrap(), Some(key(8)), "another's is left alone");
         let file = folder.path().join(VARIABLE);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read(&file).unwrap().get(..4).unwrap(), ATTRIBUTES);

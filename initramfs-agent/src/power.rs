@@ -4,6 +4,7 @@
 //! once), by the power button (`KEY_POWER` from any input device), by busybox's `reboot`,
 //! `poweroff` and `halt` (SIGTERM, SIGUSR2, SIGUSR1) and by SIGPWR.
 
+use crate::kexec;
 use crate::sys;
 use crate::uevents::{Heard, Listener, UeventError};
 use futures_util::FutureExt;
@@ -72,8 +73,9 @@ pub(crate) fn take_ctrl_alt_del() -> Result<(), PowerError> {
 /// Hears every request for power.
 #[derive(Debug)]
 pub(crate) struct Requests {
-    signals: [(tokio::signal::unix::Signal, Power); 5],
-    buttons: Buttons,
+    signals: Vec<(tokio::signal::unix::Signal, Power)>,
+    /// None in an installed system, which has somebody of its own for them.
+    buttons: Option<Buttons>,
 }
 
 impl Requests {
@@ -82,18 +84,27 @@ impl Requests {
     /// # Errors
     /// [`PowerError`]; without it the machine still has its power switch.
     pub(crate) fn listen() -> Result<Self, PowerError> {
-        let on = |kind: SignalKind, power| Ok((signal(kind).map_err(PowerError::Signals)?, power));
         let power_failure = SignalKind::from_raw(Signal::SIGPWR as i32);
         Ok(Self {
-            signals: [
+            signals: vec![
                 on(SignalKind::interrupt(), Power::Reboot)?,
                 on(SignalKind::terminate(), Power::Reboot)?,
                 on(SignalKind::user_defined2(), Power::Off)?,
                 on(SignalKind::user_defined1(), Power::Halt)?,
                 on(power_failure, Power::Off)?,
             ],
-            buttons: Buttons::find()?,
+            buttons: Some(Buttons::find()?),
         })
+    }
+
+    /// Those to a service: to stop.
+    ///
+    /// # Errors
+    /// [`PowerError::Signals`].
+    pub(crate) fn of_service() -> Result<Self, PowerError> {
+        let signals =
+            vec![on(SignalKind::interrupt(), Power::Halt)?, on(SignalKind::terminate(), Power::Halt)?];
+        Ok(Self { signals, buttons: None })
     }
 
     /// Waits for the next request. Cancel safe.
@@ -109,9 +120,18 @@ impl Requests {
         });
         tokio::select! {
             (power, ..) = select_all(waits) => power,
-            () = self.buttons.pressed() => Power::Off,
+            () = async {
+                match &mut self.buttons {
+                    Some(buttons) => buttons.pressed().await,
+                    None => pending().await,
+                }
+            } => Power::Off,
         }
     }
+}
+
+fn on(kind: SignalKind, power: Power) -> Result<(tokio::signal::unix::Signal, Power), PowerError> {
+    Ok((signal(kind).map_err(PowerError::Signals)?, power))
 }
 
 /// Power buttons of the machine, those that appear later included.
@@ -268,6 +288,8 @@ pub(crate) fn carry_out(power: Power) -> Result<Infallible, PowerError> {
     sync_within(SYNC_DEADLINE);
     release_disks();
     let mode = match power {
+        // A job left a kernel there to be started.
+        Power::Reboot if kexec::is_loaded() => RebootMode::RB_KEXEC,
         Power::Reboot => RebootMode::RB_AUTOBOOT,
         Power::Off => RebootMode::RB_POWER_OFF,
         Power::Halt => RebootMode::RB_HALT_SYSTEM,

@@ -14,6 +14,7 @@ use crate::console::screen::{Facts, Headline, Screen};
 use crate::deadline::{Overdue, Phase, Uptime};
 use crate::driver::{Driver, Luggage, News};
 use crate::efivar::KeyStore;
+use crate::handover::{self, RAMDISK_KEY, Standing};
 use crate::identity::Identity;
 use crate::inventory::{Hardware, Learnt, bmc};
 use crate::kmsg::{self, Chatter};
@@ -26,6 +27,7 @@ use crate::reap::{Reaper, unpack_shell};
 use crate::report::chain;
 use crate::runner::child::Child;
 use crate::state::TokenPlan;
+use crate::tools::door::FOLDER;
 use crate::tools::{self, Source};
 use crate::uevents::Listener;
 use crate::view::told;
@@ -118,6 +120,8 @@ async fn run(mount_problems: Vec<String>) -> Power {
         network: status.clone(),
     });
     let mut client = Client::new(identity.clone(), trust, road, status.clone());
+    let (standing, stands) = watch::channel(Standing::default());
+    beside(handover::serve(FOLDER.into(), identity.clone(), stands));
     let kernel = told.settings.console.verbose.then(kmsg::Reader::open).and_then(|reader| boot.note(reader));
     let luggage = Luggage {
         settings: told.settings,
@@ -127,12 +131,15 @@ async fn run(mount_problems: Vec<String>) -> Power {
         boot_id: boot.note(boot_id()).unwrap_or_default(),
         identity,
         hardware,
+        statement: None,
+        belongings: None,
+        standing,
         problems: boot.problems,
     };
     let news = News { network: status, events, power: requests, kernel };
     let desk = Desk::new(Levers { network, proxy });
     let runner = Child::new(reaper);
-    Driver::new(luggage, news, (desk, runner), boot.console, boot.uptime).run(&mut client).await
+    Driver::new(luggage, news, (desk, runner), boot.console, boot.uptime).run(&mut client).await.power
 }
 
 /// What the command line and the medium say.
@@ -425,6 +432,11 @@ impl Boot {
 
     async fn identity(&mut self) -> Arc<Identity> {
         self.enter("identity");
+        let handed_over = Identity::handed_over(&Path::new("/").join(RAMDISK_KEY), KeyStore::of_this_machine());
+        if let Some(identity) = self.note(handed_over).flatten() {
+            self.milestone("identity", "the key of the system that this one was started from");
+            return Arc::new(identity);
+        }
         let (identity, problem) = loop {
             let made = spawn_blocking(|| Identity::establish(KeyStore::of_this_machine()));
             let failed = match self.phase().bound(made).await {
@@ -469,7 +481,7 @@ fn beside<E: std::error::Error>(work: impl Future<Output = Result<(), E>> + Send
 }
 
 /// The kernel's id of this boot.
-fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned())
 }
 

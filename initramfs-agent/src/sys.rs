@@ -2,11 +2,13 @@
 //!
 //! What `nix` and `std` offer safely is used directly elsewhere. Here are the calls they lack:
 //! `bpf(2)`, inode flags, the permanent hardware address, packet sockets and their multicast
-//! groups, IPMI messages, a controlling terminal, memory given back, and a `waitpid(2)` that keeps every exit status.
+//! groups, IPMI messages, a controlling terminal, memory given back, a `waitpid(2)` that keeps every exit
+//! status, and `kexec_file_load(2)`.
 
 use nix::errno::Errno;
 use nix::libc;
 use protocol::ids::MacAddr;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -207,6 +209,28 @@ pub(crate) fn reap_one(only: Option<u32>) -> io::Result<Option<(u32, ExitStatus)
         }
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Loads a kernel that the next restart enters.
+///
+/// # Errors
+/// What the kernel says.
+#[expect(unsafe_code, reason = "kexec_file_load(2) has no wrapper in libc or nix")]
+pub(crate) fn kexec_file_load(kernel: &File, initrd: &File, command_line: &CStr) -> io::Result<()> {
+    let length = command_line.to_bytes_with_nul().len();
+    // SAFETY: the descriptors are open and the command line lives through the call, with its length; the
+    // kernel only reads them.
+    Errno::result(unsafe {
+        libc::syscall(
+            libc::SYS_kexec_file_load,
+            kernel.as_raw_fd(),
+            initrd.as_raw_fd(),
+            length,
+            command_line.as_ptr(),
+            0,
+        )
+    })?;
+    Ok(())
 }
 
 /// A datagram socket to ask the kernel about links with.

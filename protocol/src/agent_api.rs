@@ -142,11 +142,14 @@ impl Default for AgentSettings {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RegisterRequest {
-    /// The bootstrap token; empty beside a nonce.
+    /// The bootstrap token; empty beside a nonce or a statement.
     pub token: String,
     /// The one-time boot nonce of a machine that comes back, else empty. See [`crate::nonce`].
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub nonce: String,
+    /// The old key's statement about the key that makes this call, else empty. See [`crate::succession`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub statement: String,
     /// What the machine is made of.
     pub inventory: Inventory,
     /// As in [`EnrollmentRequest`].
@@ -227,6 +230,9 @@ pub struct HeartbeatRequest {
     /// A runner is at work: the answer may be held although there is work.
     #[serde(default)]
     pub working: bool,
+    /// The agent is that of an installed system, which is no boot environment of ours.
+    #[serde(default)]
+    pub installed: bool,
 }
 
 impl HeartbeatRequest {
@@ -238,6 +244,7 @@ impl HeartbeatRequest {
             observed: None,
             boot_id: String::new(),
             working: false,
+            installed: false,
         }
     }
 }
@@ -274,6 +281,10 @@ pub struct HeartbeatAnswer {
     /// As in [`AgentSettings`]: a machine on duty follows a change of the CA.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ca_hash: Vec<SpkiPin>,
+    /// The boot environment that the machine is to be in. An installed system whose agent is about to
+    /// restart knows by it whether that leads into our image.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot_env: String,
     /// Nonce for the next proof.
     pub nonce: String,
 }

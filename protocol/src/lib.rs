@@ -21,6 +21,7 @@ pub mod net;
 pub mod nonce;
 pub mod proof;
 pub mod rest;
+pub mod succession;
 pub mod token;
 pub mod tools;
 

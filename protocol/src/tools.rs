@@ -74,7 +74,11 @@ impl Ticket {
         Ok(bytes)
     }
 
-    fn check(&self) -> Result<(), TicketError> {
+    /// Whether every value is one that a builder of ours writes.
+    ///
+    /// # Errors
+    /// [`TicketError::Value`] names the key.
+    pub fn check(&self) -> Result<(), TicketError> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let named = (1..=MAX_NAME).contains(&self.file.len()) && self.file.chars().all(plain);
         if !named || self.file.starts_with('.') {

@@ -1,6 +1,7 @@
 //! Signs one call: the `DPoP` header of [`protocol::proof`], by the machine's key.
 
 use crate::identity::{Identity, sha256};
+use protocol::ids::{KeyThumbprint, MachineId};
 use protocol::proof::{ProofClaims, finish, signing_input, target};
 use protocol::token::base64url;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -30,10 +31,8 @@ pub(crate) struct Signed<'a> {
 /// # Errors
 /// [`NoRandomness`].
 pub(crate) fn sign(identity: &Identity, call: Signed<'_>) -> Result<String, NoRandomness> {
-    let mut unique = [0u8; 16];
-    SystemRandom::new().fill(&mut unique).map_err(|_| NoRandomness)?;
     let claims = ProofClaims {
-        jti: base64url(&unique),
+        jti: unique()?,
         htm: "POST".to_owned(),
         htu: target(call.server_id, call.path),
         sid: call.server_id.to_owned(),
@@ -41,8 +40,32 @@ pub(crate) fn sign(identity: &Identity, call: Signed<'_>) -> Result<String, NoRa
         body_sha256: base64url(&sha256(call.body)),
         ath: call.access_token.map(|token| base64url(&sha256(token.as_bytes()))),
     };
-    let input = signing_input(identity.public(), &claims);
-    Ok(finish(&input, &identity.sign(input.as_bytes())))
+    Ok(signed(identity, &claims))
+}
+
+/// The statement of this key that `successor` is to follow it ([`protocol::succession`]).
+///
+/// # Errors
+/// [`NoRandomness`].
+pub(crate) fn succession(
+    identity: &Identity,
+    server_id: &str,
+    machine: MachineId,
+    successor: KeyThumbprint,
+) -> Result<String, NoRandomness> {
+    let digest = base64url(&sha256(successor.to_string().as_bytes()));
+    Ok(signed(identity, &protocol::succession::claims(server_id, machine, digest, unique()?)))
+}
+
+fn unique() -> Result<String, NoRandomness> {
+    let mut unique = [0u8; 16];
+    SystemRandom::new().fill(&mut unique).map_err(|_| NoRandomness)?;
+    Ok(base64url(&unique))
+}
+
+fn signed(identity: &Identity, claims: &ProofClaims) -> String {
+    let input = signing_input(identity.public(), claims);
+    finish(&input, &identity.sign(input.as_bytes()))
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ impl Rest {
         Self { place, open: None }
     }
 
-    /// Makes one call under `token`. When the server has closed the connection meanwhile, once more
+    /// Makes one call under `token`, without one where it is empty. When the server has closed the connection meanwhile, once more
     /// over a new one; the call was not read then.
     ///
     /// # Errors
@@ -199,8 +199,10 @@ fn compose(call: &Call, host: &str, token: &str) -> Result<Request<Full<Bytes>>,
         .uri(call.path.as_str())
         .header(HOST, host)
         .header(USER_AGENT, concat!("muster-agent/", env!("CARGO_PKG_VERSION")))
-        .header(ACCEPT, "application/json, application/octet-stream")
-        .header(AUTHORIZATION, format!("Bearer {token}"));
+        .header(ACCEPT, "application/json, application/octet-stream");
+    if !token.is_empty() {
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+    }
     if !call.headers.iter().any(|(name, _)| *name == CONTENT_TYPE) {
         request = request.header(CONTENT_TYPE, "application/json");
     }

@@ -119,6 +119,7 @@ fn beat(name: &str, work: bool) -> Answer {
         name: name.to_owned(),
         work,
         ca_hash: Vec::new(),
+        boot_env: "local".to_owned(),
         nonce: "n".to_owned(),
     })
 }

@@ -26,6 +26,9 @@ use form::Page;
 use protocol::cmdline::ConsoleMode;
 use screen::Screen;
 use serial::Announcer;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 use terminal::Terminal;
@@ -84,6 +87,19 @@ impl Console {
             self.print(&backlog);
         }
         problems
+    }
+
+    /// A console whose lines go to this program's output, where nobody presses keys.
+    ///
+    /// # Errors
+    /// When there is no output.
+    pub(crate) fn to_output() -> io::Result<Self> {
+        let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        Ok(Self {
+            lines: vec![Terminal::output(output)],
+            announcer: Announcer::without_keys(),
+            ..Self::default()
+        })
     }
 
     /// A console whose lines go to a file.

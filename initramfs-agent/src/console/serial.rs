@@ -25,6 +25,8 @@ pub(crate) struct Announcer {
     switches: Vec<String>,
     server: Option<String>,
     repeat_at: Duration,
+    /// Nobody can press a key, so none is told of.
+    is_keyless: bool,
 }
 
 /// `[   3.41] network: eth0 10.0.2.15/24`, wrapped to the line's width.
@@ -45,6 +47,11 @@ pub(crate) fn stamped(now: Duration, text: &str) -> Vec<String> {
 }
 
 impl Announcer {
+    /// For lines that people only read.
+    pub(crate) fn without_keys() -> Self {
+        Self { is_keyless: true, ..Self::default() }
+    }
+
     /// The lines that `screen` adds to what was said before.
     pub(crate) fn announce(&mut self, now: Duration, screen: &Screen) -> Vec<String> {
         let mut lines = Vec::new();
@@ -98,7 +105,7 @@ impl Announcer {
         self.remarks.clone_from(&screen.remarks);
         for note in &screen.notes {
             if !self.notes.contains(note) {
-                lines.extend(fault(now, note, None));
+                lines.extend(fault(now, note, None, self.is_keyless));
             }
         }
         self.notes.clone_from(&screen.notes);
@@ -106,7 +113,7 @@ impl Announcer {
         if trouble.map(|trouble| &trouble.fault) != self.trouble.as_ref() {
             match trouble {
                 Some(Trouble { fault: met, retry_in }) => {
-                    lines.extend(fault(now, met, *retry_in));
+                    lines.extend(fault(now, met, *retry_in, self.is_keyless));
                     lines.extend(screen.facts.links.iter().flat_map(|link| stamped(now, link)));
                 }
                 None => lines.extend(stamped(now, "the problem is over")),
@@ -116,12 +123,12 @@ impl Announcer {
     }
 }
 
-fn fault(now: Duration, fault: &Fault, retry_in: Option<Duration>) -> Vec<String> {
+fn fault(now: Duration, fault: &Fault, retry_in: Option<Duration>, is_keyless: bool) -> Vec<String> {
     let mut text = format!("{} {fault}. {}", fault.code(), fault.remedy());
     if let Some(left) = retry_in {
         text.push_str(&format!(" Next try in {} s.", seconds(left)));
     }
-    if fault.is_of_network() {
+    if fault.is_of_network() && !is_keyless {
         text.push_str(" Press N to set up the network by hand.");
     }
     stamped(now, &text)

@@ -25,6 +25,8 @@ pub(crate) struct Terminal {
     file: Option<File>,
     waiting: Vec<u8>,
     keys: Decoder,
+    /// It is a program's output: lines end as in files, and nobody is heard.
+    is_output: bool,
 }
 
 impl Terminal {
@@ -35,11 +37,20 @@ impl Terminal {
     pub(crate) fn open(path: &Path, keys: bool) -> io::Result<Self> {
         let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY;
         let file = OpenOptions::new().read(keys).write(true).custom_flags(flags).open(path)?;
-        let mut terminal = Self { file: Some(file), waiting: Vec::new(), keys: Decoder::default() };
+        let mut terminal = Self::on(file, false);
         if keys {
             terminal.take_keys_one_by_one(path);
         }
         Ok(terminal)
+    }
+
+    /// Shows lines where they end as in files, such as a service's output.
+    pub(crate) fn output(file: File) -> Self {
+        Self::on(file, true)
+    }
+
+    fn on(file: File, is_output: bool) -> Self {
+        Self { file: Some(file), waiting: Vec::new(), keys: Decoder::default(), is_output }
     }
 
     /// No line editing, no echo and no signals, so that a key is heard at once and leaves no
@@ -66,8 +77,9 @@ impl Terminal {
 
     /// Adds lines, whole or not at all.
     pub(crate) fn print(&mut self, lines: &[String]) {
-        let mut text = lines.join("\r\n");
-        text.push_str("\r\n");
+        let end = if self.is_output { "\n" } else { "\r\n" };
+        let mut text = lines.join(end);
+        text.push_str(end);
         self.write(&text);
     }
 
@@ -112,7 +124,7 @@ impl Terminal {
     /// Keys pressed since the last call, at most a few dozen.
     pub(crate) fn keys(&mut self) -> Vec<Key> {
         let mut buffer = [0; 64];
-        let read = self.file.as_mut().map(|file| file.read(&mut buffer));
+        let read = self.file.as_mut().filter(|_| !self.is_output).map(|file| file.read(&mut buffer));
         // An error is nothing pressed, or a terminal that only shows.
         let count = read.and_then(Result::ok).unwrap_or_default();
         self.keys.decode(buffer.get(..count).unwrap_or_default())

@@ -68,6 +68,9 @@ fn luggage(line: &str) -> Luggage {
         boot_id: "boot-1".to_owned(),
         identity: Arc::new(Identity::establish(None).unwrap().0),
         hardware: Hardware::unknown(watch::channel(Learnt::default()).1),
+        statement: None,
+        belongings: None,
+        standing: watch::channel(Standing::default()).0,
         problems: Vec::new(),
     }
 }
@@ -201,8 +204,8 @@ async fn worked(script: &[Line], runner: &str) -> (Power, Vec<String>, String) {
     let driver = Driver::new(luggage(TOLD), news, helpers, Console::to_file(&file), Uptime::begin());
     let on_duty = [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())];
     let mut api = Scripted::new(on_duty.into_iter().chain(script.iter().cloned()));
-    let power = timeout(Duration::from_secs(30), driver.run(&mut api)).await.expect("it works on");
-    (power, api.asked, std::fs::read_to_string(&file).unwrap().replace("\r\n", "\n"))
+    let left = timeout(Duration::from_secs(30), driver.run(&mut api)).await.expect("it works on");
+    (left.power, api.asked, std::fs::read_to_string(&file).unwrap().replace("\r\n", "\n"))
 }
 
 #[tokio::test]
@@ -231,4 +234,65 @@ async fn a_runner_that_dies_is_told_of_and_started_again() {
     assert_eq!(power, Power::Reboot);
     assert_eq!(asked.iter().filter(|ask| *ask == "Runner").count(), 2, "{asked:?}");
     assert!(printed.contains("the runner of jobs ended: signal 9"), "{printed}");
+}
+
+/// An installed system whose key the earlier one vouched for, with this luggage beside.
+fn installed(root: &std::path::Path) -> Luggage {
+    let belongings = Belongings::beneath(root);
+    let config = r#"{"version":1,"server":["https://10.0.2.2:8092"],"token":"a..b.c.d"}"#;
+    crate::handover::put(&belongings.path(crate::handover::CONFIG_FILE), config.as_bytes()).unwrap();
+    crate::handover::put(&belongings.path(crate::handover::STATEMENT_FILE), b"a.b.c").unwrap();
+    let statement = belongings.statement().unwrap();
+    Luggage { statement, belongings: Some(belongings), ..luggage(TOLD) }
+}
+
+fn said(root: &std::path::Path) -> Console {
+    let path = root.join("said");
+    std::fs::write(&path, "").unwrap();
+    Console::to_file(&path)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_installed_system_takes_over_once_and_tells_how_it_stands() {
+    let root = tempfile::tempdir().unwrap();
+    let luggage = installed(root.path());
+    let (belongings, stands) = (luggage.belongings.clone().unwrap(), luggage.standing.subscribe());
+    let (_keep, network) = watch::channel(Status::of_system());
+    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
+    let console = said(root.path());
+    let driver = Driver::new(luggage, news, (desk(None), Child::new(None)), console, Uptime::begin());
+    let on_duty = [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())];
+    let mut api = Scripted::new(on_duty.into_iter().chain([says(heartbeat("db-07"))]));
+    assert!(timeout(Duration::from_secs(15), driver.run(&mut api)).await.is_err(), "it works on");
+    assert_eq!(api.asked.get(1..).unwrap(), ["Register", "AccessToken", "Heartbeat"]);
+    assert_eq!(belongings.statement().unwrap(), None, "used up");
+    let standing = stands.borrow().clone();
+    assert_eq!((standing.name.as_str(), standing.server_id.as_str()), ("db-07", "dc1"));
+    assert!(standing.machine.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_installed_system_whose_token_ended_says_so_and_keeps_it_no_longer() {
+    let root = tempfile::tempdir().unwrap();
+    let settings = Settings::combine(&KernelArgs::parse(&format!("{TOLD} muster.token={}", token())), None);
+    let luggage = Luggage { settings, token: TokenPlan::Ready, statement: None, ..installed(root.path()) };
+    let (belongings, stands) = (luggage.belongings.clone().unwrap(), luggage.standing.subscribe());
+    let (_keep, network) = watch::channel(Status::of_system());
+    let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
+    let console = said(root.path());
+    let driver = Driver::new(luggage, news, (desk(None), Child::new(None)), console, Uptime::begin());
+    let expired = Line::Send(Err(refused(RefusalKind::TokenExpired, None)));
+    let mut api = Scripted::new([Line::Connect(Ok(peer())), expired, says(pending(Some("K7P3XB")))]);
+    assert!(timeout(Duration::from_secs(15), driver.run(&mut api)).await.is_err(), "it works on");
+    let standing = stands.borrow().clone();
+    assert_eq!(standing.code, "K7P-3XB");
+    assert!(standing.reason.starts_with("E40 the bootstrap token expired"), "{standing:?}");
+    assert_eq!(belongings.config().unwrap().token, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_tells_where_the_server_wants_the_machine() {
+    let script = [says(work("db-07")), says(ticket()), says(heartbeat("db-07"))];
+    let (power, asked, _) = worked(&script, "exit 64").await;
+    assert_eq!((power, asked.last().map(String::as_str)), (Power::Reboot, Some("Heartbeat")));
 }

@@ -386,7 +386,7 @@ impl Runner {
     fn publish(&self) {
         let links = self.planner.status();
         let driverless = if links.is_empty() { driverless_cards(Path::new(PCI_DEVICES)) } else { Vec::new() };
-        let status = Status { links, driverless, missing: self.planner.missing() };
+        let status = Status { links, driverless, missing: self.planner.missing(), is_foreign: false };
         self.status.send_if_modified(|known| {
             let is_new = *known != status;
             *known = status;

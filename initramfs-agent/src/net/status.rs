@@ -51,6 +51,8 @@ pub(crate) struct Status {
     pub(crate) driverless: Vec<String>,
     /// Links that `muster.net=` names and the machine does not have.
     pub(crate) missing: Vec<String>,
+    /// The network is an installed system's own: whether it works shows when it is used.
+    pub(crate) is_foreign: bool,
 }
 
 /// Why the machine cannot reach anybody, with what a person can do about it.
@@ -63,6 +65,11 @@ pub(crate) enum Trouble {
 }
 
 impl Status {
+    /// The network of an installed system.
+    pub(crate) fn of_system() -> Self {
+        Self { is_foreign: true, ..Self::default() }
+    }
+
     /// Every address of the machine, the best link's first.
     pub(crate) fn leases(&self) -> impl Iterator<Item = &Lease> {
         self.links.iter().flat_map(|link| &link.leases)
@@ -70,11 +77,14 @@ impl Status {
 
     /// Whether the machine has an address. One that is good on its own link only is none.
     pub(crate) fn is_ready(&self) -> bool {
-        self.leases().next().is_some()
+        self.is_foreign || self.leases().next().is_some()
     }
 
     /// Whom to ask for names: the servers of all links, the best one's first.
     pub(crate) fn dns(&self) -> Dns {
+        if self.is_foreign {
+            return Dns::of_system();
+        }
         let mut dns = Dns::default();
         for link in &self.links {
             dns.join(&link.dns.servers, &link.dns.search);
@@ -86,8 +96,12 @@ impl Status {
         dns
     }
 
-    /// The machine's full name by DHCP, of the best link that has one.
+    /// The machine's full name by DHCP, of the best link that has one; an installed system's own.
     pub(crate) fn host_name(&self) -> Option<String> {
+        if self.is_foreign {
+            let name = nix::unistd::gethostname().ok()?.into_string().ok()?;
+            return Some(name).filter(|name| name != "localhost");
+        }
         self.leases().find_map(Lease::fqdn)
     }
 

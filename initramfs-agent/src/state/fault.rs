@@ -108,6 +108,11 @@ pub(crate) enum Fault {
         /// The server's sentence.
         message: String,
     },
+    /// E47: the server does not take the earlier key's word for this one.
+    StatementRefused {
+        /// The server's sentence.
+        message: String,
+    },
 }
 
 /// What was too long, in the unit of its limit.
@@ -144,6 +149,7 @@ impl Fault {
             Self::TokenNotForThis { .. } => "E44",
             Self::TooLong(_) => "E45",
             Self::NonceRefused { .. } => "E46",
+            Self::StatementRefused { .. } => "E47",
         }
     }
 
@@ -205,7 +211,7 @@ impl Fault {
                 "Type the code into the dashboard, or make a token with fewer constraints: at most \
                  768 characters are issued."
             }
-            Self::NonceRefused { .. } => {
+            Self::NonceRefused { .. } | Self::StatementRefused { .. } => {
                 "Type the code into the dashboard, and merge it with the machine that this one was."
             }
             Self::TokenCut => {
@@ -240,7 +246,8 @@ impl Fault {
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
             | Self::TooLong(_)
-            | Self::NonceRefused { .. } => false,
+            | Self::NonceRefused { .. }
+            | Self::StatementRefused { .. } => false,
         }
     }
 
@@ -269,7 +276,8 @@ impl Fault {
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
             | Self::TooLong(_)
-            | Self::NonceRefused { .. } => false,
+            | Self::NonceRefused { .. }
+            | Self::StatementRefused { .. } => false,
         }
     }
 
@@ -294,7 +302,8 @@ impl Fault {
             | Self::TokenRevoked
             | Self::TokenNotForThis { .. }
             | Self::TooLong(_)
-            | Self::NonceRefused { .. } => 0,
+            | Self::NonceRefused { .. }
+            | Self::StatementRefused { .. } => 0,
         }
     }
 }
@@ -345,6 +354,9 @@ impl fmt::Display for Fault {
             }
             Self::NonceRefused { message } => {
                 write!(f, "the boot nonce was refused ({message}), showing a code instead")
+            }
+            Self::StatementRefused { message } => {
+                write!(f, "the earlier key's word was refused ({message}), showing a code instead")
             }
             Self::TokenRevoked => f.write_str("the bootstrap token was revoked, showing a code instead"),
             Self::TokenNotForThis { message } => {
@@ -411,6 +423,7 @@ mod tests {
             Fault::TooLong(Overlong::CommandLine(2_047)),
             Fault::TooLong(Overlong::Token(1_100)),
             Fault::NonceRefused { message: text() },
+            Fault::StatementRefused { message: text() },
         ]
     }
 
@@ -441,7 +454,7 @@ mod tests {
         let codes: Vec<&str> = each().iter().map(Fault::code).collect();
         assert_eq!(
             codes.join(" "),
-            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45 E46"
+            "E10 E11 E12 E13 E14 E15 E20 E21 E21 E22 E22 E23 E24 E25 E30 E31 E40 E41 E42 E43 E44 E45 E45 E46 E47"
         );
     }
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A machine whose key the server knows is itself, whatever it asks. Else it registers by what its
-//! boot brought along, boot nonce before token ([`Voucher`]), and asks for a code when neither helps.
+//! boot brought along, statement before boot nonce before token ([`Voucher`]), and asks for a code when neither helps.
 //!
 //! A lost connection does not lose the stage: a code stays on the screen while its server
 //! restarts. Whatever is wrong has a [`Fault`], and [`Flow::wake`] is always set, so that no
@@ -69,11 +69,15 @@ pub(crate) struct Plan {
     pub(crate) token: TokenPlan,
     /// A boot nonce was given, and is not used up.
     pub(crate) has_nonce: bool,
+    /// The machine's earlier key vouches for this one, and that was not used yet.
+    pub(crate) has_statement: bool,
 }
 
 /// What registers a machine without a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Voucher {
+    /// The earlier key's statement: the machine stays who it was.
+    Statement,
     /// The one-time boot nonce: the machine stays who it was.
     Nonce,
     /// The bootstrap token.
@@ -82,7 +86,7 @@ pub(crate) enum Voucher {
 
 impl Voucher {
     /// In the order in which they are tried.
-    const ALL: [Self; 2] = [Self::Nonce, Self::Token];
+    const ALL: [Self; 3] = [Self::Statement, Self::Nonce, Self::Token];
 }
 
 /// What is known of a bootstrap token.
@@ -460,6 +464,7 @@ impl Flow {
                 "asking the server for the time"
             }
             (Link::Up { .. }, Stage::Ask { .. }) => match self.voucher() {
+                Some(Voucher::Statement) => "taking over from the machine's earlier key",
                 Some(Voucher::Nonce) => "registering with the boot nonce",
                 Some(Voucher::Token) => "registering with the bootstrap token",
                 None => "asking for a bootstrap code",
@@ -473,6 +478,7 @@ impl Flow {
 
     const fn holds(&self, voucher: Voucher) -> bool {
         match voucher {
+            Voucher::Statement => self.plan.has_statement,
             Voucher::Nonce => self.plan.has_nonce,
             Voucher::Token => matches!(self.plan.token, TokenPlan::Ready),
         }

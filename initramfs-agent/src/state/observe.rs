@@ -237,7 +237,8 @@ impl Flow {
     fn see_refusal(&mut self, now: Duration, random: u64, ask: &Ask, refusal: Refusal) {
         let Refusal { error, message, nonce: _, interval, retry_after, server_time: _ } = refusal;
         let busy = matches!(error, RefusalKind::SlowDown | RefusalKind::TemporarilyUnavailable);
-        if let (true, Ask::Register(voucher)) = (busy, ask)
+        // A statement is all that makes an installed system the machine that it is: it waits.
+        if let (true, Ask::Register(voucher @ (Voucher::Nonce | Voucher::Token))) = (busy, ask)
             && self.voucher_waited_enough(now)
         {
             return self.give_up(*voucher, now, Fault::Busy { message });
@@ -282,6 +283,9 @@ impl Flow {
             | RefusalKind::ExpiredToken
             | RefusalKind::TooLarge
             | RefusalKind::Other => match ask {
+                Ask::Register(Voucher::Statement) => {
+                    self.give_up(Voucher::Statement, now, Fault::StatementRefused { message });
+                }
                 Ask::Register(Voucher::Nonce) => {
                     self.give_up(Voucher::Nonce, now, Fault::NonceRefused { message });
                 }
@@ -376,6 +380,7 @@ impl Flow {
     /// Used or refused, it is not sent again in this boot.
     const fn spend(&mut self, voucher: Voucher) {
         match voucher {
+            Voucher::Statement => self.plan.has_statement = false,
             Voucher::Nonce => self.plan.has_nonce = false,
             Voucher::Token => self.plan.token = TokenPlan::Absent,
         }

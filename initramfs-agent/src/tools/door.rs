@@ -4,15 +4,14 @@
 //! time; the last line says how it ended, and its first character is [`GOOD`] or [`BAD`].
 
 use super::{Source, ToolsError};
+use crate::handover::listen;
 use crate::report::chain;
-use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Caller;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 /// Where the agent of process 1 keeps what it shares with root's other programs.
@@ -38,12 +37,7 @@ pub(crate) struct DoorError {
 pub(crate) async fn serve(source: Source) -> Result<(), DoorError> {
     let path = source.folder.join(SOCKET);
     let failed = |error: io::Error| DoorError { path: path.clone(), source: error };
-    let open = || {
-        fs::create_dir_all(&source.folder)?;
-        fs::set_permissions(&source.folder, fs::Permissions::from_mode(0o700))?;
-        UnixListener::bind(&path)
-    };
-    let listener = open().map_err(failed)?;
+    let listener = listen(&source.folder, SOCKET).map_err(failed)?;
     loop {
         let (caller, _) = listener.accept().await.map_err(failed)?;
         if let Err(error) = answer(caller, &source).await {

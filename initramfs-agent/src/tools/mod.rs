@@ -167,7 +167,10 @@ impl Source {
     }
 
     /// The whole file with the right digest, at its beginning.
-    async fn download(&self, say: &mut impl FnMut(String)) -> Result<File, ToolsError> {
+    ///
+    /// # Errors
+    /// [`ToolsError`].
+    pub(crate) async fn download(&self, say: &mut impl FnMut(String)) -> Result<File, ToolsError> {
         let mut landing = Landing::new(&self.folder).map_err(|source| self.keep(source))?;
         let (mut fruitless, mut cuts) = (0, 0);
         while landing.len < self.ticket.size {

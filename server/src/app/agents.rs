@@ -241,6 +241,7 @@ impl App {
             work: machine.wants_runner(),
             boot_env: machine.fields.boot_env.clone(),
             ca_hash: self.keys.pins(),
+            boot_env: machine.fields.boot_env.clone(),
             nonce: self.keys.nonce(self.clock.now()),
         }
     }

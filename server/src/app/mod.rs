@@ -46,6 +46,7 @@ mod revalidate;
 mod revoke;
 mod secrets;
 mod snapshot;
+mod succession;
 mod sweep;
 mod token_keys;
 mod tokens;

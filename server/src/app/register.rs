@@ -1,5 +1,5 @@
 //! Registration by bootstrap token, without a person (`spec/security.md` 3.2); by boot nonce it is
-//! `redeem`'s.
+//! `redeem`'s, by an earlier key's word `succession`'s.
 //!
 //! In this order: address limit, everybody's limit, open the token, claims and expiry, what was
 //! revoked, constraints, token limit. A key that is registered already gets its machine. A machine
@@ -48,7 +48,7 @@ struct Registration {
 }
 
 impl App {
-    /// A machine registers by token, or comes back with its boot's nonce.
+    /// A machine registers by token, or comes back with its boot's nonce or its earlier key's word.
     ///
     /// # Errors
     /// `invalid_token`, `token_expired`, `token_revoked`, `constraint_failed`, `approval_required`,
@@ -62,6 +62,9 @@ impl App {
         self.check_rates(caller)?;
         check_inventory(&request.inventory, MAX_INVENTORY)?;
         request.inventory.clean();
+        if !request.statement.is_empty() {
+            return self.register_by_statement(caller, &request.statement).await;
+        }
         if !request.nonce.is_empty() {
             return self.register_by_nonce(caller, &request).await;
         }

@@ -9,6 +9,7 @@ use super::nonce::Stale;
 use engine::time::Timestamp;
 use protocol::ids::{KeyThumbprint, MachineId};
 use protocol::proof::{self, ProofClaims, ReceivedProof};
+use protocol::succession;
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 use std::net::IpAddr;
@@ -123,6 +124,22 @@ impl Keys {
         }
         self.nonces.redeem(&claims.nonce, &key, &claims.jti, now).map_err(refusal)?;
         Ok(MachineCaller { key, source: call.source, request_id: call.request_id.to_owned(), machine })
+    }
+}
+
+impl Keys {
+    /// Which key of which machine says that `successor` is to follow it; whether that is the machine's key is
+    /// for the store to say. None for whatever is no statement to this server about this key.
+    pub(crate) fn verify_succession(
+        &self,
+        statement: &str,
+        successor: KeyThumbprint,
+    ) -> Option<(KeyThumbprint, MachineId)> {
+        let received = proof::parse(statement).ok()?;
+        check_signature(&received).ok()?;
+        let about = base64url(digest(&SHA256, successor.to_string().as_bytes()).as_ref());
+        let machine = succession::machine(&received.claims, self.server_id(), &about)?;
+        Some((thumbprint(&received.public_key), machine))
     }
 }
 

@@ -319,6 +319,7 @@ async fn refusals_keep_their_word_and_strangers_keep_their_status() {
     let register = Call::Register(agent_api::RegisterRequest {
         token: "t".to_owned(),
         nonce: String::new(),
+        statement: String::new(),
         inventory: Inventory::default(),
         origin: Origin::Iso,
     });

@@ -181,3 +181,21 @@ fn a_cut_token_is_named_and_a_code_is_shown() {
     assert_eq!(actions, [Action::Send(Ask::Enroll)]);
     assert_eq!(flow.notes(), [Fault::TokenCut]);
 }
+
+#[test]
+fn the_earlier_keys_word_comes_first_and_waits_as_long_as_it_takes() {
+    let plan = Plan { servers: 1, has_statement: true, has_nonce: true, ..plan(TokenPlan::Ready) };
+    let mut flow = Flow::new(plan, START);
+    flow.step(START, 0, Observation::Net(NetView::Ready));
+    let asked = flow.step(START, 0, Observation::Connected(Ok(peer())));
+    assert_eq!(asked, [Action::Send(Ask::Register(Voucher::Statement))]);
+    let mut now = START;
+    for _ in 0..20 {
+        assert_eq!(answer(&mut flow, now, Err(refused(RefusalKind::SlowDown, Some(60)))), []);
+        now = flow.wake();
+        assert_eq!(flow.step(now, 0, Observation::Tick), [Action::Send(Ask::Register(Voucher::Statement))]);
+    }
+    let next = answer(&mut flow, now, Err(refused(RefusalKind::InvalidToken, None)));
+    assert_eq!(next, [Action::Forget(Voucher::Statement), Action::Send(Ask::Register(Voucher::Nonce))]);
+    assert_eq!(flow.notes().iter().map(Fault::code).collect::<Vec<_>>(), ["E47"]);
+}

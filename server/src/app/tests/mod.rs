@@ -224,6 +224,7 @@ impl Bare {
         RegisterRequest {
             token: token.into(),
             nonce: String::new(),
+            statement: String::new(),
             inventory: self.inventory.clone(),
             origin: Origin::Pxe,
         }

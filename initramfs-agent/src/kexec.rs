@@ -1,0 +1,61 @@
+//! Starting another kernel without firmware: loaded here, entered by whoever restarts the machine next.
+
+use crate::sys;
+use nix::errno::Errno;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+
+/// Whether a kernel waits to be entered.
+const LOADED: &str = "/sys/kernel/kexec_loaded";
+
+/// Why a kernel is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum KexecError {
+    /// The command line has a NUL in it.
+    #[error("the kernel's command line has a NUL byte in it")]
+    CommandLine,
+    /// The running kernel does not take it.
+    #[error("the running kernel does not load another one ({}); the machine restarts by its firmware", why(.0))]
+    Refused(#[source] io::Error),
+}
+
+fn why(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EPERM | Errno::EACCES) => "lockdown or kernel.kexec_load_disabled forbids it",
+        Some(Errno::ENOSYS) => "it cannot",
+        Some(Errno::ENOKEY | Errno::EKEYREJECTED | Errno::EBADMSG | Errno::ENODATA) => {
+            "that one is signed by nobody it trusts"
+        }
+        Some(Errno::EBUSY) => "another is being loaded",
+        Some(_) | None => "it says no",
+    }
+}
+
+/// Loads a kernel with an initial ramdisk: the next restart enters it. Both files are read from their beginning.
+///
+/// # Errors
+/// [`KexecError`]; nothing is loaded then.
+pub fn load(kernel: &File, initrd: &File, command_line: &str) -> Result<(), KexecError> {
+    let line = CString::new(command_line).map_err(|_| KexecError::CommandLine)?;
+    sys::kexec_file_load(kernel, initrd, &line).map_err(KexecError::Refused)
+}
+
+/// Whether the next restart enters a kernel that was loaded.
+pub fn is_loaded() -> bool {
+    fs::read_to_string(LOADED).is_ok_and(|text| text.trim() == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_kernel_is_refused_and_nothing_is_loaded() {
+        let file = tempfile::tempfile().unwrap();
+        assert!(matches!(load(&file, &file, "a\0b"), Err(KexecError::CommandLine)));
+        let refused = load(&file, &file, "panic=30").unwrap_err();
+        assert!(refused.to_string().ends_with("the machine restarts by its firmware"), "{refused}");
+        assert!(!is_loaded());
+    }
+}
