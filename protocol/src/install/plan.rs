@@ -87,6 +87,16 @@ fn fits(count: usize) -> String {
 }
 
 impl DiskPlan {
+    /// No plan, and why: every disk is kept.
+    pub fn none(disks: &[Disk], error: String) -> Self {
+        let kept = |disk: &Disk| PlannedDisk {
+            disk: disk.clone(),
+            fate: Fate::Keep,
+            reason: "no disk is chosen".to_owned(),
+        };
+        Self { disks: disks.iter().map(kept).collect(), error }
+    }
+
     /// The disks that are erased.
     pub fn erased(&self) -> impl Iterator<Item = &PlannedDisk> {
         self.disks.iter().filter(|planned| planned.fate == Fate::Erase)
@@ -133,11 +143,13 @@ pub fn plan(disks: &[Disk], rule: &DiskRule, layout: &Layout) -> Result<DiskPlan
 /// The plan, or every disk kept and why there is none: for who looks.
 pub fn shown(disks: &[Disk], rule: &DiskRule, layout: &Layout) -> DiskPlan {
     plan(disks, rule, layout).unwrap_or_else(|error| {
-        let kept = |disk: &Disk| {
-            let reason = unfit(disk, rule, layout).unwrap_or_else(|| "no disk is chosen".to_owned());
-            PlannedDisk { disk: disk.clone(), fate: Fate::Keep, reason }
-        };
-        DiskPlan { disks: disks.iter().map(kept).collect(), error: error.to_string() }
+        let mut plan = DiskPlan::none(disks, error.to_string());
+        for planned in &mut plan.disks {
+            if let Some(reason) = unfit(&planned.disk, rule, layout) {
+                planned.reason = reason;
+            }
+        }
+        plan
     })
 }
 
