@@ -23,6 +23,7 @@ pub(super) fn fill(content: &mut Content) {
     provision.stages.into_iter().for_each(|stage| stage.enter(content));
     provision.workflows.into_iter().for_each(|workflow| workflow.enter(content));
     local_boot().enter(content);
+    provision::params::builtin().into_iter().for_each(|param| param.enter(content));
     superuser().enter(content);
     let mut envelope = Envelope { description: "Params of every machine".to_owned(), ..Envelope::default() };
     belongs_to(&mut envelope, WRITABLE_BUNDLE);

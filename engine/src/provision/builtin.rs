@@ -82,7 +82,7 @@ pub fn builtin() -> BuiltIn {
 fn task((name, step, verb, description): &Verb) -> Task {
     let script = format!(
         "#!/bin/sh\nset -eu\nMUSTER_RUN={{{{.Param \"{run}\"}}}}\nexport MUSTER_RUN\nexec {verb}\n",
-        run = super::RUN
+        run = super::params::RUN
     );
     let meta = Meta::from([(STEP_LABEL.to_owned(), step.word().to_owned())]);
     Task {
@@ -92,7 +92,7 @@ fn task((name, step, verb, description): &Verb) -> Task {
             contents: script,
             ..TemplateInfo::default()
         }],
-        required_params: vec![super::RUN.to_owned()],
+        required_params: vec![super::params::RUN.to_owned()],
         envelope: Envelope { meta, ..envelope(description) },
         ..Task::default()
     }

@@ -1,18 +1,16 @@
 //! How long each step of a run may take.
 
 use super::end::{Ending, Over};
+use super::params::{self, STEP_DEADLINES};
 use super::{Followed, Run};
 use crate::content::Content;
 use crate::job::Job;
 use crate::machine::Machine;
-use crate::params;
 use crate::time::Timestamp;
 use protocol::install::Step;
 use serde_json::Value;
 use std::time::Duration;
 
-/// Param: a map of steps to the seconds that each may take.
-pub const STEP_DEADLINES: &str = "muster/step-deadlines";
 /// The longest that somebody may say: a week.
 const LONGEST: u64 = 7 * 86_400;
 
@@ -25,7 +23,7 @@ pub fn step_deadline(content: &Content, machine: &Machine, step: Step) -> Durati
         Step::Write => 3_600,
         Step::Restart | Step::FirstBoot => 1_200,
     };
-    let said = params::lookup(content, Some(machine), STEP_DEADLINES);
+    let said = params::value(content, machine, STEP_DEADLINES);
     let said = said.as_ref().and_then(|steps| steps.get(step.word())).and_then(Value::as_u64);
     Duration::from_secs(said.filter(|seconds| (1..=LONGEST).contains(seconds)).unwrap_or(usual))
 }

@@ -8,12 +8,13 @@
 //! - `end`: how a run ends, and where that leaves the machine
 //! - `state`: the Provision column, of machine and latest run
 //! - `deadline`: how long each step may take
-//! - `builtin`: the workflows that are always there
+//! - `builtin`: the workflows that are always there; [`params`]: what an installation is made of
 
 mod advance;
 mod builtin;
 mod deadline;
 mod end;
+pub mod params;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,10 @@ mod trigger;
 
 pub use advance::{Followed, MAX_RESTARTS, News, first_boot, follow, held_back, reported};
 pub use builtin::{BuiltIn, DISCOVER, INSTALL, STEP_LABEL, builtin};
-pub use deadline::{STEP_DEADLINES, overdue, step_deadline};
+pub use deadline::{overdue, step_deadline};
 pub use end::{Ending, cancel, fail, gone};
 pub use state::{LatestRun, settings, state};
-pub use trigger::{Asked, RUN, begin, confirmed, may_begin, release, render_failed};
+pub use trigger::{Asked, begin, confirmed, may_begin, release, render_failed};
 
 use crate::change::Revision;
 use crate::machine::Pause;

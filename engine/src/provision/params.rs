@@ -142,6 +142,11 @@ fn find(content: &Content, machine: &Machine, key: &str) -> Option<Chosen<Value>
     set.or_else(|| default().map(|value| Chosen { value, from: Origination::Default }))
 }
 
+/// The value that holds, from the first source that has one; nothing for one that nobody set.
+pub fn value(content: &Content, machine: &Machine, key: &str) -> Option<Value> {
+    find(content, machine, key).map(|chosen| chosen.value)
+}
+
 /// The value as a type of ours.
 fn typed<T: DeserializeOwned + Default>(
     content: &Content,

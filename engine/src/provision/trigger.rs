@@ -1,6 +1,7 @@
 //! Whether a run may begin, and what it makes of the machine.
 
 use super::builtin::{DISCOVER, INSTALL};
+use super::params::RUN;
 use super::{Followed, LatestRun, Run};
 use crate::change::{Cause, Revision};
 use crate::content::Content;
@@ -10,9 +11,6 @@ use protocol::install::{DiskPlan, Mode, Progress, ProvisionRequest, ProvisionSta
 use protocol::model::Kind;
 use serde_json::Value;
 use uuid::Uuid;
-
-/// Param of a machine: the run that it is in, for the tasks of that.
-pub const RUN: &str = "muster/run";
 
 /// What is asked for, and what was found out for it.
 #[derive(Debug, Clone)]
