@@ -1,10 +1,13 @@
 //! `make demo` and `make run`: a server, one virtual machine booted from that server's own ISO,
-//! and what happens between power-on and *Discovery mode*.
+//! and what happens between power-on and the installed system.
 //!
 //! Unattended (`demo`), it approves the machine with `muster bootstrap approve` as a person
-//! would, checks what the server then says, and prints when everything happened. Attended
+//! would, installs a Debian on it with `muster machine provision`, boots that, checks what the
+//! server says, and prints when everything happened. Attended
 //! (`demo --attended`), it shows the machine's console and leaves the rest to the person at the
 //! dashboard, until Ctrl-C.
+
+mod install;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -72,7 +75,7 @@ fn boot(machine: VmBuilder, server: &Server) -> Result<Vm> {
         Accel::Kvm => "KVM",
         Accel::Tcg => "without KVM, so slower than iron",
     };
-    tell(&format!("power on: one virtual machine, {word}, 1 GiB, {how}"))?;
+    tell(&format!("power on: one virtual machine, {word}, {how}"))?;
     machine.firmware(firmware).boot(Boot::Cd(iso)).start()
 }
 
@@ -81,7 +84,8 @@ fn demo() -> Result<()> {
     let media = Media::of(Profile::Generic)?;
     let mut server = Server::builder("demo").media(media.folder()).start()?;
     tell(&format!("server ready at {} on embedded SQLite", server.url()))?;
-    let mut vm = boot(Vm::builder("demo-machine"), &server)?;
+    install::import(&server)?;
+    let mut vm = boot(install::machine(&server)?, &server)?;
     let mut timeline = Timeline::new(vm.started());
 
     let code = vm.wait_for_code(CODE_WITHIN)?;
@@ -117,9 +121,11 @@ fn demo() -> Result<()> {
         let events = std::fs::read_to_string(heard.stdout()).context("cannot read the events")?;
         Ok(events.contains(&event).then_some(()))
     })?;
+    let registered_picture = vm.save_screenshot("registered")?;
+    install::install(&server, &operator, &mut vm, &approved, &mut timeline)?;
     tell(&timeline.draw())?;
-    tell(&format!("\nscreenshot: {}", vm.save_screenshot("registered")?.display()))?;
-    tell("The demo ends in Discovery mode: provisioning comes with a later version.")?;
+    tell(&format!("\nscreenshots: {}", registered_picture.display()))?;
+    tell(&format!("             {}", vm.save_screenshot("installed")?.display()))?;
     vm.cut_power()?;
     server.stop()
 }
@@ -165,6 +171,7 @@ fn attended() -> Result<()> {
     let mut server = Server::builder("run").media(media.folder()).data_dir(&data).start()?;
     // The machine keeps its key in a firmware variable: at the next run it is the same machine.
     let machine = Vm::builder("run-machine").variables(&kept.join("firmware-variables.fd"));
+    let machine = machine.memory_mib(install::MEMORY).disk(install::disk(&kept.join("disk.raw"))?);
     let mut vm = boot(machine, &server)?;
     tell(&what_next(&server)?)?;
     show_console(&mut vm, &interrupted)?;
