@@ -5,8 +5,10 @@
 //! ([`settings`]), the order of the server ([`order`]), what earlier verbs did ([`state`]), and somebody who
 //! tells the server how far it has come ([`progress`]). Every verb may be called again after it was cut off.
 
+mod direct;
 mod fail;
 mod fetch;
+mod mount;
 mod network;
 mod order;
 mod progress;
