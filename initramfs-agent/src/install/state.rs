@@ -54,6 +54,32 @@ pub(crate) struct Partitioned {
     pub(crate) partitions: Vec<Partition>,
     /// The target's file systems in the order in which they are mounted, the root first; none under a disk image.
     pub(crate) mounts: Vec<Mount>,
+    /// Arrays that the file systems lie on.
+    pub(crate) arrays: Vec<Array>,
+    /// Encrypted devices that they lie on.
+    pub(crate) ciphers: Vec<Cipher>,
+    /// Volume groups that they lie on.
+    pub(crate) groups: Vec<String>,
+}
+
+/// An array of mirrors.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Array {
+    /// Its name: `/dev/md/NAME`.
+    pub(crate) name: String,
+    /// Its UUID, as `mdadm --detail` writes it.
+    pub(crate) uuid: String,
+}
+
+/// An encrypted device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Cipher {
+    /// Its name when it is open: `/dev/mapper/NAME`.
+    pub(crate) name: String,
+    /// UUID of its LUKS header.
+    pub(crate) uuid: String,
 }
 
 /// One partition.
