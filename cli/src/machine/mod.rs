@@ -1,5 +1,6 @@
 //! `muster machine`: what is registered, and what it is to do.
 
+mod disks;
 mod work;
 
 use crate::object::{self, Collection};
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     List(object::List),
     /// Show one machine
     Show(Show),
+    /// Show its disks: what an installation would erase, and what it would keep
+    Disks(disks::Disks),
     /// Register a machine by hand, before it ever booted
     Create(object::Create),
     /// Change fields of a machine
@@ -84,6 +87,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::List(args) => list(args).await,
         Command::Show(args) => show(args).await,
+        Command::Disks(args) => disks::disks(args).await,
         Command::Create(args) => object::create(MACHINES, args).await,
         Command::Set(args) => work::set(args).await,
         Command::SetParam(args) => work::set_param(args).await,

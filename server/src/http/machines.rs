@@ -7,6 +7,7 @@ use super::extract::{Key, Operator};
 use crate::app::{Deleted, Shown};
 use axum::Json;
 use axum::extract::State;
+use protocol::install::DiskPlan;
 use serde_json::Value;
 
 /// Starts the machine's workflow, the same or the one in the patch, from its beginning.
@@ -27,6 +28,15 @@ pub(crate) async fn cleanup(
     Key(key): Key,
 ) -> Result<Deleted, HttpError> {
     Ok(http.app.cleanup_machine(operator.actor(), &key).await?)
+}
+
+/// What an installation would erase, and what it would keep.
+pub(crate) async fn disk_plan(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+) -> Result<Json<DiskPlan>, HttpError> {
+    Ok(Json(http.app.show_disk_plan(operator.actor(), &key).await?))
 }
 
 /// Gives the machine back to its pool.

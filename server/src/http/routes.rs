@@ -9,6 +9,7 @@ use super::{
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use protocol::agent_api as wire;
+use protocol::install::DiskPlan;
 use protocol::{model, rest};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -347,6 +348,7 @@ fn machines_alone() -> Vec<Route> {
         route(Operator, "PATCH",  "/api/v3/machines/{key}/start",         patch(machines::start),          "Start its workflow, or the one in the patch, from the beginning").asks(&[FORCE]).takes_list::<JsonPatch>().gives::<rest::Machine>(200),
         route(Operator, "DELETE", "/api/v3/machines/{key}/cleanup",       delete(machines::cleanup),       "Delete it, after its on-delete-workflow when it has one").gives::<rest::Machine>(200).gives::<rest::Machine>(202),
         route(Operator, "POST",   "/api/v3/machines/{key}/releaseToPool", post(machines::release_to_pool), "Give it back to its pool").gives::<Value>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/disk-plan",     get(machines::disk_plan),        "What an installation would erase, and what it would keep").gives::<DiskPlan>(200),
         route(Operator, "POST",   "/api/v3/machines/{key}/render",        post(render::machine_text),      "A template in the body, rendered for it").gives_none(200),
         route(Operator, "GET",    "/api/v3/templates/{key}/render/{machine}", get(render::template),       "A template of the content, rendered for a machine").gives_none(200),
         route(Operator, "POST",   "/api/v3/whoami",                       post(machines::whoami),          "Which machine the hardware points at; never a token").takes::<Value>().gives::<Value>(200),
