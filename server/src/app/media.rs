@@ -320,7 +320,7 @@ fn personalise(
     base: &str,
     config: &AgentConfig,
     keys: &Keys,
-) -> Result<(Patch, String), AppError> {
+) -> Result<(Vec<Patch>, String), AppError> {
     let region =
         manifest.region(CONFIG_REGION).filter(|region| region.length <= MAX_REGION).ok_or_else(|| {
             AppError::new(AppErrorKind::Internal, "the image has no config region; build the media again")
