@@ -85,7 +85,7 @@ impl Limits {
         Self { total, ..self }
     }
 
-    fn check(self, consumed: u64, produced: u64) -> Result<(), Excess> {
+    pub(crate) fn check(self, consumed: u64, produced: u64) -> Result<(), Excess> {
         if produced > self.total {
             return Err(Excess::Total(self.total));
         }
