@@ -2,14 +2,15 @@
 //!
 //! The agent, process 1 of the boot image or the service of an installed system, listens on a socket that root
 //! alone may open. It tells who the machine is, and signs that a key made by somebody else is its successor
-//! ([`protocol::succession`]); no secret passes the socket. What the installer leaves on the disk has its names
-//! here, too.
+//! ([`protocol::succession`]); no secret passes the socket. Where the files of an installed
+//! agent are is [`protocol::installed`]'s.
 
 use crate::api::proof::succession as sign_succession;
 use crate::identity::{Identity, IdentityError};
 use crate::report::chain;
 use crate::tools::door::FOLDER;
 use protocol::ids::{KeyThumbprint, MachineId};
+pub use protocol::installed::{CONFIG_FILE, KEY_FILE, PROGRAM_FILE, STATEMENT_FILE, UNIT, UNIT_FILE};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
@@ -24,18 +25,6 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// The agent of an installed system.
-pub const PROGRAM_FILE: &str = "/usr/local/sbin/muster-agent";
-/// Its configuration: the document of [`protocol::config`].
-pub const CONFIG_FILE: &str = "/etc/muster/agent.json";
-/// Its key, a PKCS#8 document of mode 0600.
-pub const KEY_FILE: &str = "/etc/muster/machine.key";
-/// The earlier key's statement about that one, until it was used.
-pub const STATEMENT_FILE: &str = "/etc/muster/succession";
-/// Its unit, enabled by a link of the same name in `multi-user.target.wants` beside it.
-pub const UNIT_FILE: &str = "/etc/systemd/system/muster-agent.service";
-/// Text of the unit.
-pub const UNIT: &str = include_str!("../files/muster-agent.service");
 /// Where a key lies in an initial ramdisk that is started by kexec.
 pub(crate) const RAMDISK_KEY: &str = "muster/machine.key";
 
@@ -242,28 +231,48 @@ fn reply(question: &str, identity: &Identity, standing: Standing) -> Result<Stri
     sign_succession(identity, &standing.server_id, machine, successor).map_err(|error| chain(&error))
 }
 
-/// `muster-agent identity [--wait SECONDS]`: prints how the machine stands as JSON. While it waits it ends as
-/// soon as the machine is registered, or needs a person; then, and when the time is over, not well.
+/// `muster-agent identity`: prints how the machine stands as JSON; not well when it is not registered. With
+/// `--wait SECONDS` the same in words, as soon as the machine is registered or needs a person.
 pub(crate) fn identity_command(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     let mut arguments = arguments.into_iter();
-    let wait = match (arguments.next().as_deref(), arguments.next().map(|text| text.parse::<u64>())) {
-        (None, _) => None,
-        (Some("--wait"), Some(Ok(seconds))) => Some(Duration::from_secs(seconds.min(MAX_WAIT))),
-        (Some(_), _) => return told(Err(HandoverError::Refused("usage: identity [--wait SECONDS]".into()))),
-    };
-    let end = wait.map(|wait| Instant::now() + wait);
+    match (arguments.next().as_deref(), arguments.next().map(|text| text.parse::<u64>())) {
+        (None, _) => match identity() {
+            Ok(standing) => {
+                let is_registered = standing.machine.is_some();
+                let code = told(serde_json::to_string(&standing).map_err(|_| HandoverError::Odd));
+                if is_registered { code } else { ExitCode::FAILURE }
+            }
+            Err(error) => told(Err(error)),
+        },
+        (Some("--wait"), Some(Ok(seconds))) => {
+            told(await_standing(Duration::from_secs(seconds.min(MAX_WAIT))))
+        }
+        (Some(_), _) => told(Err(HandoverError::Refused("usage: identity [--wait SECONDS]".into()))),
+    }
+}
+
+fn await_standing(most: Duration) -> Result<String, HandoverError> {
+    let end = Instant::now() + most;
     loop {
         let outcome = identity();
         let settled =
             outcome.as_ref().is_ok_and(|standing| standing.machine.is_some() || !standing.code.is_empty());
-        if settled || end.is_none_or(|end| Instant::now() >= end) {
-            let registered = outcome.as_ref().is_ok_and(|standing| standing.machine.is_some());
-            let code = told(
-                outcome.and_then(|standing| serde_json::to_string(&standing).map_err(|_| HandoverError::Odd)),
-            );
-            return if registered { code } else { ExitCode::FAILURE };
+        if settled || Instant::now() >= end {
+            return outcome.and_then(in_words);
         }
         std::thread::sleep(ASK_AGAIN);
+    }
+}
+
+fn in_words(standing: Standing) -> Result<String, HandoverError> {
+    let Standing { machine, name, reason, code, .. } = standing;
+    let reason = if reason.is_empty() { "the server did not answer yet" } else { &reason };
+    match machine {
+        Some(machine) => Ok(format!("Registered as {name} ({machine})")),
+        None if code.is_empty() => Err(HandoverError::Refused(format!("not registered: {reason}"))),
+        None => Err(HandoverError::Refused(format!(
+            "not registered: {reason}; an operator can approve this machine by the code {code}"
+        ))),
     }
 }
 
@@ -338,6 +347,21 @@ mod tests {
             .unwrap();
         let digest = base64url(&crate::identity::sha256(thumbprint.to_string().as_bytes()));
         assert_eq!(protocol::succession::machine(&statement.claims, "dc1", &digest), registered().machine);
+    }
+
+    #[test]
+    fn people_are_told_in_words() {
+        assert_eq!(
+            in_words(registered()).unwrap(),
+            "Registered as db-07 (0b4f9c9e-8f5e-4f4e-9d6e-1a2b3c4d5e6f)"
+        );
+        let waits = Standing { reason: "E40 expired".into(), code: "K7P-3XB".into(), ..Standing::default() };
+        let told = in_words(waits).unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "not registered: E40 expired; an operator can approve this machine by the code K7P-3XB"
+        );
+        assert!(in_words(Standing::default()).unwrap_err().to_string().contains("did not answer"));
     }
 
     #[tokio::test]

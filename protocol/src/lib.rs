@@ -14,6 +14,7 @@ pub mod event;
 pub mod glyphs;
 pub mod ids;
 pub mod install;
+pub mod installed;
 pub mod inventory;
 pub mod model;
 pub mod module_index;

@@ -240,8 +240,8 @@ async fn a_runner_that_dies_is_told_of_and_started_again() {
 fn installed(root: &std::path::Path) -> Luggage {
     let belongings = Belongings::beneath(root);
     let config = r#"{"version":1,"server":["https://10.0.2.2:8092"],"token":"a..b.c.d"}"#;
-    crate::handover::put(&belongings.path(crate::handover::CONFIG_FILE), config.as_bytes()).unwrap();
-    crate::handover::put(&belongings.path(crate::handover::STATEMENT_FILE), b"a.b.c").unwrap();
+    crate::handover::put(&belongings.path(protocol::installed::CONFIG_FILE), config.as_bytes()).unwrap();
+    crate::handover::put(&belongings.path(protocol::installed::STATEMENT_FILE), b"a.b.c").unwrap();
     let statement = belongings.statement().unwrap();
     Luggage { statement, belongings: Some(belongings), ..luggage(TOLD) }
 }

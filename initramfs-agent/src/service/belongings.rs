@@ -1,9 +1,10 @@
 //! What an installed system keeps for its agent: configuration, key, the earlier key's statement, and when it
 //! last tried to come back into our image.
 
-use crate::handover::{CONFIG_FILE, KEY_FILE, STATEMENT_FILE, put};
+use crate::handover::put;
 use crate::state::Voucher;
 use protocol::config::{AgentConfig, ConfigError, MAX_CONFIG_LEN};
+use protocol::installed::{CONFIG_FILE, KEY_FILE, STATEMENT_FILE};
 use protocol::proof::MAX_PROOF_LEN;
 use std::fs::{self, File};
 use std::io::{self, Read};

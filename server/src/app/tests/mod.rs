@@ -11,6 +11,7 @@ mod objects;
 mod registration;
 mod restart;
 mod revalidation;
+mod succession;
 mod tokens;
 mod users;
 
