@@ -432,7 +432,8 @@ impl Boot {
 
     async fn identity(&mut self) -> Arc<Identity> {
         self.enter("identity");
-        let handed_over = Identity::handed_over(&Path::new("/").join(RAMDISK_KEY), KeyStore::of_this_machine());
+        let handed_over =
+            Identity::handed_over(&Path::new("/").join(RAMDISK_KEY), KeyStore::of_this_machine());
         if let Some(identity) = self.note(handed_over).flatten() {
             self.milestone("identity", "the key of the system that this one was started from");
             return Arc::new(identity);

@@ -14,7 +14,15 @@ const BUILT: u64 = 1_760_000_000;
 
 fn plan(token: TokenPlan) -> Plan {
     let pins = vec![SpkiPin([1; 32])];
-    Plan { servers: 2, pins, has_authorities: false, built_at: BUILT, token, has_nonce: false, has_statement: false }
+    Plan {
+        servers: 2,
+        pins,
+        has_authorities: false,
+        built_at: BUILT,
+        token,
+        has_nonce: false,
+        has_statement: false,
+    }
 }
 
 fn ready(token: TokenPlan) -> Flow {

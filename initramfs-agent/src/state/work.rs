@@ -119,7 +119,15 @@ mod tests {
     fn on_duty() -> Flow {
         let pins = vec![SpkiPin([1; 32])];
         let token = TokenPlan::Ready;
-        let plan = Plan { servers: 1, pins, has_authorities: false, built_at: 0, token, has_nonce: false, has_statement: false };
+        let plan = Plan {
+            servers: 1,
+            pins,
+            has_authorities: false,
+            built_at: 0,
+            token,
+            has_nonce: false,
+            has_statement: false,
+        };
         let mut flow = Flow::new(plan, START);
         flow.step(START, 0, Observation::Net(NetView::Ready));
         flow.step(START, 0, Observation::Connected(Ok(peer())));
