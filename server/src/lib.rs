@@ -11,6 +11,7 @@ pub mod fuzzing;
 mod habits;
 mod http;
 mod hub;
+mod images;
 mod keys;
 mod limits;
 mod listener;

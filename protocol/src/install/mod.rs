@@ -2,6 +2,7 @@
 //! which of them is to become what, the order to install, how far it has come, and the permit without
 //! which no disk is written.
 
+mod import;
 mod layout;
 mod order;
 mod permit;
@@ -10,6 +11,7 @@ mod progress;
 mod run;
 mod survey;
 
+pub use import::{ImportPhase, ImportState};
 pub use layout::{BOOT_MIB, Filesystem, Layout, LayoutError, Lvm, MAX_RAID, MAX_VOLUMES, Volume};
 pub use order::{AgentOrder, BootOrder, ImageOrder, InstallOrder, Layer, Seed, Source, Way};
 pub use permit::{
@@ -18,5 +20,5 @@ pub use permit::{
 };
 pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
-pub use run::{Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
+pub use run::{EscrowedKey, MAX_ESCROW, Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
 pub use survey::{Contents, DiskRule, MAX_PARTITIONS, PartitionFound, Pick};
