@@ -19,8 +19,9 @@ pub(crate) mod smbios;
 
 pub(crate) use learnt::Learnt;
 
+use crate::disk::Holdings;
 use crate::sys;
-use protocol::inventory::{Inventory, MAX_OBSERVED};
+use protocol::inventory::{Disk, Inventory, MAX_OBSERVED};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ const MAX_ATTRIBUTE: u64 = 4_096;
 pub(crate) struct Hardware {
     lasting: Inventory,
     learnt: watch::Receiver<Learnt>,
+    holdings: Holdings,
 }
 
 impl Hardware {
@@ -43,12 +45,12 @@ impl Hardware {
         let mut lasting = lasting(&Tree::of_this_machine());
         lasting.ebpf = lasting.ebpf && sys::bpf_works();
         lasting.clean();
-        Self { lasting, learnt }
+        Self { lasting, learnt, holdings: Holdings::default() }
     }
 
     /// Hardware of which nothing is known.
     pub(crate) fn unknown(learnt: watch::Receiver<Learnt>) -> Self {
-        Self { lasting: Inventory::default(), learnt }
+        Self { lasting: Inventory::default(), learnt, holdings: Holdings::default() }
     }
 
     /// What cannot change while the machine runs: no disks, links, cards or addresses.
@@ -56,10 +58,10 @@ impl Hardware {
         &self.lasting
     }
 
-    /// The inventory of this moment. Blocks for some milliseconds. The host name is left empty:
-    /// the network knows it.
+    /// The inventory of this moment. Blocks for some milliseconds, and for two seconds where a disk does not
+    /// answer. The host name is left empty: the network knows it.
     pub(crate) fn inventory(&self) -> Inventory {
-        let mut inventory = changing(&Tree::of_this_machine(), self.lasting.clone());
+        let mut inventory = changing(&Tree::of_this_machine(), self.lasting.clone(), &self.holdings);
         links::ask_kernel(&mut inventory.links);
         self.learnt.borrow().join(&mut inventory, Instant::now());
         inventory.fit(MAX_OBSERVED)
@@ -84,8 +86,17 @@ fn lasting(tree: &Tree) -> Inventory {
 }
 
 /// An inventory with what can change.
-fn changing(tree: &Tree, lasting: Inventory) -> Inventory {
-    Inventory { disks: disks::read(tree), links: links::read(tree), pci: pci::read(tree), ..lasting }
+fn changing(tree: &Tree, lasting: Inventory, holdings: &Holdings) -> Inventory {
+    let disks = disks::read(tree, holdings);
+    Inventory { disks, links: links::read(tree), pci: pci::read(tree), ..lasting }
+}
+
+/// The machine's disks and what they hold at this moment, cleaned as in an inventory.
+pub(crate) fn disks_now() -> Vec<Disk> {
+    let disks = disks::read(&Tree::of_this_machine(), &Holdings::default());
+    let mut inventory = Inventory { disks, ..Inventory::default() };
+    inventory.clean();
+    inventory.disks
 }
 
 /// Names of the links that stand for hardware.
@@ -150,6 +161,11 @@ impl Tree {
     /// An attribute as a number, zero when it is none.
     fn number(&self, path: &str) -> u64 {
         self.text(path).parse().unwrap_or_default()
+    }
+
+    /// A link's target, empty when there is none.
+    fn link(&self, path: &str) -> String {
+        fs::read_link(self.path(path)).map(|target| target.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// Last part of a link's target, such as a driver's name.
@@ -231,7 +247,7 @@ mod tests {
 
     fn from_fixture(fixture: &Fixture) -> Inventory {
         let tree = fixture.tree();
-        let mut inventory = changing(&tree, lasting(&tree));
+        let mut inventory = changing(&tree, lasting(&tree), &Holdings::default());
         inventory.clean();
         inventory
     }
