@@ -16,6 +16,7 @@
 //!   its boot brought along
 //! - [`change`]: what decisions return
 //! - [`claims`]: who may do what
+//! - [`cloud_init`]: the configuration of a machine's roles as one
 //! - [`content`]: what machines refer to, as one snapshot
 //! - [`image_hosts`]: which addresses of the server's own surroundings images may come from
 //! - [`index`], [`filter`], [`patch`], [`fields`]: what requests about objects ask for
@@ -31,6 +32,7 @@ pub mod boot_nonce;
 pub mod bootenv;
 pub mod change;
 pub mod claims;
+pub mod cloud_init;
 pub mod comeback;
 pub mod content;
 pub mod duty;

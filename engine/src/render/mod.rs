@@ -18,6 +18,7 @@ mod plain;
 mod repos;
 mod root;
 mod scene;
+mod seed;
 mod work;
 
 #[cfg(test)]
@@ -28,3 +29,4 @@ pub use files::{Body, File, RenderError};
 pub use library::{Parsed, info_errors, syntax_errors};
 pub use limits::{MAX_FILE, file_path};
 pub use scene::{Addresses, INFINITE, Nowhere, Outside, Scene, TokenWanted};
+pub use seed::{Facts, Peer, Surroundings};

@@ -37,6 +37,7 @@ impl Root {
             "Stage" => Plain::value("Stage", data.stage.as_deref()),
             "Task" => Plain::value("Task", data.task.as_deref()),
             "CurrentJob" => self.current_job(),
+            "machine" | "peers" | "secrets" | "vars" => self.0.facts.as_ref()?.value(name, &self.0.scene),
             "Info" => Plain::value("Info", Some(&data.scene.outside.info())),
             _ => return None,
         })

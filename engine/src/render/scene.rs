@@ -143,6 +143,8 @@ pub(super) struct Data {
     /// Which of the machine's hardware addresses it is about.
     pub(super) mac: usize,
     pub(super) asked: super::asked::Asked,
+    /// What templates of cloud-init know beside; none in all others.
+    pub(super) facts: Option<Arc<super::seed::Facts>>,
 }
 
 impl Data {
@@ -155,6 +157,7 @@ impl Data {
             job: None,
             mac: 0,
             asked: super::asked::Asked::default(),
+            facts: None,
             scene: scene.clone(),
         }
     }
