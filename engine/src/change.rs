@@ -86,6 +86,18 @@ pub enum AuditKind {
     /// An alarm went off: wrong codes of the whole server, or unusual use of a bootstrap token.
     #[serde(rename = "ratelimit.tripped")]
     RateLimitTripped,
+    /// A provision run was asked for.
+    #[serde(rename = "provision.requested")]
+    ProvisionRequested,
+    /// A provision run was cancelled.
+    #[serde(rename = "provision.canceled")]
+    ProvisionCanceled,
+    /// A machine gave the key of an encrypted volume.
+    #[serde(rename = "escrow.given")]
+    EscrowGiven,
+    /// Somebody read the keys of a machine's encrypted volumes.
+    #[serde(rename = "escrow.read")]
+    EscrowRead,
     /// An operator made an API token.
     #[serde(rename = "apitoken.issued")]
     ApiTokenIssued,

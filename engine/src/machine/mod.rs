@@ -31,6 +31,7 @@ pub use wanted::{Fresh, Wish};
 use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
 use crate::names;
+use crate::provision::params::WRITE_PROTECTED;
 use crate::provision::{self, LatestRun};
 use crate::run::Marks;
 use crate::time::Timestamp;
@@ -46,10 +47,6 @@ use std::collections::BTreeSet;
 /// Why a machine whose credential nobody collected is not available.
 pub const UNCLAIMED: &str = "approved, but the machine never collected its credential: boot it again and \
                              approve with merge, or delete it";
-
-/// Param: nothing erases the disks of a machine that came with a system of its own, until somebody says
-/// otherwise.
-const WRITE_PROTECTED: &str = "muster/write-protected";
 
 /// A registered machine as it is stored. `Serialize` is the stored form; REST shows
 /// [`Machine::view`].

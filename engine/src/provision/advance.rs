@@ -121,10 +121,10 @@ impl Next<'_> {
         run.due_at = Some(self.at.plus(step_deadline(self.content, &self.machine, step)));
     }
 
-    /// To a later step; an earlier one is over.
+    /// To a later step; an earlier one is over. Only an installation has steps.
     fn reach(&mut self, step: Step) {
         self.start();
-        if step > self.run.step() {
+        if self.run.mode == Mode::Rebuild && step > self.run.step() {
             self.enter(step);
         }
     }
@@ -266,6 +266,14 @@ pub fn reported(run: &Run, machine: &Machine, told: &Progress, content: &Content
     next.done()
 }
 
+/// The run's job was given a permit: what was on the disk may be gone from now on.
+pub fn touched(run: &Run, machine: &Machine) -> Followed {
+    let mut followed = Followed { run: run.clone(), machine: machine.clone(), job: None };
+    followed.run.touched = true;
+    followed.machine.latest_run = Some(followed.run.summary(machine.latest_run.as_ref()));
+    followed
+}
+
 /// How often the server looks whether a run's image is ready.
 const LOOKS_AGAIN: Duration = Duration::from_secs(2);
 
@@ -278,34 +286,29 @@ pub fn held_back(run: &Run, percent: u8, message: &str, at: Timestamp) -> Run {
     run
 }
 
-/// The installed system reports its first boot.
-pub fn first_boot(
-    run: &Run,
-    machine: &Machine,
-    told: &FirstBoot,
-    content: &Content,
-    at: Timestamp,
-) -> Followed {
-    let mut next = Next { run: run.clone(), machine: machine.clone(), job: None, content, at };
-    next.reach(Step::FirstBoot);
+/// The installed system reports its first boot. None when the machine did not boot its disk for this run.
+pub fn first_boot(run: &Run, machine: &Machine, told: &FirstBoot, at: Timestamp) -> Option<Followed> {
+    if run.mode != Mode::Rebuild || run.step() != Step::FirstBoot || machine.booted_env() != LOCAL {
+        return None;
+    }
+    let mut over = Over::of(run, machine, at);
     let os: String = told.os.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).collect();
     if !os.is_empty() {
-        next.machine.fields.os = os.chars().take(MAX_OS).collect();
+        over.machine.fields.os = os.chars().take(MAX_OS).collect();
     }
     let errors = || told.errors.iter().take(MAX_ERRORS).map(|error| shortened(error));
     let fine = matches!(told.cloud_init.as_str(), "done" | "none") && told.errors.is_empty();
     if fine {
-        let mut over = next.end(Ending::Completed, "", "");
         over.run.progress.message = "the installed system runs".to_owned();
-        return over;
+        return Some(over.end(Ending::Completed, "", ""));
     }
     let said: Vec<Cow<'_, str>> = errors().collect();
     let said = if said.is_empty() { format!("its result is {:?}", told.cloud_init) } else { said.join("; ") };
-    next.end(
+    Some(over.end(
         Ending::Degraded,
         format!("cloud-init: {said}"),
         "the system runs; look at its /var/log/cloud-init.log, put the configuration right and provision it again",
-    )
+    ))
 }
 
 fn shortened(error: &str) -> Cow<'_, str> {

@@ -20,7 +20,7 @@ mod state;
 mod tests;
 mod trigger;
 
-pub use advance::{Followed, MAX_RESTARTS, News, first_boot, follow, held_back, reported};
+pub use advance::{Followed, MAX_RESTARTS, News, first_boot, follow, held_back, reported, touched};
 pub use builtin::{BuiltIn, DISCOVER, INSTALL, STEP_LABEL, builtin};
 pub use deadline::{overdue, step_deadline};
 pub use end::{Ending, cancel, fail, gone};

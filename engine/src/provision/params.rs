@@ -106,7 +106,7 @@ pub struct Chosen<T> {
 }
 
 /// Every source of a machine's params, the first that has one wins.
-fn sources<'a>(content: &'a Content, machine: &'a Machine) -> Vec<(Origination, &'a Params)> {
+pub(super) fn sources<'a>(content: &'a Content, machine: &'a Machine) -> Vec<(Origination, &'a Params)> {
     let mut list = vec![(Origination::Machine, &machine.fields.params)];
     let roles = roles(content, machine);
     let mut met: BTreeSet<&str> = BTreeSet::from([GLOBAL]);

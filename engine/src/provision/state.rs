@@ -1,9 +1,9 @@
 //! The Provision column: one function of machine and latest run (`spec/bootstrap-and-dashboard.md` 5.3).
 //! What it needs of the run the machine keeps, so that lists read no second table.
 
+use super::params;
 use crate::content::Content;
 use crate::machine::Machine;
-use crate::params;
 use protocol::install::{Mode, ProvisionStatus};
 use protocol::rest::ProvisionState;
 use serde::{Deserialize, Serialize};
@@ -75,26 +75,26 @@ const fn rebuilt(latest: &LatestRun) -> ProvisionState {
 
 /// Params that only another installation brings to a machine.
 const INSTALLED: [&str; 10] = [
-    "muster/image",
-    "muster/cloud-init",
-    "muster/disk",
-    "muster/disk-layout",
-    "muster/network",
-    "muster/ssh-keys",
-    "muster/inject-agent",
-    "muster/kernel-args",
-    "muster/agent-hosts",
-    "muster/requires-mesh",
+    params::IMAGE,
+    params::CLOUD_INIT,
+    params::DISK,
+    params::DISK_LAYOUT,
+    params::NETWORK,
+    params::SSH_KEYS,
+    params::INJECT_AGENT,
+    params::KERNEL_ARGS,
+    params::AGENT_HOSTS,
+    params::REQUIRES_MESH,
 ];
 
 /// The settings of a machine that an installation brings to it: a digest of them that differs from the
 /// last installation's means pending changes.
 pub fn settings(content: &Content, machine: &Machine) -> Value {
-    let sources = params::sources(content, Some(machine));
+    let sources = params::sources(content, machine);
     let mut values = Map::new();
     for name in INSTALLED {
         // Of some, every source counts.
-        let found: Vec<&Value> = sources.iter().filter_map(|params| params.get(name)).collect();
+        let found: Vec<&Value> = sources.iter().filter_map(|(_, params)| params.get(name)).collect();
         if !found.is_empty() {
             values.insert(name.to_owned(), json!(found));
         }

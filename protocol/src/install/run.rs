@@ -119,6 +119,29 @@ pub struct ProvisionRequest {
     pub confirm: String,
 }
 
+/// Longest key of a volume, in bytes.
+pub const MAX_ESCROW: usize = 4_096;
+
+/// The key of an encrypted volume: `POST /provisions/{Uuid}/escrow`, before the first write to its disk, and
+/// `GET /machines/{Uuid}/escrow`. Debug hides it.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EscrowedKey {
+    /// The run that made the volume; the server's to say.
+    pub run: Uuid,
+    /// The volume, such as the UUID of its LUKS header: letters, digits, dashes, dots, underscores.
+    pub volume: String,
+    /// The passphrase.
+    pub key: String,
+}
+
+impl fmt::Debug for EscrowedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EscrowedKey").field("run", &self.run).field("volume", &self.volume).finish_non_exhaustive()
+    }
+}
+
 /// A run, as `/provisions` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
