@@ -16,7 +16,7 @@ const PAGE: usize = 500;
 /// Verbs of `muster token`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a token and print the kernel arguments and boot menus that carry it
+    /// Make a token and print the command, kernel arguments and boot menus that carry it
     Create(Box<Create>),
     /// List the tokens that were made and what became of them; never the tokens themselves
     #[command(visible_alias = "ls")]
@@ -109,9 +109,11 @@ struct Which {
     kid: Option<String>,
 }
 
-/// What a boot server wants to be told.
+/// What a boot server, or a Linux that runs, wants to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Menu {
+    /// The command that installs the agent on a Linux that runs already
+    Command,
     /// The kernel arguments, for any boot loader
     Args,
     /// An entry for pxelinux.cfg/default
@@ -128,6 +130,7 @@ impl Menu {
     /// The text, as the server made it.
     fn of(self, token: &TokenCreated) -> Result<&str> {
         Ok(match self {
+            Self::Command => &token.command,
             Self::Args => &token.kernel_args,
             Self::Pxelinux => &token.menus.pxelinux,
             Self::Grub => &token.menus.grub,
@@ -327,6 +330,7 @@ fn describe(token: &TokenCreated) -> String {
              To end it before its time: muster token revoke {}\n",
             token.id
         ),
+        print_block("On a Linux that runs already, pasted into a shell:", &token.command),
         print_block("Kernel arguments, for any boot loader:", &token.kernel_args),
         print_block("PXELINUX, in pxelinux.cfg/default:", &token.menus.pxelinux),
         print_block("GRUB, in grub.cfg:", &token.menus.grub),
@@ -509,6 +513,7 @@ mod tests {
             token: "eyJ".into(),
             id: "t1".into(),
             expires_at: "2026-01-01T00:10:00Z".into(),
+            command: "curl <<'T' | sudo sh\nheader = \"eyJ\"\nT\n".into(),
             kernel_args: "muster.token=eyJ".into(),
             menus: BootMenus {
                 pxelinux: "LABEL muster\n".into(),
@@ -523,6 +528,7 @@ mod tests {
     #[test]
     fn people_get_lines_to_paste() {
         let told = describe(&created());
+        assert!(told.contains("a shell:\n\ncurl <<'T' | sudo sh\nheader = \"eyJ\"\nT\n"), "{told}");
         assert!(told.contains("any boot loader:\n\nmuster.token=eyJ\n"), "{told}");
         assert!(told.contains("default:\n\nLABEL muster\n"), "{told}");
         assert!(told.contains("ramdisk from here:\n\n#!ipxe\nhere\n"), "{told}");

@@ -327,26 +327,37 @@ pub struct Applicant<'a> {
     pub now: Timestamp,
 }
 
-/// Decides, in the order of `spec/security.md` 3.2, whether the claims admit the applicant.
+/// Whether the claims are of this server and hold now, whoever comes with them.
 ///
 /// # Errors
 /// The first reason against it.
-pub fn admit(claims: &BootstrapClaims, applicant: &Applicant<'_>) -> Result<Admission, Refused> {
+pub fn check_holds(
+    claims: &BootstrapClaims,
+    server_id: &str,
+    revoked: Option<&'static str>,
+    now: Timestamp,
+) -> Result<(), Refused> {
     let longest = TOKEN_LIFETIMES.into_iter().max().unwrap_or(0);
     let lifetime = claims.exp.checked_sub(claims.iat).ok_or(Refused::Foreign)?;
-    if claims.iss != applicant.server_id || claims.aud != AUDIENCE || lifetime > longest {
+    if claims.iss != server_id || claims.aud != AUDIENCE || lifetime > longest {
         return Err(Refused::Foreign);
     }
-    let now = applicant.now.as_seconds();
+    let now = now.as_seconds();
     if now >= claims.exp {
         return Err(Refused::Expired);
     }
     if now.saturating_add(AHEAD.as_secs()) < claims.iat {
         return Err(Refused::Foreign);
     }
-    if let Some(how) = applicant.revoked {
-        return Err(Refused::Revoked(how));
-    }
+    revoked.map_or(Ok(()), |how| Err(Refused::Revoked(how)))
+}
+
+/// Decides, in the order of `spec/security.md` 3.2, whether the claims admit the applicant.
+///
+/// # Errors
+/// The first reason against it.
+pub fn admit(claims: &BootstrapClaims, applicant: &Applicant<'_>) -> Result<Admission, Refused> {
+    check_holds(claims, applicant.server_id, applicant.revoked, applicant.now)?;
     let constraints = Constraints::parse(&claims.c)?;
     constraints.check(applicant.inventory, applicant.source)?;
     if claims.appr {

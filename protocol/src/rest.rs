@@ -252,6 +252,10 @@ pub struct TokenCreated {
     pub id: String,
     /// RFC 3339.
     pub expires_at: String,
+    /// The command that brings the agent onto a Linux that runs already, to be pasted into a shell. The token is
+    /// in its heredoc, so that it is in no argument list.
+    #[serde(default)]
+    pub command: String,
     /// Kernel arguments that carry it, the server's address and its pins.
     pub kernel_args: String,
     /// The same as menu entries, ready to paste.
@@ -453,7 +457,7 @@ pub struct CaRolled {
 }
 
 /// One file of the media directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MediaFile {
     /// File name.
@@ -475,6 +479,7 @@ mod tests {
             token: "eyJx".into(),
             id: "1".into(),
             expires_at: String::new(),
+            command: "eyJx".into(),
             kernel_args: "muster.token=eyJx".into(),
             menus: BootMenus {
                 pxelinux: "eyJx".into(),

@@ -31,6 +31,8 @@ const DOWNLOADS_AT_ONCE: usize = 256;
 const DOWNLOADS_PER_SOURCE: usize = 16;
 /// Seconds after which a refused download should be tried again.
 const RETRY_AFTER: u64 = 10;
+/// The agent as a program of its own.
+const AGENT_FILE: &str = "muster-agent";
 const MANIFEST_FILE: &str = "manifest.json";
 /// Files that the manifest does not list, since it could not list itself.
 const UNLISTED: [&str; 2] = [MANIFEST_FILE, "SHA256SUMS"];
@@ -166,6 +168,20 @@ impl Media {
                 Vec::new()
             }
         }
+    }
+
+    /// The agent that the media's machines run, with the architecture it is for; none when no media were built.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub(super) fn agent(&self) -> Result<Option<(String, MediaFile)>, AppError> {
+        let Some((_, manifest)) = self.manifest()? else { return Ok(None) };
+        let file = manifest.files.get(AGENT_FILE).map(|file| MediaFile {
+            name: AGENT_FILE.to_owned(),
+            size: file.size,
+            sha256: file.sha256.clone(),
+        });
+        Ok(file.map(|file| (manifest.identity.arch.clone(), file)))
     }
 
     /// Whether there is a file of this name, as long as the manifest says.

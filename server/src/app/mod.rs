@@ -29,6 +29,7 @@ mod error;
 mod events;
 mod found;
 mod info;
+mod install_script;
 mod jobs;
 mod lists;
 mod machine_tokens;

@@ -47,9 +47,9 @@ impl App {
         let menus = menus(&kernel, &initrd, &kernel_args, &addresses).map_err(invalid)?;
         let (id, expires_at) = (issued.marks.jti.clone(), issued.expires_at.to_string());
         self.keep_token(&actor.cause(self.clock.now()), issued).await?;
-        let token = sealed.token.reveal().to_owned();
+        let (command, token) = (self.install_command(&sealed.token), sealed.token.reveal().to_owned());
         let files = links(&self.media.list(), &addresses);
-        Ok(TokenCreated { token, id, expires_at, kernel_args, menus, files })
+        Ok(TokenCreated { token, id, expires_at, command, kernel_args, menus, files })
     }
 
     /// A bootstrap token, and what [`App::keep_token`] is to keep of it.

@@ -50,6 +50,16 @@ pub(crate) async fn download(
     Ok(respond(&name, download, &parts))
 }
 
+/// The script of the one-line command. Its bearer is a bootstrap token, which logs nobody in.
+pub(crate) async fn install_script(State(http): State<Http>, caller: Caller, parts: Parts) -> Response {
+    let credentials = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = credentials.and_then(|text| text.strip_prefix("Bearer ")).map(str::trim);
+    let script = http.app.install_script(caller.source, token, called_by(&parts), http.port).await;
+    let headers =
+        [(header::CONTENT_TYPE, "text/x-shellscript; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    (headers, script).into_response()
+}
+
 /// The name by which the caller reached this server.
 pub(crate) fn called_by(parts: &Parts) -> Option<ServerUrl> {
     format!("https://{}", authority(parts)?).parse().ok()

@@ -191,6 +191,7 @@ fn house() -> Vec<Route> {
         route(Agent,    "POST",   "/api/v3/agent/heartbeat",                    post(agent::heartbeat),         "Be alive (Prefer: wait=20)").takes::<wire::HeartbeatRequest>().gives::<wire::HeartbeatAnswer>(200),
         route(Agent,    "POST",   "/api/v3/agent/runner",                       post(agent::runner),            "What a runner of the machine's jobs needs").takes::<wire::RunnerRequest>().gives::<wire::RunnerTicket>(200),
         route(Public,   "GET",    "/api/v3/openapi.json",                       get(pages::openapi),            "This document").gives_none(200),
+        route(Public,   "GET",    "/install.sh",                                get(media::install_script),     "The script that installs the agent on a Linux that runs; Authorization: Bearer with a bootstrap token").gives_none(200),
         route(Public,   "GET",    "/media/{file}",                              get(media::download),           "Boot media, by ranges").gives_none(200).gives_none(206),
         route(Public,   "GET",    "/boot/{*path}",                              get(boot::file),                "Boot files: rendered for the machine that asks, or of the boot tree").gives_none(200).gives_none(206),
         route(Public,   "GET",    "/healthz",                                   get(pages::healthz),            "The process runs").gives_none(200),

@@ -190,7 +190,7 @@ fn label_after(label: &str) -> String {
 }
 
 /// SHA-256 of a key's SubjectPublicKeyInfo.
-fn pin(key: &KeyPair) -> SpkiPin {
+pub(super) fn pin(key: &KeyPair) -> SpkiPin {
     let digest = ring::digest::digest(&ring::digest::SHA256, &key.subject_public_key_info());
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());

@@ -3,7 +3,7 @@
 //! runs: a server that is never restarted must neither outlive its leaf nor miss a roll of its CA.
 //! Connections that are open go on; the next handshake sees the new chain.
 
-use super::authority::{Authority, key_pair};
+use super::authority::{Authority, key_pair, pin};
 use super::leaf::{self, Leaf};
 use super::permit::PermitKey;
 use super::{Keys, KeysError, files};
@@ -44,6 +44,8 @@ pub(crate) struct Shown {
     pub(super) permit_key: PermitKey,
     /// Label of the CA that signed the leaf.
     pub(crate) ca: String,
+    /// Pin of the leaf's own key, which stays.
+    pub(crate) leaf_pin: SpkiPin,
     /// Pins of the current and the next CA.
     pub(crate) pins: Vec<SpkiPin>,
     /// Certificates of the current and the next CA, PEM.
@@ -167,6 +169,7 @@ fn read_or_renew(
         leaf,
         ca_der: authority.current.der.clone(),
         permit_key,
+        leaf_pin: pin(&leaf_key),
         pins: authority.pins(),
         ca_pem: authority.bundle(),
         rolled_at: authority.rolled_at,

@@ -5,6 +5,7 @@ mod approval;
 mod boot;
 mod ca;
 mod enrollment;
+mod install;
 mod limits;
 mod nonces;
 mod objects;
