@@ -13,6 +13,7 @@ pub mod browser;
 mod certificate;
 pub mod disk;
 pub mod fake_server;
+pub mod flushes;
 pub mod lab;
 pub mod machine;
 pub mod media;

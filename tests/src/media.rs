@@ -155,6 +155,11 @@ pub fn agent() -> PathBuf {
     output::target_dir().join("x86_64-unknown-linux-gnu/release/muster-agent")
 }
 
+/// Path of the installer that their tools carry.
+fn installer() -> PathBuf {
+    output::target_dir().join("x86_64-unknown-linux-gnu/release/muster-installer")
+}
+
 fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
 }
@@ -162,7 +167,7 @@ fn modified(path: &Path) -> Option<SystemTime> {
 fn is_fresh(folder: &Path) -> bool {
     let Some(built) = modified(&folder.join("manifest.json")) else { return false };
     let generic = Profile::Generic.folder().join("manifest.json");
-    [agent(), generic].iter().filter_map(|path| modified(path)).all(|newest| built >= newest)
+    [agent(), installer(), generic].iter().filter_map(|path| modified(path)).all(|newest| built >= newest)
 }
 
 fn build(profile: Profile, folder: &Path) -> Result<()> {
@@ -170,7 +175,7 @@ fn build(profile: Profile, folder: &Path) -> Result<()> {
     let mut builder = Spec::new(&output::muster_binary()?, &logs, "build")
         .args(["media", "build", "--profile", profile.word(), "--out"])
         .args([folder])
-        .args(["--agent".into(), agent()])
+        .args(["--agent".into(), agent(), "--installer".into(), installer()])
         .start()?;
     let status = builder.wait(BUILD_WITHIN)?;
     if !status.success() {

@@ -36,6 +36,8 @@ const PACKAGES: &[&str] = &[
     "e2fsprogs",
     "ca-certificates",
     "busybox-static",
+    "curl",
+    "sudo",
     "grub2-common",
     "grub-pc-bin",
     "grub-efi-amd64-bin",

@@ -211,6 +211,13 @@ impl VmBuilder {
         self
     }
 
+    /// This disk instead of those that it has.
+    #[must_use]
+    pub fn only_disk(mut self, disk: Disk) -> Self {
+        self.disks = vec![disk];
+        self
+    }
+
     /// Its clock counts executed instructions, one a nanosecond (QEMU's `-icount`): what it says
     /// about its boot does not depend on how busy this computer is. Without KVM.
     #[must_use]

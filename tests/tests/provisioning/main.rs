@@ -2,4 +2,12 @@
 //! each kind of image, on BIOS and UEFI; and what happens when something goes wrong on the way. Run with two threads on
 //! two cores.
 
+mod command;
+mod cuts;
+mod faults;
 mod fixtures;
+mod full;
+mod interrupted;
+mod returns;
+mod site;
+mod whole;

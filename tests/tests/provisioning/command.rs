@@ -1,0 +1,111 @@
+//! The one-line command on a Linux that runs already: a real Debian with systemd, sudo and curl.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use protocol::agent_api::Origin;
+use protocol::rest::ProvisionState;
+use tests::os_image::{self, Debian};
+use tests::qemu::{Boot, Disk, Firmware, Vm};
+use tests::wait;
+
+use crate::site::{INSTALLED_WITHIN, SOON, Site};
+
+/// Somebody sits at the serial console as root.
+const SEED: &str = "\
+#cloud-config
+write_files:
+  - path: /etc/systemd/system/serial-getty@ttyS0.service.d/override.conf
+    content: |
+      [Service]
+      ExecStart=
+      ExecStart=-/sbin/agetty --autologin root --noclear %I vt220
+runcmd:
+  - [systemctl, daemon-reload]
+  - [systemctl, restart, serial-getty@ttyS0]
+";
+/// A command, and what it ended with, told in one line that the command itself does not show.
+fn asking(command: &str, name: &str) -> String {
+    format!("{command}; echo \"{name} ended\" \"with $?\"")
+}
+
+/// A medium with cloud-init's seed.
+fn seed(folder: &Path) -> PathBuf {
+    let files = folder.join("seed");
+    fs::create_dir_all(&files).unwrap();
+    fs::write(files.join("user-data"), SEED).unwrap();
+    fs::write(files.join("meta-data"), "instance-id: command-1\nlocal-hostname: veteran\n").unwrap();
+    let iso = folder.join("seed.iso");
+    let made = Command::new("xorriso")
+        .args(["-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-r", "-o"])
+        .arg(&iso)
+        .arg(&files)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    iso
+}
+
+#[test]
+fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
+    let site = Site::start("command");
+    let debian = Debian::build().unwrap();
+    let image = os_image::Disk::of(&debian, &site.path("veteran.raw"), 2_048).unwrap();
+    let mut vm = Vm::builder("command")
+        .firmware(Firmware::Uefi)
+        .boot(Boot::Cd(seed(site.folder.path())))
+        .memory_mib(1_024)
+        .cpus(2)
+        .disk(Disk::new(image.path(), "VETERAN-1"))
+        .typed_at()
+        .start()
+        .unwrap();
+    vm.wait_for_text("root@veteran", INSTALLED_WITHIN).unwrap();
+
+    let expired = site.muster(&["token", "create", "--lifetime", "10m", "-o", "json"]).unwrap();
+    let token: serde_json::Value = serde_json::from_str(&expired).unwrap();
+    site.muster(&["token", "revoke", token["Id"].as_str().unwrap()]).unwrap();
+    vm.type_line(&asking(token["Command"].as_str().unwrap(), "expired")).unwrap();
+    let line = vm.wait_for_text("expired ended with", SOON).unwrap();
+    assert!(!line.contains("with 0"), "{line}");
+    assert!(site.operator.machines().unwrap().is_empty());
+
+    let token = site.operator.create_token(600).unwrap();
+    let secret = token.token[..40].to_owned();
+    for time in ["first", "second"] {
+        vm.type_line(&asking(&token.command, time)).unwrap();
+        vm.wait_for_text(&format!("{time} ended with 0"), INSTALLED_WITHIN).unwrap();
+        let machines = site.operator.machines().unwrap();
+        assert_eq!(machines.len(), 1, "a second run is harmless");
+        assert_eq!(machines[0].own.origin, Origin::Cli);
+        assert_eq!(machines[0].own.provision_state, ProvisionState::Discovery);
+    }
+    let uuid = site.operator.machines().unwrap()[0].uuid.to_string();
+    assert!(!site.server.logs().unwrap().contains(&secret));
+    vm.type_line(&asking(&format!("journalctl -b | grep -c {secret}"), "journal")).unwrap();
+    vm.wait_for_text("journal ended with 1", SOON).unwrap();
+
+    let refused = site.operator.post(&format!("/api/v3/machines/{uuid}/provision"), &serde_json::json!({}));
+    let refused = refused.unwrap();
+    assert_eq!(refused.status, 422, "its disks are write-protected: {}", refused.text());
+
+    vm.type_line("systemctl reboot").unwrap();
+    vm.wait_for_text("root@veteran", INSTALLED_WITHIN).unwrap();
+    wait::until("the agent after the reboot", INSTALLED_WITHIN, || {
+        Ok(site.operator.machine(&uuid)?.own.online.then_some(()))
+    })
+    .unwrap();
+
+    let uninstall = token.command.replace("| sudo sh", "| sudo sh -s -- --uninstall");
+    vm.type_line(&asking(&uninstall, "uninstall")).unwrap();
+    vm.wait_for_text("uninstall ended with 0", SOON).unwrap();
+    let left = "ls /etc/muster /usr/local/sbin/muster-agent /etc/systemd/system/muster-agent.service 2>/dev/null | wc -l";
+    vm.type_line(&format!("echo \"left\" \"over: $({left})\"")).unwrap();
+    vm.wait_for_text("left over: 0", SOON).unwrap();
+    wait::until("the machine to be offline", Duration::from_secs(90), || {
+        Ok((!site.operator.machine(&uuid)?.own.online).then_some(()))
+    })
+    .unwrap();
+}

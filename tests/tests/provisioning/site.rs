@@ -1,0 +1,227 @@
+//! A server with media, images, roles and an operator; and machines with an empty disk in front of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use protocol::install::{Provision, ProvisionStatus};
+use protocol::rest::{Machine, ProvisionState};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tests::media::{Media, Profile};
+use tests::muster::Server;
+use tests::operator::Operator;
+use tests::os_image::Registry;
+use tests::qemu::{Boot, Disk, Firmware, Vm, VmBuilder};
+use tests::{output, wait};
+
+/// Power-on to a code, translated and beside another machine.
+pub(crate) const CODE_WITHIN: Duration = Duration::from_secs(180);
+/// Approval to the console saying so.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// A whole installation of a real system, translated and beside another one.
+pub(crate) const INSTALLED_WITHIN: Duration = Duration::from_secs(900);
+/// Password of the registry, which must be nowhere but there.
+pub(crate) const REGISTRY_PASSWORD: &str = "only-the-server-knows-9417";
+/// Bytes of an empty disk.
+const DISK: u64 = 6 * 1_024 * 1_024 * 1_024;
+/// Memory of machines that install, in MiB.
+const MEMORY: u32 = 2_048;
+
+/// Everything a test needs but a machine.
+pub(crate) struct Site {
+    pub(crate) server: Server,
+    pub(crate) operator: Operator,
+    pub(crate) registry: Registry,
+    pub(crate) folder: TempDir,
+}
+
+/// A machine that was approved.
+pub(crate) struct Guest {
+    pub(crate) vm: Vm,
+    pub(crate) uuid: String,
+    pub(crate) name: String,
+    builder: VmBuilder,
+}
+
+impl Site {
+    /// A server whose media are for virtual machines, and a registry beside it.
+    pub(crate) fn start(name: &str) -> Self {
+        let media = Media::of(Profile::Cloud).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::start(&folder.path().join("registry"), REGISTRY_PASSWORD).unwrap();
+        let server = Server::builder(&format!("{name}-server")).media(media.folder()).start().unwrap();
+        let operator = server.operator().unwrap();
+        let site = Self { server, operator, registry, folder };
+        let hosts = format!("http://{} 127.0.0.1", site.registry.host());
+        site.call(Method::POST, "/prefs", &json!({ "imageHosts": hosts }));
+        let credential = json!({
+            "Name": "registry", "Registry": site.registry.host(), "Username": site.registry.user(),
+            "Password": REGISTRY_PASSWORD,
+        });
+        site.call(Method::POST, "/registry_credentials", &credential);
+        site
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn call(&self, method: Method, path: &str, body: &Value) -> Value {
+        self.operator.call(method, path, body).unwrap()
+    }
+
+    /// Pushes an OCI layout and names it as an Image.
+    pub(crate) fn oci_image(&self, name: &str, layout: &Path, tag: &str) {
+        let source = self.registry.push(layout, tag, &format!("os/{name}:{tag}")).unwrap();
+        let image = json!({
+            "Name": name, "Source": source, "Format": "oci", "Credential": "registry", "PlainHttp": true,
+        });
+        self.call(Method::POST, "/images", &image);
+    }
+
+    /// Imports a file as an Image by `muster image import`.
+    pub(crate) fn imported(&self, name: &str, file: &Path, format: &str) {
+        self.call(Method::POST, "/images", &json!({ "Name": name, "Source": "upload", "Format": format }));
+        self.muster(&["image", "import", name, &file.display().to_string()]).unwrap();
+    }
+
+    /// A machine role.
+    pub(crate) fn role(&self, name: &str, priority: u32, cloud_init: &str) {
+        let role = json!({
+            "Name": name, "Meta": { "muster-role": "true" },
+            "Params": { "muster/cloud-init": cloud_init, "muster/merge-priority": priority },
+        });
+        self.call(Method::POST, "/profiles", &role);
+    }
+
+    /// Runs the command line as its operator; what it printed.
+    pub(crate) fn muster(&self, arguments: &[&str]) -> Result<String> {
+        let output = std::process::Command::new(output::muster_binary()?)
+            .args(arguments)
+            .env("MUSTER_ENDPOINT", self.server.url())
+            .env("MUSTER_CA", self.server.ca_file())
+            .env("MUSTER_USERNAME", "admin")
+            .env("MUSTER_PASSWORD", self.server.admin_password()?)
+            .output()
+            .context("cannot run muster")?;
+        if !output.status.success() {
+            bail!("muster {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        String::from_utf8(output.stdout).context("muster printed no text")
+    }
+
+    /// A machine with the ISO in its drive, first in the boot order, and an empty disk behind it.
+    pub(crate) fn machine(&self, name: &str, firmware: Firmware) -> VmBuilder {
+        let iso = self.path("muster.iso");
+        if !iso.exists() {
+            self.operator.download("muster.iso", &iso).unwrap();
+        }
+        let image = self.path(&format!("{name}.raw"));
+        std::fs::File::create(&image).and_then(|file| file.set_len(DISK)).unwrap();
+        Vm::builder(name)
+            .firmware(firmware)
+            .variables(&self.path(&format!("{name}.vars")))
+            .boot(Boot::Cd(iso))
+            .memory_mib(MEMORY)
+            .cpus(2)
+            .serial_number(&format!("{name}-1"))
+            .disk(Disk::new(&image, "SYSTEM-1"))
+    }
+
+    /// Powers it on and approves it by its code.
+    pub(crate) fn approve(&self, builder: VmBuilder) -> Guest {
+        let mut vm = builder.clone().start().unwrap();
+        let code = vm.wait_for_code(CODE_WITHIN).unwrap();
+        let machine = self.operator.approve(&code.to_string()).unwrap();
+        let registered = vm.wait_for_registration(SOON).unwrap();
+        assert_eq!(registered.name, machine.name);
+        Guest { vm, uuid: registered.uuid.to_string(), name: registered.name, builder }
+    }
+
+    pub(crate) fn machine_state(&self, uuid: &str) -> Machine {
+        self.operator.machine(uuid).unwrap()
+    }
+
+    /// Sets a param of a machine.
+    pub(crate) fn set_param(&self, uuid: &str, name: &str, value: &Value) {
+        let path = format!("/machines/{uuid}/params/{name}");
+        self.call(Method::POST, &path, value);
+    }
+
+    /// Asks for an installation; the run's id.
+    pub(crate) fn provision(&self, guest: &Guest, image: &str) -> String {
+        let request = json!({ "Mode": "rebuild", "Image": image, "Confirm": guest.name });
+        let run = self.call(Method::POST, &format!("/machines/{}/provision", guest.uuid), &request);
+        run["Uuid"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn run(&self, run: &str) -> Provision {
+        self.operator.get(&format!("/api/v3/provisions/{run}")).unwrap().expect(200).unwrap()
+    }
+
+    /// Waits until a run has ended; shows the machine where it does not.
+    pub(crate) fn ended(&self, guest: &mut Guest, run: &str) -> Provision {
+        let ended = wait::until("the run to end", INSTALLED_WITHIN, || {
+            let run = self.run(run);
+            Ok(run.is_terminal.then_some(run))
+        });
+        ended.map_err(|error| guest.vm.failed(&error.context(format!("{:?}", self.run(run))))).unwrap()
+    }
+
+    /// Waits until a run has completed and the page says so.
+    pub(crate) fn installed(&self, guest: &mut Guest, run: &str) {
+        let ended = self.ended(guest, run);
+        if ended.status != ProvisionStatus::Completed {
+            let error =
+                anyhow::anyhow!("the run ended {}: {} ({})", ended.status, ended.error, ended.next_action);
+            panic!("{:#}\n{}", guest.vm.failed(&error), self.job_logs(&guest.uuid));
+        }
+        let machine = self.machine_state(&guest.uuid);
+        assert_eq!(machine.own.provision_state, ProvisionState::Installed);
+        assert!(machine.own.online, "the installed agent is online");
+        assert_eq!(machine.fields.boot_env, "local");
+    }
+
+    /// The logs of every job of a machine, for a test that failed.
+    pub(crate) fn job_logs(&self, uuid: &str) -> String {
+        let jobs = self.call(Method::GET, &format!("/jobs?Machine={uuid}&sort=StartTime"), &Value::Null);
+        let each = jobs.as_array().into_iter().flatten().map(|job| {
+            let log =
+                self.operator.get(&format!("/api/v3/jobs/{}/log", job["Uuid"].as_str().unwrap_or_default()));
+            let log = log.map_or_else(|error| error.to_string(), |answer| answer.text());
+            format!("--- {} {}\n{log}", job["Task"], job["State"])
+        });
+        each.collect::<Vec<_>>().join("\n")
+    }
+
+    /// A secret is nowhere on the disk of a machine.
+    pub(crate) fn disk_lacks(&self, name: &str, secret: &str) {
+        let disk = self.path(&format!("{name}.raw"));
+        let found = std::process::Command::new("grep").arg("-aqF").arg(secret).arg(&disk).status().unwrap();
+        assert_eq!(found.code(), Some(1), "{} has a secret", disk.display());
+    }
+
+    /// A secret is in no log of the server and no answer about machine, run, jobs and images.
+    pub(crate) fn keeps(&self, secret: &str, guest: &mut Guest) {
+        assert!(!self.server.logs().unwrap().contains(secret), "the server's log has a secret");
+        for path in
+            ["/machines", "/provisions", "/jobs", "/images", "/registry_credentials", "/secrets", "/profiles"]
+        {
+            let shown = self.operator.get(&format!("/api/v3{path}")).unwrap().text();
+            assert!(!shown.contains(secret), "{path} shows a secret");
+        }
+        assert!(!self.job_logs(&guest.uuid).contains(secret), "a job's log has a secret");
+        let said = guest.vm.said().unwrap();
+        assert!(!said.contains(secret), "the console shows a secret");
+    }
+}
+
+impl Guest {
+    /// Pulls the plug and powers the same machine on again.
+    pub(crate) fn cut_and_start(&mut self) {
+        self.vm.cut_power().unwrap();
+        self.vm = self.builder.clone().start().unwrap();
+    }
+}
