@@ -2,6 +2,8 @@
 
 use super::*;
 use proptest::prelude::*;
+use protocol::token::base64url;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde_json::{Value, json};
 
 const NOW: u64 = 1_800_000_000;
