@@ -11,7 +11,7 @@ mod roles;
 
 pub use builtin::builtin;
 pub use kernel_args::{KernelArgsError, MAX_KERNEL_ARGS};
-pub use roles::{DEFAULT_PRIORITY, ROLE_LABEL, RoleRef, roles};
+pub use roles::{DEFAULT_PRIORITY, ROLE_LABEL, RoleRef, roles, with_roles};
 
 use crate::content::Content;
 use crate::machine::Machine;

@@ -7,6 +7,7 @@ mod layout;
 mod order;
 mod permit;
 mod plan;
+mod preview;
 mod progress;
 mod run;
 mod survey;
@@ -19,6 +20,7 @@ pub use permit::{
     ReceivedPermit,
 };
 pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
+pub use preview::SeedPreview;
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
 pub use run::{EscrowedKey, MAX_ESCROW, Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
 pub use survey::{Contents, DiskRule, MAX_PARTITIONS, PartitionFound, Pick};

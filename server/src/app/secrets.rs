@@ -4,6 +4,7 @@
 use super::App;
 use super::error::{AppError, AppErrorKind};
 use super::objects::Fields;
+use crate::keys::Sealer;
 use engine::content::Content;
 use engine::problem::{Problem, ProblemKind};
 use protocol::model::Kind;
@@ -88,17 +89,6 @@ impl App {
         Ok(())
     }
 
-    /// The value of a secret.
-    ///
-    /// # Errors
-    /// Why there is none, as a fragment.
-    pub(crate) fn secret(&self, content: &Content, name: &str) -> Result<String, String> {
-        let Some(secret) = content.secrets.get(name) else {
-            return Err(format!("secret {name} does not exist"));
-        };
-        self.unseal(Kind::Secrets, name, &secret.value).map_err(|error| error.to_string())
-    }
-
     /// The credential of a registry; none when there is none of this name.
     ///
     /// # Errors
@@ -106,19 +96,27 @@ impl App {
     pub(crate) fn registry_credential(&self, name: &str) -> Result<Option<Credential>, AppError> {
         let content = self.content();
         let Some(stored) = content.registry_credentials.get(name) else { return Ok(None) };
+        let kind = Kind::RegistryCredentials;
+        let refused = |why: String| AppError::new(AppErrorKind::Conflict, why).about(kind.prefix(), name);
         Ok(Some(Credential {
             registry: stored.registry.clone(),
             username: stored.username.clone(),
-            password: self.unseal(Kind::RegistryCredentials, name, &stored.password)?,
+            password: opened(&self.keys.sealer(), kind, name, &stored.password).map_err(refused)?,
         }))
     }
+}
 
-    fn unseal(&self, kind: Kind, name: &str, sealed: &str) -> Result<String, AppError> {
-        let told = |why: &dyn fmt::Display| {
-            let message = format!("{} {name} cannot be opened: {why}", kind.noun());
-            AppError::new(AppErrorKind::Conflict, message).about(kind.prefix(), name)
-        };
-        let plain = self.keys.sealer().open(&about(kind, name), sealed).map_err(|error| told(&error))?;
-        String::from_utf8(plain).map_err(|_| told(&"it is no text"))
-    }
+/// The value of a secret.
+///
+/// # Errors
+/// Why there is none, as a fragment.
+pub(super) fn value(sealer: &Sealer, content: &Content, name: &str) -> Result<String, String> {
+    let secret = content.secrets.get(name).ok_or_else(|| format!("secret {name} does not exist"))?;
+    opened(sealer, Kind::Secrets, name, &secret.value)
+}
+
+fn opened(sealer: &Sealer, kind: Kind, name: &str, sealed: &str) -> Result<String, String> {
+    let told = |why: &dyn fmt::Display| format!("{} {name} cannot be opened: {why}", kind.noun());
+    let plain = sealer.open(&about(kind, name), sealed).map_err(|error| told(&error))?;
+    String::from_utf8(plain).map_err(|_| told(&"it is no text"))
 }

@@ -7,7 +7,7 @@ use super::extract::{Key, Operator};
 use crate::app::{Deleted, Shown};
 use axum::Json;
 use axum::extract::State;
-use protocol::install::DiskPlan;
+use protocol::install::{DiskPlan, SeedPreview};
 use serde_json::Value;
 
 /// Starts the machine's workflow, the same or the one in the patch, from its beginning.
@@ -37,6 +37,16 @@ pub(crate) async fn disk_plan(
     Key(key): Key,
 ) -> Result<Json<DiskPlan>, HttpError> {
     Ok(Json(http.app.show_disk_plan(operator.actor(), &key).await?))
+}
+
+/// What it would get of its roles.
+pub(crate) async fn cloud_init(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+    Pairs(pairs): Pairs,
+) -> Result<Json<SeedPreview>, HttpError> {
+    Ok(Json(http.app.preview_seed(operator.actor(), &key, &pairs).await?))
 }
 
 /// Gives the machine back to its pool.

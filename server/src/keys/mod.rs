@@ -107,7 +107,7 @@ pub(crate) struct Keys {
     nonces: Nonces,
     access: AccessTokens,
     machine_tokens: MachineTokens,
-    sealer: Sealer,
+    sealer: Arc<Sealer>,
     labels: hmac::Key,
 }
 
@@ -171,7 +171,7 @@ impl Keys {
             nonces: Nonces::new(hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()?), now),
             access: AccessTokens::new(master.derive_hmac("access/v1")),
             machine_tokens: MachineTokens::new(master.derive_hmac("machine-token/v1")),
-            sealer: Sealer::new(&master, "value-wrap/v1")?,
+            sealer: Arc::new(Sealer::new(&master, "value-wrap/v1")?),
             labels: master.derive_hmac("label/v1"),
             server_id,
         })
@@ -248,8 +248,8 @@ impl Keys {
     }
 
     /// What seals values that are stored and never shown.
-    pub(crate) fn sealer(&self) -> &Sealer {
-        &self.sealer
+    pub(crate) fn sealer(&self) -> Arc<Sealer> {
+        Arc::clone(&self.sealer)
     }
 
     /// A short name that only this server can derive from `parts`, the same every time.

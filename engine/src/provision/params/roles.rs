@@ -50,6 +50,15 @@ pub fn roles(content: &Content, machine: &Machine) -> Vec<RoleRef> {
     roles
 }
 
+/// The machine as its roles see it: they are the first of its profiles, whoever gave them.
+pub fn with_roles(content: &Content, machine: &Machine) -> Machine {
+    let mut machine = machine.clone();
+    let roles: Vec<String> = roles(content, &machine).into_iter().map(|role| role.name).collect();
+    machine.fields.profiles.retain(|profile| !roles.contains(profile));
+    machine.fields.profiles.splice(0..0, roles);
+    machine
+}
+
 fn priority(content: &Content, name: &str) -> i64 {
     let said = content.profiles.get(name).and_then(|profile| {
         let sources = params::sources_of_profile(content, profile);

@@ -33,7 +33,7 @@ use engine::render::{Body, RenderError, Scene, file_path};
 use identity::Identity;
 pub(crate) use loaders::{Loaders, folders as loader_folders};
 pub(super) use nonce::digest_of;
-pub(crate) use outside::Rehearsal;
+pub(crate) use outside::{AtRest, Rehearsal};
 use outside::{Clearance, FromServer};
 pub(crate) use pass::line as kernel_line;
 use protocol::config::ServerUrl;

@@ -144,18 +144,7 @@ impl Outside for FromServer {
     }
 
     fn info(&self) -> serde_json::Value {
-        let addresses = self.app.addresses(self.reached());
-        serde_json::json!({
-            "Address": addresses.ip,
-            "ApiPort": addresses.https_port,
-            "FilePort": addresses.http_port,
-            "SecureFilePort": addresses.https_port,
-            "Id": self.app.keys.server_id(),
-            "LocalId": self.app.keys.server_id(),
-            "Version": VERSION,
-            "Os": std::env::consts::OS,
-            "ServerHostname": self.app.settings.server_name,
-        })
+        info(&self.app, &self.app.addresses(self.reached()))
     }
 
     fn job(&self, id: &str) -> Option<Job> {
@@ -168,6 +157,53 @@ impl Outside for FromServer {
             }
         }
     }
+}
+
+/// Answers what is known without asking, and hands nothing out: for what is kept on a disk, where tokens
+/// would be found one day. An installed agent has a key of its own.
+#[derive(Debug)]
+pub(crate) struct AtRest {
+    info: serde_json::Value,
+}
+
+impl AtRest {
+    /// For what this server renders.
+    pub(crate) fn of(app: &App) -> Self {
+        Self { info: info(app, &app.addresses(None)) }
+    }
+}
+
+impl Outside for AtRest {
+    fn token(&self, _: &TokenWanted) -> Result<String, String> {
+        Err("tokens are not for what stays on a disk; the installed agent has a key of its own".to_owned())
+    }
+
+    fn kernel_args(&self, _: &str) -> Result<String, String> {
+        Err("kernel arguments of Muster's image are for boot files".to_owned())
+    }
+
+    fn info(&self) -> serde_json::Value {
+        self.info.clone()
+    }
+
+    fn job(&self, _: &str) -> Option<Job> {
+        None
+    }
+}
+
+/// What templates hear of this server.
+fn info(app: &App, addresses: &Addresses) -> serde_json::Value {
+    serde_json::json!({
+        "Address": addresses.ip,
+        "ApiPort": addresses.https_port,
+        "FilePort": addresses.http_port,
+        "SecureFilePort": addresses.https_port,
+        "Id": app.keys.server_id(),
+        "LocalId": app.keys.server_id(),
+        "Version": VERSION,
+        "Os": std::env::consts::OS,
+        "ServerHostname": app.settings.server_name,
+    })
 }
 
 /// A preference in seconds.
