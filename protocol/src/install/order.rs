@@ -21,6 +21,8 @@ pub struct InstallOrder {
     pub image: ImageOrder,
     /// What becomes of each disk, as it was permitted.
     pub plan: DiskPlan,
+    /// A job of this run may have written to the disks before: what is on them need not be as planned.
+    pub touched: bool,
     /// How the system disk is divided; disk images bring their own.
     pub layout: Layout,
     /// Configuration for cloud-init.
