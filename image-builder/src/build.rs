@@ -21,8 +21,8 @@ use crate::media::{BootFiles, Content, MediaError};
 use crate::modules::modinfo::is_static_program;
 use crate::packages::{Deb, PackageError, Packages};
 use crate::plan::{
-    AGENT_FILE, BUSYBOX, BuildRequest, CHECKSUMS_FILE, GRUB_COMMON, INITRD_FILE, ISO_FILE, KERNEL_FILE,
-    KernelSource, LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, SBOM_FILE,
+    AGENT_FILE, BUSYBOX, BuildRequest, CHECKSUMS_FILE, GRUB_COMMON, INITRD_FILE, INSTALLER_FILE, ISO_FILE,
+    KERNEL_FILE, KernelSource, LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, SBOM_FILE,
 };
 use crate::progress::Progress;
 use crate::publish::{PublishError, publish_media};
@@ -40,18 +40,25 @@ pub enum BuildError {
     /// The request makes no sense.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The agent is not there.
-    #[error("read the agent {path}: build it first, or name it with --agent")]
-    Agent {
+    /// One of our own programs is not there.
+    #[error("read the {what} {path}: build it first, or name it with --{what}")]
+    Program {
+        /// Which.
+        what: &'static str,
         /// Where it was looked for.
         path: PathBuf,
         /// What the system said.
         #[source]
         source: io::Error,
     },
-    /// The agent would not start.
-    #[error("the agent {0} is not a static x86-64 program: the kernel could not start it as /init")]
-    AgentNotStatic(PathBuf),
+    /// One of our own programs would not start.
+    #[error("the {what} {path} is not a static x86-64 program: the boot image could not start it")]
+    NotStatic {
+        /// Which.
+        what: &'static str,
+        /// Its file.
+        path: PathBuf,
+    },
     /// A package is missing.
     #[error(transparent)]
     Package(#[from] PackageError),
@@ -99,14 +106,15 @@ pub enum BuildError {
 /// [`BuildError`]; the output directory is then as it was.
 pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Result<Manifest, BuildError> {
     let plan = Plan::new(request)?;
-    let agent = read_agent(&request.agent)?;
+    let agent = read_program("agent", &request.agent)?;
+    let installer = read_program("installer", &request.installer)?;
     let linked = Linked::of(&agent).map_err(BuildError::Json)?;
     let store = Store::new(&request.cache);
     let firmware = request.firmware.as_deref().map(Firmware::read).transpose()?.unwrap_or_default();
     let mut sources = Sources::new(request, &store)?;
     let boot_files = sources.boot_files(&plan.packages, progress)?;
     let kernel = sources.kernel(progress)?;
-    let tools = sources.tools(progress)?;
+    let tools = sources.tools(&installer, progress)?;
     let loaders = sources.loaders(progress)?;
     let ticket = tools.ticket.render()?;
     let ingredients = sources.used();
@@ -244,9 +252,10 @@ impl<'a> Sources<'a> {
         Ok(kernel)
     }
 
-    /// Programs that are fetched when they are wanted.
-    fn tools(&mut self, progress: &mut dyn FnMut(Progress)) -> Result<Tools, BuildError> {
+    /// Programs that are fetched when they are wanted: Debian's, and our installer.
+    fn tools(&mut self, installer: &[u8], progress: &mut dyn FnMut(Progress)) -> Result<Tools, BuildError> {
         let tools = Tools::gather(&self.packages, &self.lists, self.store, progress)?;
+        let tools = tools.with_program(INSTALLER_FILE, installer)?;
         for listed in &tools.listed {
             let terms = tools.terms.get(&listed.package.name).cloned().unwrap_or_default();
             let files = vec![TOOLS_FILE.to_owned()];
@@ -330,12 +339,13 @@ fn file_digest(bytes: &[u8]) -> FileDigest {
     FileDigest { size: bytes.len() as u64, sha256: sha256(bytes) }
 }
 
-fn read_agent(path: &Path) -> Result<Vec<u8>, BuildError> {
-    let agent = fs::read(path).map_err(|source| BuildError::Agent { path: path.to_owned(), source })?;
-    if !is_static_program(&agent) {
-        return Err(BuildError::AgentNotStatic(path.to_owned()));
+fn read_program(what: &'static str, path: &Path) -> Result<Vec<u8>, BuildError> {
+    let program =
+        fs::read(path).map_err(|source| BuildError::Program { what, path: path.to_owned(), source })?;
+    if !is_static_program(&program) {
+        return Err(BuildError::NotStatic { what, path: path.to_owned() });
     }
-    Ok(agent)
+    Ok(program)
 }
 
 /// A marker that only media with the same contents share.

@@ -46,9 +46,9 @@ pub use media::MediaError;
 pub use modules::ModuleError;
 pub use packages::PackageError;
 pub use plan::{
-    AGENT_FILE, Arch, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, ISO_FILE, KERNEL_FILE, KernelSource,
-    LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, Profile, SBOM_FILE, Storage, UnknownArch, UnknownProfile,
-    cache_dir,
+    AGENT_FILE, Arch, BuildRequest, CHECKSUMS_FILE, INITRD_FILE, INSTALLER_FILE, ISO_FILE, KERNEL_FILE,
+    KernelSource, LICENSES_FILE, MANIFEST_FILE, Plan, PlanError, Profile, SBOM_FILE, Storage, UnknownArch,
+    UnknownProfile, cache_dir,
 };
 pub use progress::Progress;
 pub use publish::PublishError;

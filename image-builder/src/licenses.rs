@@ -49,7 +49,7 @@ pub(crate) fn document(ingredients: &[&Ingredient], linked: &Linked) -> String {
 }
 
 fn crates(text: &mut String, linked: &Linked) {
-    heading(text, "Linked into muster-agent", '=');
+    heading(text, "Linked into muster-agent and muster-installer", '=');
     if linked.crates.is_empty() {
         add(
             text,

@@ -21,6 +21,8 @@ pub const KERNEL_FILE: &str = "vmlinuz";
 pub const INITRD_FILE: &str = "initrd";
 /// The agent, for machines that have an operating system.
 pub const AGENT_FILE: &str = "muster-agent";
+/// The program that installs operating systems; it comes with the tools.
+pub const INSTALLER_FILE: &str = "muster-installer";
 /// Under which terms everything is, and where its source is.
 pub const LICENSES_FILE: &str = "licenses.txt";
 /// What everything is made of, as SPDX 2.3.
@@ -104,6 +106,8 @@ pub struct BuildRequest {
     pub out: PathBuf,
     /// The agent, a static program.
     pub agent: PathBuf,
+    /// The installer, another one.
+    pub installer: PathBuf,
     /// The kernel.
     pub kernel: KernelSource,
     /// A folder laid out as `/lib/firmware`, for hardware whose firmware Debian's kernel package does not hold.
@@ -192,6 +196,7 @@ mod tests {
             arch: Arch::X86_64,
             out: "target/media".into(),
             agent: "muster-agent".into(),
+            installer: "muster-installer".into(),
             kernel: KernelSource::Debian,
             firmware: None,
             loaders: true,

@@ -1,5 +1,5 @@
 //! `tools.cpio.zst`: programs for disks and firmware that the boot image leaves out, and fetches when they are
-//! wanted.
+//! wanted. Behind them is a second archive, with our own installer.
 //!
 //! Programs come from Debian's packages, libraries from the packages those depend on: as long as a file needs a
 //! library that is not there yet, the library packages its own package depends on are read. The archive is
@@ -215,6 +215,17 @@ impl Tools {
         };
         let terms = parts.into_iter().filter_map(text).collect();
         Self::new(archive, unpacked, listed, terms).map(Some)
+    }
+
+    /// The same with a program of our own, in an archive behind Debian's, which stays as it was kept.
+    pub(crate) fn with_program(self, name: &str, program: &[u8]) -> Result<Self, ToolsError> {
+        let mut tree = Tree::new();
+        tree.file(&format!("usr/sbin/{name}"), PROGRAM, program)?;
+        let archive = tree.to_bytes(0)?;
+        let mut packed = self.archive;
+        packed.extend(zstd::bulk::compress(&archive, ZSTD_LEVEL).map_err(ToolsError::Compress)?);
+        let unpacked_size = self.ticket.unpacked_size.saturating_add(archive.len() as u64);
+        Self::new(packed, unpacked_size, self.listed, self.terms)
     }
 
     fn new(

@@ -203,11 +203,14 @@ fn an_image_says_what_it_is_and_a_customised_copy_differs_in_its_regions_only() 
 fn a_program_the_kernel_could_not_start_is_refused_and_nothing_is_published() {
     let fixture = Fixture::new();
     let request = fixture.request("media");
-    fs::write(&request.agent, "#!/bin/sh\n").unwrap();
-    let error = build(&request, &mut |_| ()).unwrap_err();
-    assert!(matches!(error, BuildError::AgentNotStatic(_)), "{error}");
-    fs::remove_file(&request.agent).unwrap();
-    let error = build(&request, &mut |_| ()).unwrap_err().to_string();
-    assert!(error.ends_with("build it first, or name it with --agent"), "{error}");
+    // The agent is looked at first.
+    for (program, flag) in [(&request.installer, "--installer"), (&request.agent, "--agent")] {
+        fs::write(program, "#!/bin/sh\n").unwrap();
+        let error = build(&request, &mut |_| ()).unwrap_err();
+        assert!(matches!(error, BuildError::NotStatic { .. }), "{error}");
+        fs::remove_file(program).unwrap();
+        let error = build(&request, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("build it first, or name it with {flag}")), "{error}");
+    }
     assert!(!request.out.exists());
 }

@@ -6,8 +6,8 @@ use image_builder::{Arch, BuildRequest, KernelSource, Manifest, Profile, Progres
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the agent lies when `muster` runs from a build tree, seen from its folder.
-const AGENT_IN_TREE: &str = "../x86_64-unknown-linux-gnu/release/muster-agent";
+/// Where programs for machines lie when `muster` runs from a build tree, seen from its folder.
+const IN_TREE: &str = "../x86_64-unknown-linux-gnu/release";
 /// Percent between two lines about the same step.
 const PERCENT_STEP: usize = 20;
 
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// The agent; else the one beside muster or in the build tree
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
+    /// The installer; else the one beside muster or in the build tree
+    #[arg(long, value_name = "FILE")]
+    installer: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -54,10 +57,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         (Some(kernel), Some(modules)) => KernelSource::Files { kernel, modules },
         _ => KernelSource::Debian,
     };
-    let agent = match args.agent {
-        Some(agent) => agent,
-        None => find_agent(&std::env::current_exe().context("where this program lies is not known")?)?,
+    let muster = std::env::current_exe().context("where this program lies is not known")?;
+    let given_or_found = |given: Option<PathBuf>, what, file| match given {
+        Some(given) => Ok(given),
+        None => find(&muster, what, file),
     };
+    let agent = given_or_found(args.agent, "agent", image_builder::AGENT_FILE)?;
+    let installer = given_or_found(args.installer, "installer", image_builder::INSTALLER_FILE)?;
     let cache = image_builder::cache_dir(std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME"))
         .context("neither XDG_CACHE_HOME nor HOME is set, so there is no place for downloaded packages")?;
     let request = BuildRequest {
@@ -65,6 +71,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         arch: args.arch,
         out: args.out,
         agent,
+        installer,
         kernel,
         firmware: args.firmware,
         loaders: !args.no_loaders,
@@ -92,13 +99,14 @@ fn build_time() -> Result<u64> {
     }
 }
 
-fn find_agent(muster: &Path) -> Result<PathBuf> {
+/// A program for machines, by its file name.
+fn find(muster: &Path, what: &str, file: &str) -> Result<PathBuf> {
     let folder = muster.parent().unwrap_or(Path::new("."));
-    let places = [folder.join(image_builder::AGENT_FILE), folder.join(AGENT_IN_TREE)];
+    let places = [folder.join(file), folder.join(IN_TREE).join(file)];
     match places.iter().find(|place| place.is_file()) {
-        Some(agent) => Ok(agent.clone()),
+        Some(program) => Ok(program.clone()),
         None => bail!(
-            "the agent is neither at {} nor at {}: name it with --agent, or run make media",
+            "the {what} is neither at {} nor at {}: name it with --{what}, or run make media",
             places.first().map(|place| place.display().to_string()).unwrap_or_default(),
             places.last().map(|place| place.display().to_string()).unwrap_or_default()
         ),
@@ -161,18 +169,21 @@ mod tests {
     }
 
     #[test]
-    fn the_agent_is_looked_for_beside_the_program_first() {
+    fn programs_are_looked_for_beside_muster_first() {
         let tree = tempfile::tempdir().unwrap();
         let muster = tree.path().join("release/muster");
         let in_tree = tree.path().join("x86_64-unknown-linux-gnu/release");
         std::fs::create_dir_all(&in_tree).unwrap();
         std::fs::create_dir_all(muster.parent().unwrap()).unwrap();
-        let told = find_agent(&muster).unwrap_err().to_string();
-        assert!(told.contains("name it with --agent"), "{told}");
-        std::fs::write(in_tree.join("muster-agent"), "").unwrap();
-        assert!(find_agent(&muster).unwrap().ends_with("x86_64-unknown-linux-gnu/release/muster-agent"));
-        std::fs::write(muster.parent().unwrap().join("muster-agent"), "").unwrap();
-        assert!(find_agent(&muster).unwrap().ends_with("release/muster-agent"));
-        assert!(!find_agent(&muster).unwrap().to_string_lossy().contains("x86_64"));
+        for (what, file) in [("agent", "muster-agent"), ("installer", "muster-installer")] {
+            let find = || find(&muster, what, file);
+            let told = find().unwrap_err().to_string();
+            assert!(told.contains(&format!("name it with --{what}")), "{told}");
+            std::fs::write(in_tree.join(file), "").unwrap();
+            assert!(find().unwrap().ends_with(format!("x86_64-unknown-linux-gnu/release/{file}")));
+            std::fs::write(muster.parent().unwrap().join(file), "").unwrap();
+            assert!(find().unwrap().ends_with(format!("release/{file}")));
+            assert!(!find().unwrap().to_string_lossy().contains("x86_64"));
+        }
     }
 }

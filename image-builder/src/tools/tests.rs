@@ -152,4 +152,14 @@ fn nothing_in_debians_tools_needs_what_is_not_there() {
     let wanted = WANTED.iter().flat_map(|(_, files)| *files).filter(|file| !file.starts_with("etc/"));
     assert!(wanted.into_iter().all(|file| paths.contains(format!("usr/{file}").as_str())));
     assert!(tools.listed.iter().all(|listed| !tools.terms[&listed.package.name].is_empty()));
+
+    let kept = tools.archive.clone();
+    let with = tools.with_program("muster-installer", b"a program").unwrap();
+    assert!(with.archive.starts_with(&kept), "what was kept is not packed again");
+    let all = zstd::decode_all(with.archive.as_slice()).unwrap();
+    assert_eq!(all.len() as u64, with.ticket.unpacked_size);
+    let mut debians = initrd::cpio::Reader::new(&all);
+    assert!(debians.by_ref().all(|entry| entry.is_ok()));
+    let ours = initrd::cpio::Reader::new(debians.rest()).last().unwrap().unwrap();
+    assert_eq!(ours.path, "usr/sbin/muster-installer");
 }

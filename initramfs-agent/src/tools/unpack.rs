@@ -2,6 +2,7 @@
 //!
 //! Only directories, files and links within one directory; nothing that is there is replaced, and
 //! no link is gone through, because a path's directory must be one the archive itself names before.
+//! Several archives one after another are one, as for the kernel.
 
 use initrd::cpio::{Entry, Kind, ReadError, Reader};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 const MAX_ENTRIES: usize = 4_096;
 /// Permission bits that are taken over: nobody gains rights by a file of an archive.
 const PERMISSIONS: u32 = 0o755;
+/// Two entries that may have one path.
+const BOTH: (Kind<'_>, Kind<'_>) = (Kind::Directory, Kind::Directory);
 
 /// Why an archive is not unpacked. Nothing of it is there then.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +79,7 @@ pub(super) fn unpack(archive: &[u8], root: &Path) -> Result<Vec<String>, UnpackE
 fn judged<'a>(archive: &'a [u8], root: &Path) -> Result<BTreeMap<&'a str, Entry<'a>>, UnpackError> {
     let mut entries = BTreeMap::new();
     let mut directories = BTreeSet::new();
-    for entry in Reader::new(archive) {
+    for entry in all_entries(archive) {
         let entry = entry?;
         let path = entry.path;
         if path.rsplit_once('/').is_some_and(|(folder, _)| !directories.contains(folder)) {
@@ -98,7 +101,10 @@ fn judged<'a>(archive: &'a [u8], root: &Path) -> Result<BTreeMap<&'a str, Entry<
                 return Err(UnpackError::Kind(path.to_owned()));
             }
         };
-        if !is_free || entries.insert(path, entry).is_some() {
+        let kind = entry.kind;
+        // Each archive names the directories that it needs.
+        let is_again = entries.insert(path, entry).is_some_and(|before| (before.kind, kind) != BOTH);
+        if !is_free || is_again {
             return Err(UnpackError::Exists(place));
         }
         if entries.len() > MAX_ENTRIES {
@@ -106,6 +112,18 @@ fn judged<'a>(archive: &'a [u8], root: &Path) -> Result<BTreeMap<&'a str, Entry<
         }
     }
     Ok(entries)
+}
+
+/// The entries of all archives.
+fn all_entries(bytes: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, ReadError>> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(move || {
+        reader.next().or_else(|| {
+            let rest = Some(reader.rest()).filter(|rest| !rest.is_empty())?;
+            reader = Reader::new(rest);
+            reader.next()
+        })
+    })
 }
 
 /// Makes one entry and remembers it, unless it was there.
@@ -154,6 +172,26 @@ mod tests {
         tree.symlink("usr/sbin/mkfs.ext4", "mke2fs").unwrap();
         tree.file("usr/lib/libc.so.6", 0o644, b"library".as_slice()).unwrap();
         tree
+    }
+
+    #[test]
+    fn archives_one_after_another_are_one() {
+        let root = tempfile::tempdir().unwrap();
+        let mut bytes = Vec::new();
+        for name in ["mke2fs", "muster-installer"] {
+            let mut tree = Tree::new();
+            tree.file(&format!("usr/sbin/{name}"), 0o755, name.as_bytes()).unwrap();
+            bytes.extend(tree.to_bytes(0).unwrap());
+        }
+        assert_eq!(unpack(&bytes, root.path()).unwrap(), ["mke2fs", "muster-installer"]);
+        assert_eq!(fs::read(root.path().join("usr/sbin/muster-installer")).unwrap(), b"muster-installer");
+
+        let mut other = Tree::new();
+        other.file("usr/sbin", 0o755, b"").unwrap();
+        bytes.extend(other.to_bytes(0).unwrap());
+        let root = tempfile::tempdir().unwrap();
+        assert!(matches!(unpack(&bytes, root.path()), Err(UnpackError::Exists(_))));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]
