@@ -204,14 +204,19 @@ test("menu entries name the files where they lie on the boot server", async () =
   assert.equal(await dialog.getByText("eyJ").count(), 0);
 });
 
-test("the method that is not there yet cannot be chosen", async () => {
+test("the CLI card makes one command, and forgets it", async () => {
   const page = await stage.start();
   const { dialog } = await openBootstrap(page);
-  const later = dialog.getByRole("radio", { name: /Muster CLI/ });
-  assert.equal(await later.getAttribute("aria-disabled"), "true");
-  assert.match(await later.innerText(), /Arrives with a later release/);
-  await later.click({ force: true });
-  assert.ok(await dialog.getByRole("radio", { name: /ISO Image/ }).isChecked());
+  await dialog.getByRole("radio", { name: /Muster CLI/ }).check({ force: true });
+  await dialog.getByLabel("Token Lifetime").selectOption("1 day");
+  await dialog.getByRole("button", { name: "Generate command" }).click();
+  const command = await dialog.getByLabel("Command").last().innerText();
+  assert.match(command, /^curl .*\/install\.sh <<'T' \| sudo sh\nheader = "Authorization: Bearer eyJ/);
+  assert.deepEqual(bodies("/tokens"), [{ Lifetime: 86_400 }]);
+  // Another lifetime is another token.
+  await dialog.getByLabel("Token Lifetime").selectOption("7 days");
+  assert.equal(await dialog.getByText("eyJ").count(), 0);
+  await dialog.getByRole("button", { name: "Done" }).click();
 });
 
 test("a server without media says how to build them", async () => {

@@ -176,6 +176,7 @@ function token({ Lifetime: lifetime, Kernel = "muster/vmlinuz", Initrd = "muster
     Token: text,
     Id: randomUUID(),
     ExpiresAt: new Date(Date.now() + lifetime * 1000).toISOString(),
+    Command: `curl -fsS -k --pinnedpubkey 'sha256//${"q8".repeat(20)}=' -K - https://10.20.0.5:8092/install.sh <<'T' | sudo sh\nheader = "Authorization: Bearer ${text}"\nT\n`,
     KernelArgs: args,
     Menus: {
       Pxelinux: `LABEL muster\n  KERNEL ${Kernel}\n  INITRD ${Initrd}\n  APPEND ${args}\n`,

@@ -203,6 +203,8 @@ export interface TokenCreated {
   Token: string;
   Id: string;
   ExpiresAt: string;
+  /** Brings the agent onto a Linux that runs already. */
+  Command: string;
   KernelArgs: string;
   Menus: {
     Pxelinux: string;

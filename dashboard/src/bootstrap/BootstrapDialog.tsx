@@ -3,10 +3,11 @@ import { useState, type ReactNode } from "react";
 import { Boundary } from "../ui/Boundary";
 import { DiscIcon, NetworkIcon, TerminalIcon } from "../ui/icons";
 import { Modal } from "../ui/Modal";
+import { CliMethod } from "./CliMethod";
 import { IsoMethod } from "./IsoMethod";
 import { PxeMethod } from "./PxeMethod";
 
-type Method = "iso" | "pxe";
+type Method = "cli" | "iso" | "pxe";
 
 /** The Bootstrap Machine dialog. What was typed is forgotten when it closes. */
 export function BootstrapDialog({ open, onOpenChange }: { open: boolean; onOpenChange(open: boolean): void }) {
@@ -21,19 +22,30 @@ export function BootstrapDialog({ open, onOpenChange }: { open: boolean; onOpenC
     >
       <MethodCards method={method} choose={setMethod} />
       <Boundary key={method} what="this method">
-        {method === "iso" ? <IsoMethod close={close} /> : <PxeMethod close={close} />}
+        <Chosen method={method} close={close} />
       </Boundary>
     </Modal>
   );
+}
+
+function Chosen({ method, close }: { method: Method; close(): void }) {
+  switch (method) {
+    case "cli":
+      return <CliMethod close={close} />;
+    case "iso":
+      return <IsoMethod close={close} />;
+    case "pxe":
+      return <PxeMethod close={close} />;
+  }
 }
 
 function MethodCards({ method, choose }: { method: Method; choose(method: Method): void }) {
   return (
     <fieldset className="methods" role="radiogroup">
       <legend className="visually-hidden">Method</legend>
-      <div className="method method-later" role="radio" aria-checked="false" aria-disabled="true">
-        <CardText icon={<TerminalIcon />} name="Muster CLI" text="Arrives with a later release." />
-      </div>
+      <MethodCard value="cli" chosen={method} choose={choose} icon={<TerminalIcon />} name="Muster CLI">
+        On a Linux that runs already, with one command.
+      </MethodCard>
       <MethodCard value="iso" chosen={method} choose={choose} icon={<DiscIcon />} name="ISO Image">
         From a USB drive or virtual CD-ROM, with a code.
       </MethodCard>
