@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub(super) const DIRECTIVES: &str = "muster_merge";
 /// The one thing that it can say.
 const REPLACE: &str = "replace";
+/// As much of a key as a message shows, in characters.
+const MAX_SHOWN: usize = 64;
 
 /// The configuration of one role.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,11 +111,12 @@ fn directives(document: &mut Map<String, Value>) -> Result<Vec<String>, String> 
         }
     };
     for (key, how) in &said {
+        let shown: String = key.chars().take(MAX_SHOWN).collect();
         if how != REPLACE {
-            return Err(format!("{key}: the only word there is is {REPLACE}"));
+            return Err(format!("{shown:?}: the only word there is is {REPLACE}"));
         }
         if !document.contains_key(key) {
-            return Err(format!("{key}: there is nothing to put in its place; write {key}: [] for nothing"));
+            return Err(format!("{shown:?}: there is nothing to put in its place; an empty list is nothing"));
         }
     }
     Ok(said.into_iter().map(|(key, _)| key).collect())
@@ -222,8 +225,8 @@ mod tests {
         assert_eq!(merged.sources["runcmd"], ["role base", "role web"]);
         for (directive, told) in [
             (json!(["packages"]), "role web: muster_merge: must be a map"),
-            (json!({"packages": "append"}), "role web: muster_merge: packages: the only word"),
-            (json!({"users": "replace"}), "role web: muster_merge: users: there is nothing"),
+            (json!({"packages": "append"}), "role web: muster_merge: \"packages\": the only word"),
+            (json!({"users": "replace"}), "role web: muster_merge: \"users\": there is nothing"),
         ] {
             let errors = merge([layer("role web", json!({"packages": [], "muster_merge": directive}))]);
             assert!(errors.unwrap_err()[0].starts_with(told), "{told}");

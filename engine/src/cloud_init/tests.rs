@@ -122,7 +122,7 @@ fn everything_that_is_wrong_is_told_with_role_and_line() {
         "role r4: its rendered template, the document is no map",
         "template \"role r5\", line 1: .machine.colour",
         "template \"role r6\", line 1",
-        "role r7: muster_merge: a: the only word",
+        "role r7: muster_merge: \"a\": the only word",
         "role gone of machine alpha does not exist",
         "param muster/network: there is no link eth9",
     ] {

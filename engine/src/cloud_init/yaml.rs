@@ -22,6 +22,8 @@ pub const MAX_VALUES: usize = 100_000;
 const MAX_EXPANDED: usize = 4 * MAX_DOCUMENT;
 /// Longest key, in bytes: half of what YAML takes without an explicit mark.
 const MAX_KEY: usize = 512;
+/// As much of a key as a message shows, in characters.
+const MAX_SHOWN: usize = 64;
 /// The prefix of YAML's own tags.
 const CORE: &str = "tag:yaml.org,2002:";
 
@@ -250,7 +252,7 @@ impl Reader {
                 None => {
                     let key = key_of(node.value, line)?;
                     if map.contains_key(&key) {
-                        return Err(YamlError::Twice { line, key });
+                        return Err(YamlError::Twice { line, key: key.chars().take(MAX_SHOWN).collect() });
                     }
                     *next = Some(key);
                 }
@@ -294,7 +296,7 @@ fn collection_tag(tag: Option<&Tag>, own: &str, line: usize) -> Result<(), YamlE
 
 fn of_tag(tag: &Tag, line: usize) -> YamlError {
     let instead = "leave it out; binary contents go into write_files with encoding: b64";
-    let shown: String = format!("{}{}", tag.handle, tag.suffix).chars().take(64).collect();
+    let shown: String = format!("{}{}", tag.handle, tag.suffix).chars().take(MAX_SHOWN).collect();
     YamlError::Unknown { line, what: format!("the tag {shown:?}"), instead }
 }
 
@@ -364,7 +366,7 @@ fn whole(text: &str) -> Option<Number> {
     }
 }
 
-/// A number with a point, as YAML 1.1 wants one: `1.5`, `.5`, `1.5e+3`.
+/// A number with a point, as PyYAML wants one: `1.5`, `.5` without a sign, `1.5e+3`.
 fn fraction(text: &str) -> Option<Number> {
     let bare: String = text.chars().filter(|c| *c != '_').collect();
     let unsigned = bare.strip_prefix(['-', '+']).unwrap_or(&bare);
@@ -374,7 +376,9 @@ fn fraction(text: &str) -> Option<Number> {
     };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let (before, after) = mantissa.split_once('.')?;
-    let is_number = digits(before) && digits(after) && !(before.is_empty() && after.is_empty());
+    let is_number = digits(before)
+        && digits(after)
+        && !(before.is_empty() && (after.is_empty() || unsigned.len() < bare.len()));
     let is_exponent = exponent.is_none_or(|text| {
         text.strip_prefix(['-', '+']).is_some_and(|number| !number.is_empty() && digits(number))
     });
@@ -408,6 +412,7 @@ mod tests {
             ("1.5", json!(1.5)),
             ("1.5e+3", json!(1500.0)),
             (".5", json!(0.5)),
+            ("-.5", json!("-.5")),
             ("1e3", json!("1e3")),
             ("0o17", json!("0o17")),
             ("089", json!("089")),
