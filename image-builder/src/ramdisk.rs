@@ -52,8 +52,9 @@ const DIRECTORIES: &[(&str, u32)] = &[
 /// Devices that must be there before the agent mounts `/dev`: path, mode, major and minor number. The kernel
 /// opens the console for init; without a console, Rust's runtime opens `/dev/null` in its place or aborts.
 const DEVICES: &[(&str, u32, u32, u32)] = &[("dev/console", 0o600, 5, 1), ("dev/null", 0o666, 1, 3)];
-/// The agent under the names people type: by itself, and to fetch the tools.
-const COMMANDS: &[&str] = &["usr/bin/muster-agent", "usr/bin/tools"];
+/// The agent under the names people type, by itself and to fetch the tools, and under the one that the kernel runs
+/// when it wants a module.
+const COMMANDS: &[&str] = &["usr/bin/muster-agent", "usr/bin/tools", "sbin/modprobe"];
 const BUSYBOX: &str = "bin/busybox";
 /// The same as the agent finds it when it starts a rescue shell.
 const BUSYBOX_PACKED: &str = "bin/busybox.zst";

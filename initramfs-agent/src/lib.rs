@@ -56,8 +56,10 @@ pub fn run() -> ExitCode {
     }
     let mut arguments = std::env::args();
     let name = arguments.next().unwrap_or_default();
-    if name.rsplit('/').next() == Some("tools") {
-        return tools::door::ask();
+    match name.rsplit('/').next() {
+        Some("tools") => return tools::door::ask(),
+        Some("modprobe") => return modules::on_demand::run(arguments),
+        Some(_) | None => {}
     }
     let (text, code) = match arguments.next().as_deref() {
         Some("--version" | "-V") => {

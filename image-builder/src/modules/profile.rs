@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// Changes whenever the tables or the way of selecting change, so that no cached selection outlives them.
-pub(crate) const REVISION: u32 = 1;
+pub(crate) const REVISION: u32 = 2;
 
 /// The kind of machine an image is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +158,14 @@ const NAMES: &[&str] = &[
     "virtio_blk",
     "xen_blkfront",
     "zram",
+    // Ciphers of encrypted disks (LUKS 2: AES in XTS), in the kernel and for cryptsetup.
+    "aesni_intel",
+    "af_alg",
+    "algif_hash",
+    "algif_skcipher",
+    "essiv",
+    "sha512_generic",
+    "xts",
     // Character sets of FAT and ISO 9660 names.
     "nls_ascii",
     "nls_cp437",
@@ -210,6 +218,11 @@ mod tests {
             ("kernel/drivers/net/virtio_net.ko", "virtio_net", true, true),
             ("kernel/drivers/usb/host/xhci-pci.ko", "xhci_pci", true, false),
             ("kernel/drivers/hid/hid-generic.ko", "hid_generic", true, false),
+            ("kernel/drivers/md/raid1.ko", "raid1", true, true),
+            ("kernel/drivers/md/dm-crypt.ko", "dm_crypt", true, true),
+            ("kernel/fs/xfs/xfs.ko", "xfs", true, true),
+            ("kernel/crypto/xts.ko", "xts", true, true),
+            ("kernel/crypto/serpent_generic.ko", "serpent_generic", false, false),
             ("kernel/drivers/gpu/drm/i915/i915.ko", "i915", false, false),
             ("kernel/drivers/net/ethernet/8390/pcnet_cs.ko", "pcnet_cs", false, false),
             ("kernel/drivers/scsi/pcmcia/aha152x_cs.ko", "aha152x_cs", false, false),

@@ -208,6 +208,20 @@ impl Loader {
         }
     }
 
+    /// Loads what a name stands for: a module, or every module that has it as an alias.
+    ///
+    /// # Errors
+    /// [`LoadError`] when there is none, or when the kernel takes none of them.
+    pub(super) fn load_named(&mut self, name: &str) -> Result<(), LoadError> {
+        let names: Vec<String> = self.index.matching(name).into_iter().map(str::to_owned).collect();
+        let mut outcome = Err(LoadError::Unknown(name.to_owned()));
+        for module in names {
+            let loaded = self.load(&module);
+            outcome = outcome.or(loaded);
+        }
+        outcome
+    }
+
     /// Loads what all devices of the machine ask for, until nothing new appears.
     pub(crate) fn coldplug(&mut self) -> Summary {
         let before = self.done.len();

@@ -7,6 +7,7 @@
 //! never return, so all of it happens on one thread of its own; PID 1 waits with a deadline.
 
 mod loader;
+pub(crate) mod on_demand;
 #[cfg(test)]
 mod tests;
 

@@ -201,3 +201,18 @@ fn modules_are_unpacked_with_the_images_dictionary() {
     bench.loader().load("card").unwrap();
     assert_eq!(*bench.inserted.lock().unwrap(), ["card in common"]);
 }
+
+#[test]
+fn kernel_is_given_what_it_asks_for_by_name_and_by_alias() {
+    let bench = Bench::new(
+        "m fast fast.ko.zst - - -\nm broken broken.ko.zst - - -\nm dm_crypt dm_crypt.ko.zst - - -\n\
+         a crypto-xts(aes) broken\na crypto-xts(aes) fast\n",
+        &["fast", "broken", "dm_crypt"],
+    );
+    let mut loader = bench.loader();
+    loader.load_named("dm-crypt").unwrap();
+    loader.load_named("crypto-xts(aes)").unwrap();
+    assert_eq!(bench.inserted(), ["dm_crypt", "broken", "fast"], "one that works is enough");
+    let error = loader.load_named("fs-unheard-of").unwrap_err().to_string();
+    assert!(error.starts_with("module fs-unheard-of is not in this image"), "{error}");
+}
