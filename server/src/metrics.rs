@@ -44,6 +44,7 @@ pub(crate) struct Metrics {
     enrollments: Family<StateLabels, Gauge>,
     subscribers: Gauge,
     downloads: Gauge,
+    provisions: Gauge,
     /// The last figures: asking for them reads every machine, and everybody may ask.
     figures: Mutex<Option<(Instant, Figures)>>,
 }
@@ -59,6 +60,7 @@ impl Metrics {
             enrollments: Family::default(),
             subscribers: Gauge::default(),
             downloads: Gauge::default(),
+            provisions: Gauge::default(),
             figures: Mutex::default(),
         };
         metrics.registered()
@@ -76,6 +78,7 @@ impl Metrics {
         registry.register("machines_online", "Machines heard within 60 seconds", self.online.clone());
         registry.register("enrollments", "Live enrollments by state", self.enrollments.clone());
         registry.register("downloads", "Downloads under way", self.downloads.clone());
+        registry.register("provisions", "Provision runs under way", self.provisions.clone());
         registry.register("event_subscribers", "Open event streams", self.subscribers.clone());
         self
     }
@@ -114,6 +117,7 @@ impl Metrics {
         self.online.set(number(figures.online));
         self.subscribers.set(number(figures.subscribers));
         self.downloads.set(number(downloads));
+        self.provisions.set(number(figures.provisions));
         for (state, count) in [("pending", figures.pending), ("approved", figures.approved)] {
             self.enrollments.get_or_create(&StateLabels { state }).set(number(count));
         }
@@ -132,7 +136,7 @@ mod tests {
         let metrics = Metrics::new();
         metrics.count("/api/v3/info", "GET", 200, Duration::from_millis(3));
         metrics.count("none", "BREW", 404, Duration::from_millis(3));
-        let figures = Figures { machines: 3, online: 2, pending: 1, approved: 0, subscribers: 1 };
+        let figures = Figures { machines: 3, online: 2, pending: 1, approved: 0, subscribers: 1, provisions: 5 };
         let text = metrics.render(figures, 4).unwrap();
         for line in [
             "muster_http_requests_total{method=\"GET\",route=\"/api/v3/info\",status=\"200\"} 1",
@@ -140,6 +144,7 @@ mod tests {
             "muster_machines 3",
             "muster_machines_online 2",
             "muster_downloads 4",
+            "muster_provisions 5",
             "muster_enrollments{state=\"pending\"} 1",
         ] {
             assert!(text.contains(line), "{line} in\n{text}");

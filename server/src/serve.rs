@@ -14,6 +14,7 @@ use crate::app::{
 };
 use crate::dhcp::{Dhcp, DhcpError, DhcpOptions};
 use crate::http::{self, Http};
+use crate::images::{Images, system_lookup};
 use crate::keys::{Keys, KeysError, files};
 use crate::listener::{self, ConnectionLimits};
 use crate::metrics::Metrics;
@@ -46,6 +47,8 @@ const BACKLOG: u32 = 4_096;
 /// Time between two looks at the certificate's end and the host's addresses: also how long a
 /// clock that jumped over its end locks machines out.
 const LEAF_CHECK: Duration = Duration::from_secs(10);
+/// The cache of images, in the data directory.
+const IMAGES: &str = "images";
 /// The boot tree, in the data directory: kernels and installers, put there by the operator.
 const BOOT_TREE: &str = "boot";
 
@@ -70,6 +73,8 @@ pub struct ServeOptions {
     pub loader_dir: Option<PathBuf>,
     /// Most kernels, ramdisks and images on their way at once by plain HTTP.
     pub boot_downloads: usize,
+    /// Most bytes of images that are kept; none for as much as the disk has.
+    pub image_space: Option<u64>,
     /// Built boot media, or none.
     pub media_dir: Option<PathBuf>,
     /// PostgreSQL; without it the embedded database in the data directory.
@@ -93,6 +98,7 @@ impl ServeOptions {
             dhcp: None,
             loader_dir: None,
             boot_downloads: DEFAULT_BOOT_DOWNLOADS,
+            image_space: None,
             media_dir: None,
             database_url: None,
             advertise: Vec::new(),
@@ -260,7 +266,9 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         boot: boot_settings(&options, &doors),
     };
     let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
-    let app = App::open(store, keys, clock, settings, reverse_dns).await?;
+    let images = options.data_dir.join(IMAGES);
+    let images = Images::open(images, options.image_space, system_lookup()).map_err(data_dir_error)?;
+    let app = App::open(store, keys, clock, settings, reverse_dns, images).await?;
     if doors.tftp.is_some() || doors.dhcp.is_some() {
         app.boot_remarks().iter().for_each(|remark| tracing::warn!("{remark}"));
     }
@@ -352,6 +360,10 @@ impl Server {
             let (app, stopping) = (Arc::clone(&http.app), http.stopping.clone());
             tokio::spawn(async move { app.follow_content(stopping.cancelled_owned()).await })
         };
+        let importing = {
+            let (app, stopping) = (Arc::clone(&http.app), http.stopping.clone());
+            tokio::spawn(async move { app.follow_imports(stopping.cancelled_owned()).await })
+        };
         let booting = async {
             if let Some((listener, _)) = boot {
                 listener::run(listener, None, boot_router, limits.clone(), http.stopping.clone()).await;
@@ -376,10 +388,12 @@ impl Server {
         tokio::join!(accepting, booting, transferring, answering, until_told);
         // After the last request, so that every heartbeat it brought is stored.
         swept.cancel();
+        http.app.images.stop().await;
         for (name, task) in [
             ("sweeper", sweeper),
             ("certificate's keeper", leaf),
             ("follower of the content", follower),
+            ("follower of imports", importing),
             ("check of machines", checks),
         ] {
             if let Err(error) = task.await {

@@ -230,6 +230,11 @@ impl Actor {
         Err(AppError::new(AppErrorKind::Forbidden, message))
     }
 
+    /// Whether the caller holds this machine's token.
+    pub(crate) fn is_token_of(&self, machine: MachineId) -> bool {
+        matches!(self, Self::MachineToken(token) if token.machine == machine)
+    }
+
     /// Whether a user calls: what others do, `Locked` does not concern.
     pub(crate) fn is_user(&self) -> bool {
         matches!(self, Self::User(_))

@@ -6,6 +6,7 @@ use super::actor::{Action, Actor, MachineActor};
 use super::enroll::check_inventory;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
+use super::provision::Heard;
 use crate::keys::Call;
 use engine::change::Changes;
 use engine::machine::Machine;
@@ -115,7 +116,8 @@ impl App {
             self.publish_machine(Did::Update, &machine, &actor.principal());
         }
         // For other servers too, and for this one after a restart: the next boot is expected.
-        let machine = if goodbye { self.note(actor, caller, Machine::left).await? } else { machine };
+        let machine =
+            if goodbye { self.note(actor, caller, |_| Heard::Left, Machine::left).await? } else { machine };
         Ok((machine, observed))
     }
 
@@ -127,7 +129,9 @@ impl App {
         request: &HeartbeatRequest,
     ) -> Result<Machine, AppError> {
         let HeartbeatRequest { boot_id, installed, .. } = request;
-        self.note(actor, caller, |machine, now| machine.booted(boot_id, *installed, now)).await
+        let heard =
+            |before: &Machine| Heard::Booted { installed: *installed, planned: before.left_at.is_some() };
+        self.note(actor, caller, heard, |machine, now| machine.booted(boot_id, *installed, now)).await
     }
 
     /// Stores what news of its boot make of the machine, if anything.
@@ -135,15 +139,20 @@ impl App {
         &self,
         actor: &Actor,
         caller: &MachineActor,
+        heard: impl Fn(&Machine) -> Heard<'static>,
         news: impl Fn(&Machine, Timestamp) -> Option<(Machine, Changes)>,
     ) -> Result<Machine, AppError> {
         for _ in 0..RETRIES {
             let machine = self.own_machine(caller).await?;
-            let Some((after, changes)) = news(&machine, self.clock.now()) else {
+            let cause = actor.cause(self.clock.now());
+            let Some((mut after, changes)) = news(&machine, cause.at) else {
                 return Ok(machine);
             };
-            let happening = self.machine_happening(Did::Save, &actor.principal(), &after, Some(&machine));
-            match self.commit(changes, vec![happening]).await {
+            let follows = self.follow_run(&mut after, heard(&machine), &cause).await?;
+            let happening = self.machine_happening(Did::Save, &cause.principal, &after, Some(&machine));
+            let mut told = vec![happening];
+            let changes = self.with_run(follows, changes, &mut told, &cause);
+            match self.commit(changes, told).await {
                 Ok(_) => return self.own_machine(caller).await,
                 Err(error) if error.is_stale() => {}
                 Err(error) => return Err(error.into()),
@@ -239,7 +248,6 @@ impl App {
             send_inventory,
             name: machine.name.to_string(),
             work: machine.wants_runner(),
-            boot_env: machine.fields.boot_env.clone(),
             ca_hash: self.keys.pins(),
             boot_env: machine.fields.boot_env.clone(),
             nonce: self.keys.nonce(self.clock.now()),

@@ -9,6 +9,7 @@ use engine::change::{Change, Changes, Revision, StoredObject};
 use engine::machine::Machine;
 use engine::time::Timestamp;
 use protocol::event::Event;
+use protocol::install::Provision;
 use protocol::model::{self, Kind};
 use protocol::rest;
 use serde::Serialize;
@@ -47,6 +48,7 @@ impl Did {
 enum Shown {
     Machine(Box<rest::Machine>),
     Job(Box<model::Job>),
+    Run(Box<Provision>),
     Json(Value),
 }
 
@@ -72,6 +74,7 @@ impl Shown {
         match self {
             Self::Machine(view) => serde_json::to_value(view),
             Self::Job(job) => serde_json::to_value(job),
+            Self::Run(run) => serde_json::to_value(run),
             Self::Json(value) => Ok(value),
         }
     }
@@ -97,6 +100,13 @@ impl Happening {
         happening.job_of = Some(job.machine);
         happening.object = shown(job);
         happening.original = before.map(shown);
+        happening
+    }
+
+    /// Something happened to a provision run.
+    pub(crate) fn run(did: Did, principal: &str, run: Provision) -> Self {
+        let mut happening = Self::new("provisions", did.word(), run.uuid.to_string(), principal);
+        happening.object = Shown::Run(Box::new(run));
         happening
     }
 

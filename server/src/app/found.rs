@@ -134,7 +134,11 @@ impl App {
             Found::Job(job) => (json(&job.fields)?, Some(job.revision.0.to_string())),
             Found::Pool(pool) => (json(&**pool)?, None),
             Found::Content(content, kind, key) => {
-                (content.show(*kind, key).ok_or_else(|| missing(*kind, key))?, None)
+                let mut shown = content.show(*kind, key).ok_or_else(|| missing(*kind, key))?;
+                if *kind == Kind::Images {
+                    self.show_import(key, &mut shown)?;
+                }
+                (shown, None)
             }
         };
         if shape.aggregate && found.has_params() {

@@ -56,6 +56,8 @@ pub(crate) struct Figures {
     pub(crate) approved: usize,
     /// Event subscribers.
     pub(crate) subscribers: usize,
+    /// Provision runs under way.
+    pub(crate) provisions: usize,
 }
 
 impl App {
@@ -139,6 +141,7 @@ impl App {
             pending: self.liveness.waiting(),
             approved,
             subscribers: self.hub.subscribers(),
+            provisions: usize::try_from(self.store.count_active_runs().await?).unwrap_or(usize::MAX),
         })
     }
 }

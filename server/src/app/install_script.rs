@@ -28,7 +28,8 @@ struct Problem(String);
 impl App {
     /// The command that installs the agent, to be pasted into a shell: the token is in its heredoc alone.
     pub(super) fn install_command(&self, token: &BootstrapToken) -> String {
-        let (server, pin) = (self.addresses(None).https(), self.leaf_pin());
+        let told = self.settings.advertise.first().map(ToString::to_string);
+        let (server, pin) = (told.unwrap_or_else(|| self.addresses(None).https()), self.leaf_pin());
         format!(
             "curl -fsS -k --pinnedpubkey '{pin}' -K - {server}/install.sh <<'T' | sudo sh\n\
              header = \"Authorization: Bearer {}\"\nT\n",

@@ -8,6 +8,7 @@ use super::error::{AppError, AppErrorKind};
 use super::events::Did;
 use super::found::{Found, Shown, bare_key, json, missing};
 use super::objects::{Deleted, Fields, How, Pair, VOLATILE, fields_of, force, text};
+use super::provision::Heard;
 use crate::keys;
 use crate::store::{Conflict, StoreError};
 use base64::Engine as _;
@@ -119,14 +120,16 @@ impl App {
             let (content, cause) = (self.content(), actor.cause(self.clock.now()));
             let guard = self.lease_guard(&before, how.lease).await?;
             let secret = fresh_secret()?;
-            let after = decide(&before, &wish(actor, &content, &cause, how.force, &secret))?;
+            let mut after = decide(&before, &wish(actor, &content, &cause, how.force, &secret))?;
+            let follows = self.follow_run(&mut after, Heard::Changed(None), &cause).await?;
             let after = self.with_errors(after, &content).await;
             if after == before {
                 return Ok(before);
             }
             let changes = after.saved(Some(&before), content.revision, &cause);
             let changes = guard.into_iter().fold(changes, Changes::and);
-            let told = vec![self.machine_happening(Did::Update, &cause.principal, &after, Some(&before))];
+            let mut told = vec![self.machine_happening(Did::Update, &cause.principal, &after, Some(&before))];
+            let changes = self.with_run(follows, changes, &mut told, &cause);
             match self.commit(changes, told).await {
                 Ok(revision) => return Ok(Machine { revision, ..after }),
                 Err(StoreError::Conflict(Conflict::NameTaken)) => return Err(name_taken(&after)),
@@ -160,16 +163,24 @@ impl App {
                         changes = changes.and(change);
                         told.push(happening);
                     }
+                    if let Some((change, happening)) = self.run_of_the_gone(&machine, &cause).await? {
+                        changes = changes.and(change);
+                        told.push(happening);
+                    }
                     (changes, told, Deleted::Now(json(&self.view(&machine))?))
                 }
                 Removal::Later(after) => {
-                    let after = self.with_errors(*after, &content).await;
+                    let mut after = *after;
+                    let follows = self.follow_run(&mut after, Heard::Changed(None), &cause).await?;
+                    let after = self.with_errors(after, &content).await;
                     let shown = Deleted::Later(json(&self.view(&after))?);
                     if after == machine {
                         return Ok(shown);
                     }
-                    let told = self.machine_happening(Did::Update, principal, &after, Some(&machine));
-                    (after.saved(Some(&machine), content.revision, &cause), vec![told], shown)
+                    let mut told =
+                        vec![self.machine_happening(Did::Update, principal, &after, Some(&machine))];
+                    let changes = after.saved(Some(&machine), content.revision, &cause);
+                    (self.with_run(follows, changes, &mut told, &cause), told, shown)
                 }
             };
             match self.commit(changes, told).await {

@@ -4,6 +4,7 @@
 use crate::comebacks::Comebacks;
 use crate::habits::Habits;
 use crate::hub::Hub;
+use crate::images::Images;
 use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::liveness::Liveness;
@@ -28,6 +29,7 @@ mod enroll;
 mod error;
 mod events;
 mod found;
+mod images;
 mod info;
 mod install_script;
 mod jobs;
@@ -43,11 +45,13 @@ mod password;
 mod permit;
 mod pools;
 mod prove;
+mod provision;
 mod redeem;
 mod register;
 mod revalidate;
 mod revoke;
 mod secrets;
+mod seed;
 mod snapshot;
 mod succession;
 mod sweep;
@@ -72,6 +76,7 @@ pub use error::AppError;
 pub(crate) use error::AppErrorKind;
 pub(crate) use events::Happening;
 pub(crate) use found::Shown;
+pub(crate) use images::{ImageFile, Resolved};
 pub(crate) use info::{Figures, VERSION};
 pub(crate) use jobs::{CleanUp, LogPart, retry_after};
 pub(crate) use lists::Listed;
@@ -108,6 +113,9 @@ pub(crate) struct App {
     pub(crate) snapshot: snapshot::Snapshot,
     pub(crate) turns: turns::Turns,
     pub(crate) media: Media,
+    pub(crate) images: Arc<Images>,
+    blob_door: images::BlobDoor,
+    live_progress: provision::LiveProgress,
     boot: boot::Boot,
     revalidation: revalidate::Revalidation,
 }
@@ -124,9 +132,12 @@ impl App {
         clock: Clock,
         settings: Settings,
         reverse_dns: ReverseDns,
+        images: Images,
     ) -> Result<Self, StoreError> {
         let app = Self {
             media: Media::new(settings.boot.media.clone(), settings.boot.advertise.clone()),
+            images: Arc::new(images),
+            blob_door: images::BlobDoor::new(),
             boot: boot::Boot::new(settings.boot.clone()),
             revalidation: revalidate::Revalidation::new(),
             store,
@@ -141,6 +152,7 @@ impl App {
             reverse_dns,
             passwords: password::Passwords::new(),
             turns: turns::Turns::new(),
+            live_progress: provision::LiveProgress::default(),
             snapshot: snapshot::Snapshot::default(),
         };
         app.load_content().await?;
@@ -170,6 +182,7 @@ impl App {
     pub(crate) fn view(&self, machine: &Machine) -> rest::Machine {
         let now = self.clock.now();
         let mut view = machine.view(self.presence(machine, now));
+        view.own.pending_changes = self.has_pending_changes(machine);
         view.own.wait_reason = engine::run::why_waiting(machine, now).unwrap_or_default();
         view
     }

@@ -19,6 +19,8 @@ const KEEP_ENROLLMENTS: Duration = Duration::from_secs(7 * 86_400);
 const KEEP_UNANSWERED: Duration = Duration::from_secs(86_400);
 /// How long tokens that expired are kept for display.
 const KEEP_TOKENS: Duration = Duration::from_secs(7 * 86_400);
+/// How long runs are kept of machines that are gone.
+const KEEP_RUNS: Duration = Duration::from_secs(30 * 86_400);
 /// Passes between two clean-ups: an hour.
 const CLEAN_EVERY: u64 = 720;
 
@@ -73,6 +75,7 @@ impl App {
             }
         }
         self.end_overdue(now).await?;
+        self.look_after_runs(now).await?;
         self.limits.prune(now);
         Ok(())
     }
@@ -157,8 +160,10 @@ impl App {
             .and(Change::ForgetUnanswered(now.minus(KEEP_UNANSWERED)))
             .and(Change::ForgetTokens(now.minus(KEEP_TOKENS)))
             .and(Change::ForgetNonces(now))
+            .and(Change::ForgetRuns(now.minus(KEEP_RUNS)))
             .and(Change::ForgetRevocations(now));
         self.store.commit(&changes).await?;
+        self.forget_imports().await?;
         erased
     }
 }

@@ -15,7 +15,7 @@ pub(super) const WEBSOCKET: &str = "websocket";
 pub(super) const ENROLLMENTS: &str = "enrollments";
 
 /// Types of events that nobody else makes, beside the collections.
-const OURS: [&str; 5] = [WEBSOCKET, ENROLLMENTS, MACHINE_JOBS, "prefs", "preferences"];
+const OURS: [&str; 6] = [WEBSOCKET, ENROLLMENTS, MACHINE_JOBS, "prefs", "preferences", "provisions"];
 /// Longest type and action of an event that somebody makes, in bytes.
 const MAX_WORD: usize = 64;
 

@@ -26,6 +26,8 @@ pub(crate) const AGENT_BODY: usize = protocol::inventory::MAX_OBSERVED + 8 * 1_0
 const IDLE: Duration = Duration::from_secs(15);
 /// Longest time for a whole body.
 const TOTAL: Duration = Duration::from_secs(60);
+/// Slowest upload that goes on beyond that, in bytes a second.
+const SLOWEST_UPLOAD: u64 = 64 * 1_024;
 
 /// Reads a whole body.
 pub(crate) async fn read(request: Request, limit: usize) -> Result<Bytes, HttpError> {
@@ -68,6 +70,36 @@ async fn each_part(mut body: Body, limit: usize, mut take: impl FnMut(&[u8])) ->
                 return Err(too_large(limit));
             }
             take(data);
+        }
+    }
+}
+
+/// A body that is taken part by part, however long it is, while it comes fast enough.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    began: Instant,
+    len: u64,
+}
+
+impl Pace {
+    /// From now on.
+    pub(crate) fn begin() -> Self {
+        Self { began: Instant::now(), len: 0 }
+    }
+
+    /// The next part; none at the end.
+    pub(crate) async fn next(&mut self, body: &mut Body) -> Result<Option<Bytes>, HttpError> {
+        loop {
+            let deadline = self.began + TOTAL + Duration::from_secs(self.len / SLOWEST_UPLOAD);
+            let too_slow = || HttpError::of_http(StatusCode::REQUEST_TIMEOUT, "the body came too slowly");
+            let frame = timeout_at(deadline, timeout(IDLE, body.frame())).await;
+            let frame = frame.map_err(|_| too_slow())?.map_err(|_| too_slow())?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|_| bad_request("the body ended early"))?;
+            if let Ok(bytes) = frame.into_data() {
+                self.len = self.len.saturating_add(bytes.len() as u64);
+                return Ok(Some(bytes));
+            }
         }
     }
 }

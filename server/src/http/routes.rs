@@ -3,14 +3,14 @@
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
 use super::{
-    Http, agent, boot, bootstrap, contents, error, jobs, keys, machines, media, model as parts, objects,
-    pages, params, render, session, tokens, users, ws,
+    Http, agent, boot, bootstrap, contents, error, images, jobs, keys, machines, media, model as parts,
+    objects, pages, params, provisions, render, session, tokens, users, ws,
 };
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use protocol::agent_api as wire;
 use protocol::install::DiskPlan;
-use protocol::{model, rest};
+use protocol::{install, model, rest};
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -117,6 +117,15 @@ const LISTS: [(&str, &str); 8] = [
     ("exclude-self", "Leave out the machine that the server is"),
 ];
 
+const PREVIEWED: (&str, &str) =
+    ("role", "As if it had this role, and no others but those given; may be repeated");
+const RUNS: [(&str, &str); 4] = [
+    ("Machine", "Of this machine, by its UUID"),
+    ("IsActive", "true: those that are under way; false: those that are over"),
+    ("limit", "Most runs: 50 unless told otherwise, 500 at most"),
+    ("after", "Only those older than this one: the last of the part before"),
+];
+
 const OS: (&str, &str) = ("os", "Only what is for this operating system, such as linux");
 const FROM: (&str, &str) = ("offset", "Byte of the log to begin at");
 const CLEAN_UP: [(&str, &str); 5] = [
@@ -143,7 +152,17 @@ struct JsonPatch {
 
 /// Every route.
 pub(super) fn table() -> Vec<Route> {
-    [house(), objects(), machines_alone(), jobs_alone(), model()].concat()
+    [house(), objects(), machines_alone(), jobs_alone(), images_alone(), runs(), model()].concat()
+}
+
+#[rustfmt::skip]
+fn images_alone() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "GET",    "/api/v3/images/blobs/{digest}", get(images::blob),      "A file of an image, by ranges: for the job that installs it, fetched from its registry where it is not here yet; with Cache-Control: no-cache, ours is held against its digest before").gives_none(200).gives_none(206),
+        route(Operator, "POST",   "/api/v3/images/{key}/import",   post(images::import),   "Import it: the file that is the body, or without a body that of its URL. Goes on after the answer; Import of the image says how far").gives::<install::ImportState>(202),
+        route(Operator, "DELETE", "/api/v3/images/{key}/import",   delete(images::cancel), "Cancel its import").gives::<install::ImportState>(200),
+    ]
 }
 
 #[rustfmt::skip]
@@ -155,6 +174,23 @@ fn jobs_alone() -> Vec<Route> {
         route(Operator, "GET",    "/api/v3/jobs/{key}/actions", get(jobs::actions),     "What is to be done for it: its task's templates, rendered now").asks(&[OS]).gives_list::<model::JobAction>(),
         route(Operator, "GET",    "/api/v3/jobs/{key}/log",     get(jobs::log),         "Its log; with Prefer: wait=SECONDS, as soon as there is more of it").asks(&[FROM]).gives_none(200),
         route(Operator, "PUT",    "/api/v3/jobs/{key}/log",     put(jobs::append),      "Write at the end of its log; with offset, what is there already is not written twice").asks(&[FROM]).gives_none(204),
+    ]
+}
+
+#[rustfmt::skip]
+fn runs() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "POST",   "/api/v3/machines/{key}/provision",       post(provisions::create),     "Install its operating system (rebuild), bring it back to Discovery mode (discover), or drop what was asked for and has not begun (clear)").takes::<install::ProvisionRequest>().gives::<install::Provision>(201),
+        route(Operator, "GET",    "/api/v3/machines/{key}/escrow",          get(provisions::escrowed),    "The keys of its encrypted volumes, on record").gives_list::<install::EscrowedKey>(),
+        route(Operator, "GET",    "/api/v3/provisions",                     get(provisions::list),        "Provision runs, newest first").asks(&RUNS).gives_list::<install::Provision>(),
+        route(Operator, "GET",    "/api/v3/provisions/{key}",               get(provisions::show),        "A provision run").gives::<install::Provision>(200),
+        route(Operator, "POST",   "/api/v3/provisions/{key}/cancel",        post(provisions::cancel),     "Cancel it: its job stops, and the machine is what it was before as far as nothing was written").gives::<install::Provision>(200),
+        route(Operator, "GET",    "/api/v3/provisions/{key}/order",         get(provisions::order),       "For its job alone: what is to be installed").gives::<install::InstallOrder>(200),
+        route(Operator, "POST",   "/api/v3/provisions/{key}/permit",        post(provisions::permit),     "For its job alone: the permit to erase the disks of its plan").gives::<install::PermitAnswer>(200),
+        route(Operator, "POST",   "/api/v3/provisions/{key}/progress",      post(provisions::progress),   "For its job alone: tell how far it has come").takes::<install::Progress>().gives::<install::ProgressAnswer>(200),
+        route(Operator, "POST",   "/api/v3/provisions/{key}/first-boot",    post(provisions::first_boot), "For its job alone: the installed system runs").takes::<install::FirstBoot>().gives::<install::Provision>(200),
+        route(Operator, "POST",   "/api/v3/provisions/{key}/escrow",        post(provisions::escrow),     "For its job alone: keep the key of an encrypted volume").takes::<install::EscrowedKey>().gives_none(204),
     ]
 }
 
@@ -350,6 +386,7 @@ fn machines_alone() -> Vec<Route> {
         route(Operator, "DELETE", "/api/v3/machines/{key}/cleanup",       delete(machines::cleanup),       "Delete it, after its on-delete-workflow when it has one").gives::<rest::Machine>(200).gives::<rest::Machine>(202),
         route(Operator, "POST",   "/api/v3/machines/{key}/releaseToPool", post(machines::release_to_pool), "Give it back to its pool").gives::<Value>(200),
         route(Operator, "GET",    "/api/v3/machines/{key}/disk-plan",     get(machines::disk_plan),        "What an installation would erase, and what it would keep").gives::<DiskPlan>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/cloud-init",    get(machines::cloud_init),       "The cloud-init configuration that it would get of its roles, secrets hidden, and what is wrong with it").asks(&[PREVIEWED]).gives::<install::SeedPreview>(200),
         route(Operator, "POST",   "/api/v3/machines/{key}/render",        post(render::machine_text),      "A template in the body, rendered for it").gives_none(200),
         route(Operator, "GET",    "/api/v3/templates/{key}/render/{machine}", get(render::template),       "A template of the content, rendered for a machine").gives_none(200),
         route(Operator, "POST",   "/api/v3/whoami",                       post(machines::whoami),          "Which machine the hardware points at; never a token").takes::<Value>().gives::<Value>(200),

@@ -177,11 +177,6 @@ impl Answer {
         self.response.content_length()
     }
 
-    /// Who answers.
-    pub(crate) fn host(&self) -> &str {
-        &self.host
-    }
-
     /// The next part of the body; none at its end.
     ///
     /// # Errors

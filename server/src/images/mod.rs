@@ -4,12 +4,15 @@
 //! - [`guard`], [`fetch`]: where the server lets itself be sent
 //! - [`registry`], [`challenge`]: OCI images in their registries
 //! - [`cache`], [`download`], [`pull`]: files by their digests, and how they come
+//! - [`import`], [`convert`]: what is no OCI image, made into what machines install
 
 mod cache;
 mod challenge;
+mod convert;
 mod download;
 mod fetch;
 mod guard;
+mod import;
 mod pull;
 mod registry;
 
@@ -19,17 +22,19 @@ mod tests;
 pub(crate) use cache::CacheError;
 pub(crate) use download::DownloadError;
 pub(crate) use fetch::Trust;
-pub(crate) use guard::{GuardError, Lookup, read_url, system_lookup};
+pub(crate) use guard::{Lookup, read_url, system_lookup};
+pub(crate) use import::{ImportError, Imports, Upload, Wish};
 pub(crate) use pull::Growing;
 pub(crate) use registry::{Login, OciImage, Place, RegistryError};
 
 use cache::Cache;
 use download::Source;
-use fetch::Fetcher;
+use fetch::{Ask, Fetcher, shown_host};
 use imaging::digest::Digest;
 use imaging::oci::Platform;
 use pull::Pulls;
 use registry::Registries;
+use reqwest::Url;
 use reqwest::header::HeaderValue;
 use std::collections::HashSet;
 use std::fs::File;
@@ -37,12 +42,18 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Folder with what images were imported as.
+const RECORDS: &str = "imports";
+
 /// Everything about images that one server has.
 #[derive(Debug)]
 pub(crate) struct Images {
     cache: Arc<Cache>,
     pulls: Arc<Pulls>,
     registries: Arc<Registries>,
+    fetcher: Arc<Fetcher>,
+    /// What was imported, and what is.
+    pub(crate) imports: Arc<Imports>,
 }
 
 /// A file of an image, to be sent.
@@ -60,9 +71,12 @@ impl Images {
     /// # Errors
     /// When the folder cannot be used.
     pub(crate) fn open(root: PathBuf, space: Option<u64>, lookup: Lookup) -> io::Result<Self> {
+        let records = root.join(RECORDS);
         let cache = Arc::new(Cache::open(root, space)?);
-        let registries = Arc::new(Registries::new(Arc::new(Fetcher::new(lookup))));
-        Ok(Self { pulls: Arc::new(Pulls::new(Arc::clone(&cache))), cache, registries })
+        let imports = Arc::new(Imports::open(Arc::clone(&cache), records)?);
+        let fetcher = Arc::new(Fetcher::new(lookup));
+        let registries = Arc::new(Registries::new(Arc::clone(&fetcher)));
+        Ok(Self { pulls: Arc::new(Pulls::new(Arc::clone(&cache))), cache, registries, fetcher, imports })
     }
 
     /// What an OCI image is now for a platform.
@@ -128,8 +142,23 @@ impl Images {
         }
     }
 
+    /// Begins to import the file behind a URL. The login is shown to its own host alone.
+    pub(crate) fn import(&self, wish: Wish, url: &Url, login: Option<&Login>, trust: &Trust) {
+        let authorization = login.filter(|login| login.is_for(&shown_host(url))).and_then(Login::basic);
+        let (fetcher, trust, url) = (Arc::clone(&self.fetcher), trust.clone(), url.clone());
+        let source: Source = Arc::new(move |from, etag| {
+            let (fetcher, trust) = (Arc::clone(&fetcher), trust.clone());
+            let mut ask = Ask::whole(url.clone());
+            ask.authorization.clone_from(&authorization);
+            ask.from = (from > 0).then_some((from, etag));
+            Box::pin(async move { Ok(fetcher.ask(&ask, &trust).await?) })
+        });
+        self.imports.start(wish, source);
+    }
+
     /// Stops what is under way.
     pub(crate) async fn stop(&self) {
+        self.imports.stop().await;
         self.pulls.stop().await;
     }
 }

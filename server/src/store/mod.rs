@@ -31,6 +31,7 @@ mod postgres;
 pub(crate) use commit::Conflict;
 pub(crate) use jobs::LOG_LIMIT;
 pub(crate) use list::{About, Listed, Plan};
+pub(crate) use provisions::Runs;
 
 use schema::Engine;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};

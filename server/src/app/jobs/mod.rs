@@ -15,6 +15,7 @@ use super::actor::Actor;
 use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
 use super::events::{Did, Happening};
+use super::provision::Heard;
 use engine::change::{Cause, Change, Changes, Revision};
 use engine::content::Content;
 use engine::fields;
@@ -112,8 +113,15 @@ impl App {
         content: &Arc<Content>,
         cause: &Cause,
     ) -> Result<bool, AppError> {
-        if let MachineAfter::Saved(after) = &mut step.machine {
-            after.errors = self.machine_errors(after, content).await;
+        let (mut follows, mut gone) = (None, None);
+        match &mut step.machine {
+            MachineAfter::Same => {}
+            MachineAfter::Saved(after) => {
+                let job = step.made.as_ref().map(|made| &made.job).or(step.before.as_ref()).or(current);
+                follows = self.follow_run(after, Heard::Changed(job), cause).await?;
+                after.errors = self.machine_errors(after, content).await;
+            }
+            MachineAfter::Deleted => gone = self.run_of_the_gone(machine, cause).await?,
         }
         let changes = step.changes(machine, content, cause);
         if changes.list.is_empty() {
@@ -134,6 +142,11 @@ impl App {
             MachineAfter::Deleted => {
                 told.push(self.machine_happening(Did::Delete, &cause.principal, machine, None));
             }
+        }
+        let mut changes = self.with_run(follows, changes, &mut told, cause);
+        if let Some((change, happening)) = gone {
+            changes = changes.and(change);
+            told.push(happening);
         }
         let taken = self.try_commit(changes, told).await?.is_some();
         if taken && step.machine == MachineAfter::Deleted {
@@ -167,7 +180,9 @@ impl App {
             let machine = self.store.machine(MachineId(job.fields.machine)).await?;
             let report = Report { wanted, lease, cause: &cause };
             let mut reported = run::report(&job, machine.as_ref(), &content, report)?;
+            let mut follows = None;
             if let Some(after) = &mut reported.machine {
+                follows = self.follow_run(after, Heard::Changed(Some(&reported.job)), &cause).await?;
                 after.errors = self.machine_errors(after, &content).await;
             }
             let mut told = vec![job_happening(Did::Update, &cause, &reported.job, Some(&job))];
@@ -177,7 +192,8 @@ impl App {
             if !reported.changed {
                 return Ok(job);
             }
-            if let Some(revision) = self.try_commit(reported.changes(&content, &cause), told).await? {
+            let changes = self.with_run(follows, reported.changes(&content, &cause), &mut told, &cause);
+            if let Some(revision) = self.try_commit(changes, told).await? {
                 return Ok(Job { revision, ..reported.job });
             }
         }
@@ -287,7 +303,7 @@ impl App {
         self.store.machine(MachineId(id)).await?.ok_or_else(unknown)
     }
 
-    async fn current_job(&self, machine: &Machine) -> Result<Option<Job>, AppError> {
+    pub(super) async fn current_job(&self, machine: &Machine) -> Result<Option<Job>, AppError> {
         match machine.fields.current_job.parse::<Uuid>() {
             Ok(id) => Ok(self.store.job(id).await?),
             Err(_no_job) => Ok(None),
@@ -295,7 +311,11 @@ impl App {
     }
 
     /// Commits; none when another commit came between.
-    async fn try_commit(&self, changes: Changes, told: Vec<Happening>) -> Result<Option<Revision>, AppError> {
+    pub(super) async fn try_commit(
+        &self,
+        changes: Changes,
+        told: Vec<Happening>,
+    ) -> Result<Option<Revision>, AppError> {
         match self.commit(changes, told).await {
             Ok(revision) => Ok(Some(revision)),
             Err(error) if error.is_stale() => {

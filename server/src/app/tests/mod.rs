@@ -22,6 +22,7 @@ use super::{
     MachineActor, ReverseDns, Settings, UserActor,
 };
 use crate::hub::{Received, Subscription};
+use crate::images::{Images, system_lookup};
 use crate::keys::{Keys, MachineCaller};
 use crate::store::Store;
 use engine::change::{AuditKind, Change, Changes, Record, Revision};
@@ -102,7 +103,8 @@ impl TestApp {
             },
         };
         change(&mut settings.boot);
-        App::open(store, keys, clock.clone(), settings, ReverseDns::off()).await.unwrap()
+        let images = Images::open(directory.path().join("images"), None, system_lookup()).unwrap();
+        App::open(store, keys, clock.clone(), settings, ReverseDns::off(), images).await.unwrap()
     }
 
     /// A user whom nobody logs in as: Argon2 would only take time.
