@@ -1,1 +1,0 @@
-//! Tar archives and OCI layers, unpacked beneath a folder and never beside it.
