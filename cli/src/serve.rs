@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// Media directory, as `muster media build` writes it; without one there is nothing to download
     #[arg(long, value_name = "DIR")]
     media_dir: Option<PathBuf>,
+    /// Most bytes of images of operating systems that are kept, such as 200G; else as much as the disk has
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    image_space: Option<u64>,
     /// PostgreSQL, as postgres://USER@HOST/DATABASE, instead of the embedded database; set the
     /// variable when there is a password in it
     #[arg(long, value_name = "URL", env = "MUSTER_DATABASE_URL", hide_env_values = true)]
@@ -88,6 +91,22 @@ fn proxy_dhcp(text: &str) -> Result<ProxyDhcp, String> {
     Ok(ProxyDhcp(Some(address)))
 }
 
+/// A number of bytes, or of their multiples.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let shift = match unit.trim_end_matches("iB").trim_end_matches('B').to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("it is a number of bytes with or without K, M, G or T, such as 200G".to_owned()),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|count| count.checked_mul(1 << shift));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "it is a size from 1 byte on, such as 200G".to_owned())
+}
+
 /// How to log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 enum LogFormat {
@@ -111,6 +130,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         dhcp,
         loader_dir: args.loader_dir,
         boot_downloads: args.boot_downloads,
+        image_space: args.image_space,
         media_dir: args.media_dir,
         database_url: args.database_url,
         advertise: args.advertise,
@@ -192,4 +212,19 @@ fn start_log(format: LogFormat) -> Result<()> {
         LogFormat::Json => log.json().try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log did not start: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, bytes) in [("1", 1), ("512", 512), ("4K", 4_096), ("200G", 200 << 30), ("1TiB", 1 << 40)] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for wrong in ["", "0", "G", "-1", "1.5G", "1X", "99999999999T"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -72,8 +72,14 @@ impl Client {
             Some(path) => Some(read_ca(path)?),
             None => login.filter(|login| login.endpoint == endpoint).and_then(|login| login.ca.clone()),
         };
-        let http = build(&endpoint, ca.as_deref())?;
+        let http = build(&endpoint, ca.as_deref(), Some(READ_TIMEOUT))?;
         Ok(Self { http, endpoint, authorization: None, ca })
+    }
+
+    /// The same for a request whose answer comes only after all that is sent, however long that takes.
+    pub(crate) fn patient(mut self) -> Result<Self> {
+        self.http = build(&self.endpoint, self.ca.as_deref(), None)?;
+        Ok(self)
     }
 
     /// The server's address.
@@ -220,17 +226,19 @@ pub(crate) fn encode(segment: &str) -> String {
     out
 }
 
-fn build(endpoint: &ServerUrl, ca: Option<&str>) -> Result<reqwest::Client> {
+fn build(endpoint: &ServerUrl, ca: Option<&str>, read_timeout: Option<Duration>) -> Result<reqwest::Client> {
     static PROVIDER: Once = Once::new();
     // Refused only where one is installed already, and this program knows no other than ring.
     PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     let mut builder = reqwest::Client::builder()
         .https_only(true)
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .http1_only()
         .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")));
+    if let Some(timeout) = read_timeout {
+        builder = builder.read_timeout(timeout);
+    }
     if let Some(pem) = ca {
         let certificates = Certificate::from_pem_bundle(pem.as_bytes()).context("the CA is not PEM")?;
         if certificates.is_empty() {
@@ -317,7 +325,7 @@ mod tests {
     #[test]
     fn a_file_that_is_no_certificate_is_named_as_such() {
         let endpoint = DEFAULT_ENDPOINT.parse().unwrap();
-        let told = build(&endpoint, Some("hello")).unwrap_err().to_string();
+        let told = build(&endpoint, Some("hello"), None).unwrap_err().to_string();
         assert_eq!(told, "the CA file holds no certificate; it is the server's ca.pem that is wanted");
     }
 }
