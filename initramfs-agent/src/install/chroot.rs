@@ -1,0 +1,269 @@
+//! Programs of the target, run where they can touch the target alone: in a mount namespace of their own, with the
+//! target as root, a `/dev` that has the target's own devices and no others, and no network. They are the
+//! image's programs, so they get nothing of ours: no environment, no descriptors, no secrets.
+
+use super::say;
+use super::target::{Tree, TreeError};
+use crate::report::printable;
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::stat::{Mode, SFlag, makedev, mknod, stat};
+use nix::unistd::{Pid, chdir, chroot};
+use std::io::{self, PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Longest output that is kept, in bytes: a boot loader's image.
+const MAX_OUTPUT: usize = 8 * 1_024 * 1_024;
+/// Last characters of messages that an error tells.
+const MAX_TOLD: usize = 300;
+/// Pause between two looks at a program that says nothing, in milliseconds.
+const LOOK_AGAIN: u16 = 200;
+/// The same in milliseconds where it closed its output, which poll does not wait for.
+const CLOSED: u64 = 20;
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Devices that are no disks: name, major and minor number.
+const DEVICES: [(&str, u64, u64); 7] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+    // By which GRUB sees what a logical volume is made of.
+    ("mapper/control", 10, 236),
+];
+const DEV_LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// Why a program of the target did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChrootError {
+    /// The target cannot be made its root.
+    #[error("cannot give programs of the target a root of their own: {0}")]
+    Room(&'static str, #[source] io::Error),
+    /// The target lacks a folder for it.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// It cannot be started.
+    #[error("cannot run the image's {0}")]
+    Start(String, #[source] io::Error),
+    /// It failed.
+    #[error("the image's {program} failed ({status}): {said}")]
+    Failed {
+        /// The program.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said last.
+        said: String,
+    },
+    /// It takes too long.
+    #[error("the image's {program} has not ended after {} seconds", .limit.as_secs())]
+    Late {
+        /// The program.
+        program: String,
+        /// How long it had.
+        limit: Duration,
+    },
+    /// It writes without end.
+    #[error("the image's {0} wrote more than {MAX_OUTPUT} bytes")]
+    Output(String),
+    /// A thread of ours panicked.
+    #[error("the thread that runs programs of the target ended early")]
+    Thread,
+}
+
+/// A block device that programs may see.
+#[derive(Debug, Clone)]
+pub(crate) struct Device {
+    /// In `/dev`.
+    pub(crate) path: PathBuf,
+    /// UUID of its file system, under which it is found; empty for none.
+    pub(crate) uuid: String,
+}
+
+/// The target, as its programs see it.
+#[derive(Debug)]
+pub(crate) struct Chroot<'a> {
+    /// Where the target is mounted.
+    pub(crate) root: &'a Path,
+    /// Its disks and partitions.
+    pub(crate) devices: &'a [Device],
+}
+
+impl Chroot<'_> {
+    /// Runs a program to its end and gives back what it wrote. Its messages go to the job's log.
+    ///
+    /// # Errors
+    /// [`ChrootError`].
+    pub(crate) fn run(&self, words: &[&str], limit: Duration) -> Result<Vec<u8>, ChrootError> {
+        thread::scope(|scope| {
+            // The thread's namespace and root end with it.
+            let apart = scope.spawn(|| {
+                self.enter()?;
+                run(words, limit)
+            });
+            apart.join().unwrap_or(Err(ChrootError::Thread))
+        })
+    }
+
+    /// Takes this thread into the target.
+    fn enter(&self) -> Result<(), ChrootError> {
+        let failed = |what| move |error: Errno| ChrootError::Room(what, error.into());
+        let apart = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC;
+        unshare(apart).map_err(failed("unshare"))?;
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>)
+            .map_err(failed("make mounts private"))?;
+        // Opened again: descriptors from before belong to the other namespace.
+        let tree = Tree::open(self.root)?;
+        let strict = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let of_devices = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+        for (kind, path, flags, data) in [
+            ("tmpfs", "dev", of_devices, "mode=0755,size=1m"),
+            ("proc", "proc", strict, ""),
+            ("sysfs", "sys", strict | MsFlags::MS_RDONLY, ""),
+            ("tmpfs", "run", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=0755,size=64m"),
+        ] {
+            let point = Tree::path_of(&tree.folder(path)?);
+            mount(Some(kind), point.as_str(), Some(kind), flags, Some(data)).map_err(failed(kind))?;
+        }
+        self.devices(&tree).map_err(|error| ChrootError::Room("make devices", error))?;
+        // The tree's descriptor is of the root itself.
+        chdir(self.root).and_then(|()| chroot(".")).map_err(failed("chroot"))
+    }
+
+    fn devices(&self, tree: &Tree) -> io::Result<()> {
+        let folder = tree.folder("dev").map_err(io::Error::other)?;
+        let dev = PathBuf::from(Tree::path_of(&folder));
+        let mode = Mode::from_bits_truncate(0o666);
+        std::fs::create_dir_all(dev.join("mapper"))?;
+        for (name, major, minor) in DEVICES {
+            mknod(&dev.join(name), SFlag::S_IFCHR, mode, makedev(major, minor))?;
+        }
+        for (name, target) in DEV_LINKS {
+            symlink(target, dev.join(name))?;
+        }
+        let by_uuid = dev.join("disk/by-uuid");
+        std::fs::create_dir_all(&by_uuid)?;
+        for device in self.devices {
+            let Ok(name) = device.path.strip_prefix("/dev") else { continue };
+            let node = dev.join(name);
+            if let Some(folder) = node.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            if !node.try_exists()? {
+                let number = stat(&device.path)?.st_rdev;
+                mknod(&node, SFlag::S_IFBLK, Mode::from_bits_truncate(0o600), number)?;
+            }
+            if !device.uuid.is_empty() && !device.uuid.contains('/') {
+                symlink(&device.path, by_uuid.join(&device.uuid))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program of this thread's root.
+fn run(words: &[&str], limit: Duration) -> Result<Vec<u8>, ChrootError> {
+    let (program, arguments) = words.split_first().unwrap_or((&"true", &[]));
+    let name = || (*program).to_owned();
+    let start = |error| ChrootError::Start(name(), error);
+    let (mut output, to_output) = io::pipe().map_err(start)?;
+    let (mut messages, to_messages) = io::pipe().map_err(start)?;
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C").env("HOME", "/root");
+    command.env("DEBIAN_FRONTEND", "noninteractive").current_dir("/").process_group(0);
+    command.stdin(Stdio::null()).stdout(OwnedFd::from(to_output)).stderr(OwnedFd::from(to_messages));
+    let mut child = command.spawn().map_err(start)?;
+    // Its ends of the pipes are ours until then, and nobody would see an end.
+    drop(command);
+    let end = Instant::now() + limit;
+    let (mut written, mut said) = (Vec::new(), Vec::new());
+    let outcome = loop {
+        if let Err(error) = read_some(&mut output, &mut messages, &mut written, &mut said) {
+            break Err(start(error));
+        }
+        match child.try_wait() {
+            Ok(Some(status)) => break Ok(status),
+            Ok(None) if written.len() > MAX_OUTPUT => break Err(ChrootError::Output(name())),
+            Ok(None) if Instant::now() >= end => break Err(ChrootError::Late { program: name(), limit }),
+            Ok(None) => {}
+            Err(error) => break Err(start(error)),
+        }
+    };
+    // What it left running, and itself when it takes too long.
+    let group = i32::try_from(child.id()).map(Pid::from_raw);
+    group.map_or(Ok(()), |group| killpg(group, Signal::SIGKILL)).unwrap_or(());
+    let waited = child.wait();
+    let status = outcome?;
+    waited.map_err(start)?;
+    read_some(&mut output, &mut messages, &mut written, &mut said).map_err(start)?;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    for line in said.lines() {
+        say(&format!("  {}: {}", short(program), printable(line, 200)));
+    }
+    if status.success() {
+        return Ok(written);
+    }
+    let last: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let last = last.get(last.len().saturating_sub(3)..).unwrap_or_default().join(" / ");
+    Err(ChrootError::Failed { program: name(), status, said: printable(&last, MAX_TOLD) })
+}
+
+fn short(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+/// Reads what there is, and waits a little where there is nothing.
+fn read_some(
+    output: &mut PipeReader,
+    messages: &mut PipeReader,
+    written: &mut Vec<u8>,
+    said: &mut Vec<u8>,
+) -> io::Result<()> {
+    loop {
+        let mut ready = [
+            PollFd::new(output.as_fd(), PollFlags::POLLIN),
+            PollFd::new(messages.as_fd(), PollFlags::POLLIN),
+        ];
+        poll(&mut ready, PollTimeout::from(LOOK_AGAIN))?;
+        let seen = ready.map(|one| one.revents().unwrap_or(PollFlags::empty()));
+        let [has_output, has_messages] = seen.map(|seen| seen.contains(PollFlags::POLLIN));
+        let is_closed = seen.iter().any(|seen| seen.contains(PollFlags::POLLHUP));
+        let mut buffer = [0; 16_384];
+        if has_output {
+            let count = output.read(&mut buffer)?;
+            written.extend(buffer.get(..count).unwrap_or_default());
+        }
+        if has_messages {
+            let count = messages.read(&mut buffer)?;
+            said.extend(buffer.get(..count).unwrap_or_default());
+            // The last ones tell why something failed.
+            said.drain(..said.len().saturating_sub(MAX_OUTPUT / 64));
+        }
+        if written.len() > MAX_OUTPUT {
+            return Ok(());
+        }
+        if !(has_output || has_messages) {
+            // Who closed both and goes on would make this wait for nothing, over and over.
+            if is_closed {
+                thread::sleep(Duration::from_millis(CLOSED));
+            }
+            return Ok(());
+        }
+    }
+}
