@@ -1,10 +1,17 @@
 //! How a verb fails: one last line that begins with `error:`, and an exit code. The server keeps the line as
 //! the run's error.
 
+use super::boot::BootError;
+use super::configure::ConfigureError;
+use super::mount::MountError;
 use super::network::NetworkError;
 use super::order::OrderError;
+use super::partition::PartitionError;
+use super::permit::PermitError;
 use super::progress::Cancelled;
 use super::state::StateError;
+use super::survey::SurveyError;
+use super::write::WriteError;
 use crate::report::{chain, printable};
 use crate::runner::settings::SettingsError;
 use std::io::{self, Write};
@@ -28,6 +35,27 @@ pub(crate) enum InstallError {
     /// What verbs leave each other is not there.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The disks are not as in the plan.
+    #[error(transparent)]
+    Survey(#[from] SurveyError),
+    /// No disk may be written.
+    #[error(transparent)]
+    Permit(#[from] PermitError),
+    /// Disks are not divided.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    /// File systems are not mounted, or still are.
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    /// The image is not written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The system is not this machine's.
+    #[error(transparent)]
+    Configure(#[from] ConfigureError),
+    /// The disk does not start it.
+    #[error(transparent)]
+    Boot(#[from] BootError),
     /// Somebody cancelled the run.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -38,7 +66,17 @@ impl InstallError {
     const fn code(&self) -> u8 {
         match self {
             Self::Settings(_) => 2,
-            Self::Network(_) | Self::Order(_) | Self::State(_) | Self::Cancelled(_) => 1,
+            Self::Network(_)
+            | Self::Order(_)
+            | Self::State(_)
+            | Self::Survey(_)
+            | Self::Permit(_)
+            | Self::Partition(_)
+            | Self::Mount(_)
+            | Self::Write(_)
+            | Self::Configure(_)
+            | Self::Boot(_)
+            | Self::Cancelled(_) => 1,
         }
     }
 }

@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep};
 
 /// Pieces that wait for a reader. Those of a connection have at most 16 KiB: 8 MiB together.
@@ -135,8 +136,13 @@ impl Fetcher {
             received: self.received.clone(),
             total: self.total,
         };
-        self.handle.spawn(delivery.to_its_end(out));
-        Ok(Download { pieces, piece: Bytes::new() })
+        let task = self.handle.spawn(delivery.to_its_end(out)).abort_handle();
+        Ok(Download { pieces, piece: Bytes::new(), task })
+    }
+
+    /// Counts bytes that came before.
+    pub(super) fn count(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -145,6 +151,14 @@ impl Fetcher {
 pub(super) struct Download {
     pieces: mpsc::Receiver<Result<Bytes, FetchError>>,
     piece: Bytes,
+    task: AbortHandle,
+}
+
+impl Download {
+    /// Ends it from elsewhere: who waits for its bytes finds that there are no more.
+    pub(super) fn stopper(&self) -> AbortHandle {
+        self.task.clone()
+    }
 }
 
 impl Read for Download {
@@ -312,4 +326,4 @@ impl Delivery {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -7,10 +7,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::statvfs::fstatvfs;
 use nix::unistd::syncfs;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// The kernel's list of what is mounted where.
@@ -101,11 +102,6 @@ impl Target {
         &self.root
     }
 
-    /// The device that the root is on.
-    pub(crate) fn root_device(&self) -> &Path {
-        self.mounted.first().map_or(&self.root, |mounted| &mounted.device)
-    }
-
     fn add(&self, wanted: &Mount) -> Result<Mounted, MountError> {
         let folder = folder_beneath(&self.root, &wanted.place)?;
         let point = self.root.join(wanted.place.trim_start_matches('/'));
@@ -131,24 +127,25 @@ impl Target {
         }
     }
 
+    /// The same file systems for who works on them in the meantime.
+    ///
+    /// # Errors
+    /// [`MountError::Point`] when there are no descriptors left.
+    pub(crate) fn volumes(&self) -> Result<Volumes, MountError> {
+        let clone = |mounted: &Mounted| {
+            let folder = mounted.folder.try_clone();
+            let folder = folder.map_err(|error| MountError::Point(mounted.point.clone(), error))?;
+            Ok((mounted.device.clone(), folder))
+        };
+        Ok(Volumes(self.mounted.iter().map(clone).collect::<Result<_, MountError>>()?))
+    }
+
     /// Has everything that was written on the disks.
     ///
     /// # Errors
     /// [`MountError::Sync`].
     pub(crate) fn sync(&self) -> Result<(), MountError> {
-        self.mounted.iter().try_for_each(|mounted| {
-            syncfs(mounted.folder.as_fd())
-                .map_err(|source| MountError::Sync { device: mounted.device.clone(), source })
-        })
-    }
-
-    /// The same for who writes meanwhile, from another thread.
-    ///
-    /// # Errors
-    /// When there are no descriptors left.
-    pub(crate) fn flusher(&self) -> io::Result<Flusher> {
-        let clone = |mounted: &Mounted| Ok((mounted.device.clone(), mounted.folder.try_clone()?));
-        Ok(Flusher(self.mounted.iter().map(clone).collect::<io::Result<_>>()?))
+        self.mounted.iter().try_for_each(|mounted| synced(&mounted.device, &mounted.folder))
     }
 
     /// Unmounts everything, the root last.
@@ -188,20 +185,34 @@ impl Drop for Target {
     }
 }
 
-/// File systems that are written to the disk now and then.
+/// Mounted file systems by their devices, the root first.
 #[derive(Debug)]
-pub(crate) struct Flusher(Vec<(PathBuf, OwnedFd)>);
+pub(crate) struct Volumes(pub(super) Vec<(PathBuf, OwnedFd)>);
 
-impl Flusher {
+impl Volumes {
+    /// The folder of the root; none where nothing is mounted.
+    pub(crate) fn root(&self) -> Option<BorrowedFd<'_>> {
+        self.0.first().map(|(_, folder)| folder.as_fd())
+    }
+
     /// Has what was written so far on the disks.
     ///
     /// # Errors
     /// [`MountError::Sync`].
-    pub(crate) fn flush(&self) -> Result<(), MountError> {
-        self.0.iter().try_for_each(|(device, folder)| {
-            syncfs(folder.as_fd()).map_err(|source| MountError::Sync { device: device.clone(), source })
-        })
+    pub(crate) fn sync(&self) -> Result<(), MountError> {
+        self.0.iter().try_for_each(|(device, folder)| synced(device, folder))
     }
+
+    /// The device with the least room left.
+    pub(crate) fn fullest(&self) -> PathBuf {
+        let room = |folder: &OwnedFd| fstatvfs(folder).map_or(u64::MAX, |stat| stat.blocks_available());
+        let fullest = self.0.iter().min_by_key(|(_, folder)| room(folder));
+        fullest.map(|(device, _)| device.clone()).unwrap_or_default()
+    }
+}
+
+fn synced(device: &Path, folder: &OwnedFd) -> Result<(), MountError> {
+    syncfs(folder.as_fd()).map_err(|source| MountError::Sync { device: device.to_owned(), source })
 }
 
 fn is_of_the_tree(mount: &Mount) -> bool {
@@ -245,7 +256,10 @@ fn remove_content(folder: &Path) -> io::Result<()> {
 }
 
 /// Unmounts what is mounted at `root` and below, the last first.
-fn unmount_below(root: &Path) -> Result<(), MountError> {
+///
+/// # Errors
+/// [`MountError`] when the kernel does not tell, or something uses it.
+pub(super) fn unmount_below(root: &Path) -> Result<(), MountError> {
     let list = fs::read_to_string(MOUNTS).map_err(|error| MountError::List(MOUNTS, error))?;
     for point in points_below(root, &list).into_iter().rev() {
         umount2(&point, MntFlags::UMOUNT_NOFOLLOW).map_err(|error| MountError::Unmount(point, error))?;
@@ -301,9 +315,11 @@ mod tests {
             let target = Target::mount(root, &mounts).unwrap();
             assert_eq!(below(root), [root.to_owned(), root.join("var"), root.join("var/lib data")]);
             fs::write(root.join("var/lib data/file"), "x").unwrap();
-            target.sync().unwrap();
-            target.flusher().unwrap().flush().unwrap();
-            assert_eq!(target.root_device(), Path::new("at/"));
+            let volumes = target.volumes().unwrap();
+            volumes.sync().unwrap();
+            assert!(volumes.root().is_some());
+            assert_eq!(volumes.fullest(), Path::new("at/var/lib data"));
+            drop(volumes);
             target.unmount().unwrap();
             assert_eq!(below(root), [] as [PathBuf; 0]);
             assert_eq!(fs::read_dir(root).unwrap().count(), 0);

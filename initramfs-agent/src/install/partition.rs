@@ -12,8 +12,7 @@ use super::order::path;
 use super::permit::{self, PermitError};
 use super::progress::Cancelled;
 use super::release::{self, ReleaseError};
-use super::say;
-use super::state::{Array, Cipher, Mount, Partition, Partitioned, Role};
+use super::state::{Array, Cipher, Mount, Partition, Partitioned};
 use super::survey;
 use super::tool::{Tool, ToolError};
 use super::{Install, InstallOrder};
@@ -24,8 +23,6 @@ use hyper::Method;
 use protocol::install::{EscrowedKey, Fate, Filesystem, Layout, Way};
 use protocol::inventory::Disk;
 use ring::rand::{SecureRandom, SystemRandom};
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,9 +51,6 @@ pub(crate) enum PartitionError {
     /// The kernel does not show a partition.
     #[error("the kernel shows no {0} after {limit} seconds; restart the machine and start the run again", limit = PATIENCE.as_secs())]
     Missing(PathBuf),
-    /// A device cannot be asked.
-    #[error("cannot use {0}")]
-    Device(PathBuf, #[source] io::Error),
     /// A kept disk has a group of the same name.
     #[error(
         "{0}, which is kept, has a volume group {1}, too: give Lvm.Group of the disk layout another name"
@@ -93,7 +87,7 @@ pub(super) fn partition(install: &Install) -> Result<(), InstallError> {
     }
     let devices: Vec<PathBuf> = chosen.iter().map(|disk| permit::device(disk)).collect();
     let mut state = install.state()?;
-    (state.partitioned, state.written) = (None, None);
+    (state.partitioned, state.blocks, state.written) = (None, None, None);
     install.keep(&state)?;
     unmount_below(&install.target)?;
     let work = Work {

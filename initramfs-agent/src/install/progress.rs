@@ -51,6 +51,15 @@ impl Reporter {
         self.check()
     }
 
+    /// What is done now; the percentage stays.
+    ///
+    /// # Errors
+    /// [`Cancelled`]: the verb ends.
+    pub(crate) fn doing(&self, message: &str) -> Result<(), Cancelled> {
+        let percent = self.news.borrow().percent;
+        self.tell(percent, message)
+    }
+
     /// How many bytes have come, of how many; 0 when that is not known. The percentage follows.
     ///
     /// # Errors

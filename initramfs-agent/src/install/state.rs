@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 const ORDER: &str = "order.json";
 const STATE: &str = "state.json";
-/// Longest file, in bytes: orders are answers of REST, which have this limit.
-const MAX_FILE: u64 = 16 * 1_024 * 1_024;
+/// Longest file, in bytes: the longest index of a disk image.
+const MAX_FILE: u64 = 32 * 1_024 * 1_024;
 
 /// Why verbs cannot leave each other anything.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) run: Uuid,
     /// What `partition` made; none before it is done.
     pub(crate) partitioned: Option<Partitioned>,
+    /// How far `write` has come with a disk image.
+    pub(crate) blocks: Option<Blocks>,
     /// What `write` wrote; none before it is done.
     pub(crate) written: Option<Written>,
 }
@@ -106,6 +108,8 @@ pub(crate) enum Role {
     Esp,
     /// GRUB's own, under BIOS.
     BiosBoot,
+    /// Files of the boot loader and kernels, where the root is nothing that every loader reads.
+    Boot,
     /// Root, or what it is made of.
     #[default]
     Root,
@@ -137,6 +141,28 @@ pub(crate) struct Written {
     pub(crate) digest: String,
     /// Bytes that were downloaded.
     pub(crate) downloaded: u64,
+    /// Bytes of a disk image that are not on the disk, so that nothing boots from it: `boot` writes them.
+    pub(crate) held: Vec<Held>,
+}
+
+/// Bytes that are held back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Held {
+    /// Name of a file in the folder.
+    pub(crate) file: String,
+    /// Where on the disk they belong.
+    pub(crate) offset: u64,
+}
+
+/// How much of a disk image is on the disk for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Blocks {
+    /// Digest of the image's index.
+    pub(crate) index: String,
+    /// The frame to go on with.
+    pub(crate) next: usize,
 }
 
 /// The folder that they are in.
@@ -252,7 +278,7 @@ mod tests {
         assert_eq!(folder.state().unwrap(), None);
         let state = State {
             run: Uuid::from_u128(7),
-            written: Some(Written { digest: "sha256:00".to_owned(), downloaded: 5 }),
+            written: Some(Written { digest: "sha256:00".to_owned(), downloaded: 5, held: Vec::new() }),
             ..State::default()
         };
         folder.keep_state(&state).unwrap();

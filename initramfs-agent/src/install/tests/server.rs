@@ -124,6 +124,13 @@ impl Server {
         self.shared().files.insert(path.to_owned(), file);
     }
 
+    /// The file at a path that ends so.
+    pub(crate) fn file(&self, path: &str) -> Vec<u8> {
+        let shared = self.shared();
+        let file = shared.files.iter().find(|(known, _)| known.ends_with(path));
+        file.map(|(_, file)| file.clone()).unwrap()
+    }
+
     /// Goes wrong with the next answer that has no fault yet.
     pub(crate) fn fault(&self, fault: Fault) {
         self.shared().faults.push_back(fault);
