@@ -26,8 +26,11 @@ const MAGICS: [(&str, usize, &[u8]); 9] = [
     ("erofs", 1_024, &[0xe2, 0xe1, 0xf5, 0xe0]),
     ("hfsplus", 1_024, b"H+\0\x04"),
 ];
-const READERS: [fn(&[u8]) -> Option<Found>; 13] =
+const READERS: [Reader; 13] =
     [luks, md_at_start, lvm, zfs, bcache, xfs, ext, btrfs, iso9660, swap, ntfs, fat, by_magic];
+
+/// Recognises one format in the first bytes.
+type Reader = fn(&[u8]) -> Option<Found>;
 
 /// What was recognised.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
