@@ -3,6 +3,7 @@
 
 use super::yaml::resolve;
 use serde_json::{Map, Number, Value};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Words that some readers take for booleans and ours does not.
@@ -20,7 +21,9 @@ pub fn document(map: &Map<String, Value>) -> String {
 }
 
 fn block(out: &mut String, map: &Map<String, Value>, indent: usize) {
-    for (at, (key, value)) in map.iter().enumerate() {
+    // A map of serde_json keeps its keys sorted or as they came, by how it is built.
+    let sorted: BTreeMap<&String, &Value> = map.iter().collect();
+    for (at, (key, value)) in sorted.into_iter().enumerate() {
         // The first key of a map in a list stands behind the dash.
         if at > 0 || !out.ends_with("- ") {
             blanks(out, indent);

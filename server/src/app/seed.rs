@@ -28,8 +28,10 @@ use std::sync::Arc;
 const MAX_PEERS: usize = 4_096;
 /// Machines that are read at once.
 const PAGE: u32 = 256;
-/// What a preview shows for the value of a secret.
-const HIDDEN: &str = "********";
+/// What a preview shows for the value of a secret: a text wherever it stands in YAML.
+const HIDDEN: &str = "(hidden)";
+/// What it shows where a template makes something of a secret that cannot be made of that.
+const UNSHOWN: &str = "# not shown: it cannot be made while its secrets are hidden\n";
 
 /// What templates ask the server for.
 struct FromServer {
@@ -91,12 +93,13 @@ impl App {
         let instance = machine.id.to_string();
         let real = self.draft_seed(&machine, &instance, false).await?;
         let shown = self.draft_seed(&machine, &instance, true).await?;
+        let is_unshown = real.errors.is_empty() && !shown.errors.is_empty();
         Ok(SeedPreview {
             meta_data: shown.seed.meta_data,
-            user_data: shown.seed.user_data,
+            user_data: if is_unshown { UNSHOWN.to_owned() } else { shown.seed.user_data },
             network_config: shown.seed.network_config,
             errors: real.errors,
-            sources: shown.sources,
+            sources: real.sources,
         })
     }
 

@@ -68,7 +68,7 @@ async fn value_of_a_secret_is_set_kept_and_replaced_and_never_shown() {
     let renders = || async {
         let preview = site.get(&format!("{}/cloud-init", site.path(&machine))).await.ok();
         assert_eq!(preview["Errors"], json!([]));
-        assert!(preview["UserData"].as_str().unwrap().contains("********"), "{preview}");
+        assert!(preview["UserData"].as_str().unwrap().contains("a: \"(hidden)\""), "{preview}");
     };
     renders().await;
     let again = site.put("secrets/db_password", json!({"Name": "db_password", "Description": "new"})).await;
@@ -84,6 +84,14 @@ async fn value_of_a_secret_is_set_kept_and_replaced_and_never_shown() {
             assert!(!text.contains(value), "{path}");
         }
     }
+    let decoded = json!([{"op": "replace", "path": "/Params/muster~1cloud-init", "value": "a: {{index (.secrets.list | fromJson) 0}}"}]);
+    site.patch("profiles/web", decoded).await.ok();
+    site.post("secrets", json!({"Name": "list", "Value": "[\"one\"]"})).await.ok();
+    let preview = site.get(&format!("{}/cloud-init", site.path(&machine))).await.ok();
+    assert_eq!(preview["Errors"], json!([]));
+    assert!(preview["UserData"].as_str().unwrap().starts_with("# not shown: "), "{preview}");
+    let back = json!([{"op": "replace", "path": "/Params/muster~1cloud-init", "value": "a: {{.secrets.db_password}}"}]);
+    site.patch("profiles/web", back).await.ok();
     site.delete("secrets/db_password").await.ok();
     let preview = site.get(&format!("{}/cloud-init", site.path(&machine))).await.ok();
     assert_eq!(
@@ -161,7 +169,6 @@ async fn secrets_are_nowhere_but_in_what_a_machine_is_given() {
             break;
         }
     }
-    site.server.close().await;
     drop(guard);
     for secret in [SECRET, PASSWORD, "hunter2"] {
         assert!(!told.contains(secret), "an answer or event has it");
