@@ -3,10 +3,11 @@
 use super::*;
 use crate::install::fail;
 use crate::install::mount::Volumes;
+use crate::install::settings::Settings;
 use crate::install::state::{Held, Mount, Partitioned};
 use crate::install::tests::{Fault, Server, install};
 use imaging::blockmap::{Map, Options, pack_raw};
-use protocol::install::{Layer, Source};
+use protocol::install::{Layer, Source, Step};
 use std::fs::{self, File};
 use std::io::Cursor;
 use std::os::unix::fs::FileExt;
@@ -258,24 +259,66 @@ fn a_cancelled_run_writes_no_more() {
     assert!(ends.all(|byte| *byte == if machine.state.blocks.is_some() { 0 } else { OLD }));
 }
 
+/// Says how much memory a process of its own needs at most to write an image that the test's server has.
+const CHILD: &str = "MUSTER_TEST_WRITER";
+
+#[test]
+fn memory_is_bounded_whatever_the_image() {
+    const DATA: usize = 96 * 1_024 * 1_024;
+    const MOST_KIB: u64 = 64 * 1_024;
+    if let Some(folder) = std::env::var_os(CHILD) {
+        return write_as_child(Path::new(&folder));
+    }
+    let (file, order) = block_map(&crate::install::fetch::tests::noise(DATA, 11));
+    let (server, install) = install();
+    server.give(PATH, file);
+    let folder = server.folder.path();
+    File::create(folder.join("disk")).unwrap().set_len(DATA as u64).unwrap();
+    fs::write(folder.join("order"), serde_json::to_vec(&order).unwrap()).unwrap();
+    drop(install);
+    let name = "install::write::tests::memory_is_bounded_whatever_the_image";
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .envs(crate::install::tests::environment(&server.url, &server.pin))
+        .env(CHILD, folder)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+    let peak: u64 = fs::read_to_string(folder.join("peak")).unwrap().parse().unwrap();
+    assert!(peak < MOST_KIB, "{peak} KiB");
+}
+
+fn write_as_child(folder: &Path) {
+    let mut settings = Settings::read(|name| std::env::var_os(name)).unwrap();
+    settings.folder = folder.join("child");
+    let install = Install::begin(settings, Step::Write).unwrap();
+    let order: ImageOrder = serde_json::from_slice(&fs::read(folder.join("order")).unwrap()).unwrap();
+    let made = Partitioned { disks: vec![folder.join("disk")], ..Partitioned::default() };
+    let mut state = State { partitioned: Some(made), ..State::default() };
+    image(&install, &order, &mut state, Patience::default()).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB")).unwrap();
+    fs::write(folder.join("peak"), peak.trim()).unwrap();
+}
+
 /// An entry of a tar archive (POSIX ustar): a file, or a folder where the path ends so.
 fn entry(path: &str, content: &[u8]) -> Vec<u8> {
     let mut head = [0; 512];
     let kind = if path.ends_with('/') { b'5' } else { b'0' };
     let fields: [(usize, String); 6] = [
         (0, path.to_owned()),
-        (100, "0000755\0".to_owned()),
-        (108, "0000000\00000000\0".to_owned()),
-        (124, format!("{:011o}\0{:011o}\0", content.len(), 1_700_000_000)),
+        (100, "0000755\x00".to_owned()),
+        (108, "0000000\x000000000\x00".to_owned()),
+        (124, format!("{:011o}\x00{:011o}\x00", content.len(), 1_700_000_000)),
         (148, " ".repeat(8)),
-        (257, "ustar\000".to_owned()),
+        (257, "ustar\x0000".to_owned()),
     ];
     for (at, text) in fields {
         head[at..at + text.len()].copy_from_slice(text.as_bytes());
     }
     head[156] = kind;
     let sum: u32 = head.iter().map(|&byte| u32::from(byte)).sum();
-    head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    head[148..156].copy_from_slice(format!("{sum:06o}\x00 ").as_bytes());
     let mut entry = head.to_vec();
     entry.extend(content);
     entry.resize(entry.len().next_multiple_of(512), 0);
