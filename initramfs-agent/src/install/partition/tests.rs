@@ -1,6 +1,6 @@
 //! Layouts made for real, with Debian's programs, on loop devices over files of the test: never on a disk.
 //!
-//! Loop devices are root's; where the test is not root, it says so and tests nothing but what is pure.
+//! Loop devices are root's: for anybody else these tests have nothing to work on, and pass.
 
 use super::*;
 use crate::disk::{Window, contents};
@@ -18,8 +18,8 @@ struct Loop {
 }
 
 impl Loop {
-    /// A disk of so many MiB; none where there are no loop devices.
-    fn new(mib: u64) -> Option<Self> {
+    /// A disk of so many MiB.
+    fn new(mib: u64) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(mib * MIB).unwrap();
         let made = Command::new("losetup")
@@ -28,8 +28,9 @@ impl Loop {
             .arg(file.path())
             .output()
             .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let device = String::from_utf8(made.stdout).unwrap();
-        made.status.success().then(|| Self { device: PathBuf::from(device.trim()), file })
+        Self { device: PathBuf::from(device.trim()), file }
     }
 
     fn contents(&self) -> Contents {
@@ -63,13 +64,9 @@ fn divide(disks: &[&Loop], layout: &Layout) -> Result<(Partitioned, Vec<String>)
     Ok((made, keys.into_inner()))
 }
 
+/// Disks of so many MiB; none for who is not root.
 fn loops<const N: usize>(mib: u64) -> Option<[Loop; N]> {
-    let made: Vec<Loop> = (0..N).filter_map(|_| Loop::new(mib)).collect();
-    let made = made.try_into().ok();
-    if made.is_none() {
-        println!("no loop devices here: nothing was divided");
-    }
-    made
+    nix::unistd::geteuid().is_root().then(|| std::array::from_fn(|_| Loop::new(mib)))
 }
 
 #[test]

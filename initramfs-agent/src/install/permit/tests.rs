@@ -97,13 +97,14 @@ fn permit_of_the_server_names_the_disks_that_may_be_erased() {
 #[test]
 fn permit_with_one_thing_wrong_is_refused_and_says_which() {
     let signer = Signer::new(2020..=2030);
-    let wrong = |change: fn(&mut Permit)| {
+    type Change = fn(&mut Permit);
+    let wrong = |change: Change| {
         let mut permit = permit();
         change(&mut permit);
         let refused = verify(&signer.sign(&permit), &signer.trust(), &bearer(), now());
         refused.unwrap_err().to_string()
     };
-    let cases: [(fn(&mut Permit), &str); 9] = [
+    let cases: [(Change, &str); 9] = [
         (|permit| permit.uuid = Uuid::from_u128(8), "for another machine"),
         (|permit| permit.jkt = "another".to_owned(), "for another key"),
         (|permit| permit.run = Uuid::from_u128(9), "for another run"),
