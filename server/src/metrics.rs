@@ -136,7 +136,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.count("/api/v3/info", "GET", 200, Duration::from_millis(3));
         metrics.count("none", "BREW", 404, Duration::from_millis(3));
-        let figures = Figures { machines: 3, online: 2, pending: 1, approved: 0, subscribers: 1, provisions: 5 };
+        let figures =
+            Figures { machines: 3, online: 2, pending: 1, approved: 0, subscribers: 1, provisions: 5 };
         let text = metrics.render(figures, 4).unwrap();
         for line in [
             "muster_http_requests_total{method=\"GET\",route=\"/api/v3/info\",status=\"200\"} 1",

@@ -11,7 +11,7 @@ const HOME: &str = "10.0.0.5";
 const SERVER: &str = "muster.server=https://10.0.0.1:8092";
 
 /// Media as far as these files look at them.
-fn build_media(directory: &Path) -> PathBuf {
+pub(crate) fn build_media(directory: &Path) -> PathBuf {
     let media = directory.join("media");
     std::fs::create_dir(&media).unwrap();
     let mut files = BTreeMap::new();
