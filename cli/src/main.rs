@@ -5,6 +5,7 @@
 mod bootstrap;
 mod content;
 mod events;
+mod image;
 mod job;
 mod key;
 mod login;
@@ -15,6 +16,7 @@ mod pages;
 mod pref;
 mod print;
 mod prompt;
+mod provision;
 mod rest;
 mod role;
 mod secret;
@@ -57,6 +59,9 @@ enum Command {
     /// See registered machines, and say what they are to do
     #[command(subcommand)]
     Machine(machine::Command),
+    /// Runs that install machines, and how far they have come
+    #[command(subcommand)]
+    Provision(provision::Command),
     /// Workflows: lists of stages
     #[command(subcommand)]
     Workflow(object::Command),
@@ -84,6 +89,9 @@ enum Command {
     /// Variables: values for cloud-init templates
     #[command(subcommand)]
     Variable(object::Command),
+    /// Images of operating systems, and their import
+    #[command(subcommand)]
+    Image(image::Command),
     /// What opens the registries that images come from
     #[command(subcommand, visible_alias = "credential")]
     RegistryCredential(secret::CredentialCommand),
@@ -153,6 +161,7 @@ fn run(command: Command) -> Result<()> {
         Command::Bootstrap(command) => wait_for(bootstrap::run(command)),
         Command::Token(command) => wait_for(token::run(command)),
         Command::Machine(command) => wait_for(machine::run(command)),
+        Command::Provision(command) => wait_for(provision::run(command)),
         Command::Workflow(command) => objects(Kind::Workflows, command),
         Command::Stage(command) => objects(Kind::Stages, command),
         Command::Task(command) => objects(Kind::Tasks, command),
@@ -162,6 +171,7 @@ fn run(command: Command) -> Result<()> {
         Command::Role(command) => wait_for(role::run(command)),
         Command::Secret(command) => wait_for(secret::run(command)),
         Command::Variable(command) => objects(Kind::Variables, command),
+        Command::Image(command) => wait_for(image::run(command)),
         Command::RegistryCredential(command) => wait_for(secret::run_credential(command)),
         Command::Param(command) => objects(Kind::Params, command),
         Command::Context(command) => objects(Kind::Contexts, command),

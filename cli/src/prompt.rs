@@ -23,6 +23,12 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
+/// Asks for a line.
+pub(crate) fn line(question: &str) -> Result<String> {
+    write!(std::io::stderr(), "{question}: ")?;
+    read_line(&mut std::io::stdin().lock())
+}
+
 /// Asks for a password without showing it; from a pipe, reads one line.
 pub(crate) fn password(question: &str) -> Result<String> {
     let stdin = std::io::stdin();

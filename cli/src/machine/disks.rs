@@ -24,7 +24,7 @@ pub(crate) async fn disks(args: Disks) -> Result<()> {
     args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
 }
 
-fn draw(plan: &DiskPlan) -> String {
+pub(super) fn draw(plan: &DiskPlan) -> String {
     let row = |planned: &PlannedDisk| {
         let disk = &planned.disk;
         let fate = match planned.fate {

@@ -1,6 +1,7 @@
 //! `muster machine`: what is registered, and what it is to do.
 
 mod disks;
+mod provision;
 mod work;
 
 use crate::object::{self, Collection};
@@ -26,6 +27,10 @@ pub(crate) enum Command {
     Show(Show),
     /// Show its disks: what an installation would erase, and what it would keep
     Disks(disks::Disks),
+    /// Install its operating system, or bring it back to Discovery mode
+    Provision(provision::Provision),
+    /// Show the keys of its encrypted volumes
+    Escrow(provision::Escrow),
     /// Register a machine by hand, before it ever booted
     Create(object::Create),
     /// Change fields of a machine
@@ -88,6 +93,8 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::List(args) => list(args).await,
         Command::Show(args) => show(args).await,
         Command::Disks(args) => disks::disks(args).await,
+        Command::Provision(args) => provision::provision(args).await,
+        Command::Escrow(args) => provision::escrow(args).await,
         Command::Create(args) => object::create(MACHINES, args).await,
         Command::Set(args) => work::set(args).await,
         Command::SetParam(args) => work::set_param(args).await,
