@@ -1,12 +1,17 @@
-//! The agent rides in every boot image: its size and its dependencies are budgets.
+//! The agent rides in every boot image: its size and its dependencies are budgets, and what only the
+//! installer needs is not in it.
 
 use super::{Finding, Tree};
 use anyhow::{Context, Result};
+use std::fs;
 
 /// Bytes of the stripped static binary.
 const AGENT_BYTES: u64 = 4_500_000;
 const AGENT_DEPENDENCIES: usize = 25;
 const AGENT: &str = "x86_64-unknown-linux-gnu/release/muster-agent";
+const INSTALLER: &str = "x86_64-unknown-linux-gnu/release/muster-installer";
+/// Words of crate `imaging` (`imaging/src/blockmap/mod.rs`), which are in whatever it is linked into.
+const IMAGING: &[u8] = b"the image's block map is not valid";
 
 pub(super) fn check(tree: &Tree<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
@@ -24,6 +29,9 @@ pub(super) fn check(tree: &Tree<'_>) -> Result<Vec<Finding>> {
     if let Ok(meta) = target.join(AGENT).metadata() {
         findings.extend(weigh(meta.len()));
     }
+    if let (Ok(agent), Ok(installer)) = (fs::read(target.join(AGENT)), fs::read(target.join(INSTALLER))) {
+        findings.extend(apart(&agent, &installer));
+    }
     Ok(findings)
 }
 
@@ -35,6 +43,20 @@ fn weigh(bytes: u64) -> Option<Finding> {
     })
 }
 
+/// Process 1 knows nothing of images; the installer does.
+fn apart(agent: &[u8], installer: &[u8]) -> Option<Finding> {
+    let has = |program: &[u8]| program.windows(IMAGING.len()).any(|words| words == IMAGING);
+    let (problem, remedy) = match (has(agent), has(installer)) {
+        (true, _) => ("carries crate imaging", "what needs imaging belongs into initramfs-agent/src/install"),
+        (false, false) => (
+            "cannot be told from the installer",
+            "imaging's words changed: name new ones in xtask/src/check/agent.rs",
+        ),
+        (false, true) => return None,
+    };
+    Some(Finding { place: format!("target/{AGENT}"), problem: problem.to_owned(), remedy })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +65,13 @@ mod tests {
     fn a_heavy_agent_is_found() {
         assert!(weigh(AGENT_BYTES).is_none());
         assert_eq!(weigh(4_500_001).unwrap().problem, "4500001 bytes, at most 4500000");
+    }
+
+    #[test]
+    fn an_agent_that_carries_the_installers_crate_is_found() {
+        let with = [b"\x7fELF", IMAGING, b"\0"].concat();
+        assert!(apart(b"\x7fELF", &with).is_none());
+        assert_eq!(apart(&with, &with).unwrap().problem, "carries crate imaging");
+        assert_eq!(apart(b"\x7fELF", b"\x7fELF").unwrap().problem, "cannot be told from the installer");
     }
 }
