@@ -7,6 +7,7 @@ use crate::console::{Console, Key};
 use crate::deadline::Uptime;
 use crate::net::{LinkStatus, NetEvent, Network, Status};
 use crate::power::{Power, Requests};
+use crate::runtime::beside;
 use protocol::config::ProxyUrl;
 use std::future::pending;
 use std::time::Duration;
@@ -75,7 +76,7 @@ impl Desk {
                     self.levers.proxy.send_replace(choice.proxy);
                 }
                 if let Some(network) = self.levers.network.clone() {
-                    tokio::spawn(async move { network.replan(choice.plan).await });
+                    beside(async move { network.replan(choice.plan).await });
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::reap::{Reaper, SpawnError};
 use crate::report::chain;
 use crate::runner::settings::{Settings, SettingsError};
 use crate::runner::{AskError, ask};
+use crate::runtime;
 use hyper::Method;
 use protocol::install::FirstBoot;
 use protocol::inventory::clean_text;
@@ -66,8 +67,7 @@ enum Waited {
 
 /// `muster-agent first-boot`.
 pub(crate) fn run() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome = runtime.map_err(FirstBootError::Start).and_then(|runtime| runtime.block_on(tell()));
+    let outcome = runtime::block_on(tell()).map_err(FirstBootError::Start).flatten();
     let written = match &outcome {
         Ok(told) => writeln!(io::stdout(), "{} runs; cloud-init: {}", told.os, told.cloud_init),
         Err(error) => writeln!(io::stdout(), "error: {}", chain(error)),
@@ -134,8 +134,9 @@ fn outcome(root: &Path, waited: Waited) -> (&'static str, Vec<String>) {
         Waited::Ended(code) => code,
     };
     let folder = root.join("run/cloud-init");
-    let read =
-        |name: &str| text(&folder.join(name)).and_then(|text| serde_json::from_str::<Versioned>(&text).ok());
+    let read = |name: &str| {
+        text(&folder.join(name)).and_then(|text| serde_json::from_slice::<Versioned>(text.as_bytes()).ok())
+    };
     let errors: Vec<String> =
         read("result.json").map(|result| words(&result.v1["errors"])).unwrap_or_default();
     let status = read("status.json").map(|status| status.v1).unwrap_or_default();

@@ -104,7 +104,7 @@ pub fn identity() -> Result<Standing, HandoverError> {
 }
 
 fn identity_at(folder: &Path) -> Result<Standing, HandoverError> {
-    serde_json::from_str(&ask(folder, IDENTITY)?).map_err(|_| HandoverError::Odd)
+    serde_json::from_slice(ask(folder, IDENTITY)?.as_bytes()).map_err(|_| HandoverError::Odd)
 }
 
 /// Makes the machine's next key in `out`: `machine.key` and `succession`, readable by root alone. The folder is
@@ -179,7 +179,7 @@ pub(crate) fn listen(folder: &Path, name: &str) -> io::Result<UnixListener> {
     fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     let path = folder.join(name);
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => UnixListener::bind(path),
     }
 }

@@ -30,6 +30,7 @@ mod power;
 mod reap;
 mod report;
 mod runner;
+mod runtime;
 mod sequence;
 mod service;
 mod state;

@@ -6,6 +6,7 @@
 //! and do not wait on a `std::process::Child`. In any other process there are no orphans, and only
 //! the exits of children that were started here are taken.
 
+use crate::runtime::beside;
 use crate::sys;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -91,7 +92,7 @@ impl Reaper {
         let reaper = Self { is_init: std::process::id() == 1, ..Self::default() };
         let mut exits = signal(SignalKind::child())?;
         let collector = reaper.clone();
-        let task = tokio::spawn(async move {
+        let task = beside(async move {
             // Children may have exited before the handler stood.
             collector.collect();
             while exits.recv().await.is_some() {

@@ -26,6 +26,7 @@ use crate::power::{self, Power, Requests};
 use crate::reap::{Reaper, unpack_shell};
 use crate::report::chain;
 use crate::runner::child::Child;
+use crate::runtime;
 use crate::state::TokenPlan;
 use crate::tools::door::FOLDER;
 use crate::tools::{self, Source};
@@ -74,9 +75,8 @@ pub(crate) fn boot() -> ! {
     crate::panic::install();
     // Before the runtime: what wants randomness reads /dev/urandom in a static binary.
     let failed = mounts::mount_all();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let power = match runtime {
-        Ok(runtime) => runtime.block_on(run(failed.iter().map(|error| chain(error)).collect())),
+    let power = match runtime::block_on(run(failed.iter().map(|error| chain(error)).collect())) {
+        Ok(power) => power,
         Err(error) => panic!("cannot start the runtime: {error}"),
     };
     match power::carry_out(power) {
@@ -285,7 +285,7 @@ impl Boot {
         self.note(unpacked);
         for terminal in ["/dev/tty1", "/dev/ttyS0"] {
             let reaper = reaper.clone();
-            tokio::spawn(async move {
+            runtime::beside(async move {
                 // Until there is no such terminal; a shell that ends is started again.
                 while let Ok(mut shell) = reaper.spawn_shell(Path::new(terminal)) {
                     shell.wait().await;
@@ -308,7 +308,7 @@ impl Boot {
         self.coldplug(&modules).await;
         if let Some(listener) = self.note(listener) {
             let modules = modules.clone();
-            tokio::spawn(async move { modules.follow(listener).await });
+            beside(async move { modules.follow(listener).await });
         }
         let efivars = mounts::mount_efivars();
         self.note(efivars);
@@ -473,7 +473,7 @@ impl Boot {
 /// Work that the boot does not wait for. Why it ended is for whoever reads the kernel log: the
 /// machine goes on without.
 fn beside<E: std::error::Error>(work: impl Future<Output = Result<(), E>> + Send + 'static) {
-    tokio::spawn(async move {
+    runtime::beside(async move {
         if let Err(error) = work.await {
             // The kernel log is a copy; a machine without one has the console.
             drop(kmsg::say(&chain(&error)));

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// What a system without a name is called.
+const NOBODY: &str = "localhost";
 /// Numbers tried behind a default name that is taken, from 2 on.
 const NUMBERED: u32 = 14;
 /// Tries after which a default name is free: the numbered ones, the hardware address, and ids.
@@ -25,17 +27,20 @@ impl Name {
         &self.0
     }
 
-    /// The name a machine gets when nobody gives one: its FQDN by DHCP, else by reverse DNS,
-    /// else `m-` and its first hardware address, else `m-` and the beginning of its id.
+    /// The name a machine gets when nobody gives one: its FQDN by DHCP, else by reverse DNS, else the
+    /// host name that an installed system has, else `m-` and its first hardware address, else `m-` and
+    /// the beginning of its id.
     pub fn suggest(inventory: &Inventory, reverse_dns: Option<&str>, id: &MachineId) -> Self {
-        let fqdn = |text: &str| {
+        let host = |text: &str| {
             let name = text.trim_end_matches('.').to_ascii_lowercase();
             // What DHCP and DNS say is anybody's: only what host names have is taken over.
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-            if name.contains('.') && name.chars().all(allowed) { name.parse::<Self>().ok() } else { None }
+            if name != NOBODY && name.chars().all(allowed) { name.parse::<Self>().ok() } else { None }
         };
+        let fqdn = |text: &str| host(text).filter(|name| name.0.contains('.'));
         fqdn(&inventory.host_name)
             .or_else(|| reverse_dns.and_then(fqdn))
+            .or_else(|| host(&inventory.host_name))
             .or_else(|| Self::of_hardware(inventory))
             .unwrap_or_else(|| Self(format!("m-{}", beginning(id))))
     }
@@ -118,11 +123,13 @@ mod tests {
     }
 
     #[test]
-    fn suggested_name_prefers_dhcp_then_dns_then_hardware_address() {
+    fn suggested_name_prefers_dhcp_then_dns_then_the_hosts_own_then_hardware_address() {
         let mut inventory = Inventory { host_name: "DB-07.example.org.".into(), ..Inventory::default() };
         assert_eq!(Name::suggest(&inventory, Some("x.example"), &id()).as_str(), "db-07.example.org");
         inventory.host_name = "short".into();
         assert_eq!(Name::suggest(&inventory, Some("x.example."), &id()).as_str(), "x.example");
+        assert_eq!(Name::suggest(&inventory, Some("bad name.x"), &id()).as_str(), "short");
+        inventory.host_name = "localhost".into();
         let mac = "52:54:00:12:34:56".parse().unwrap();
         inventory.links = vec![Link::new("eth0", mac)];
         assert_eq!(Name::suggest(&inventory, Some("bad name.x"), &id()).as_str(), "m-525400123456");

@@ -6,6 +6,7 @@ use super::tls::{PinVerifier, Trust, TrustError, config};
 use super::{ClockTrust, ConnectError, Peer};
 use crate::net::resolve::{Dns, lookup};
 use crate::report::chain;
+use crate::runtime::beside;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -123,7 +124,7 @@ impl Road<'_> {
             .await
             .map_err(|error| unreachable(&error.to_string()))?;
         // Ends with the connection; what goes wrong in it reaches the request it happens to.
-        tokio::spawn(connection);
+        beside(async move { drop(connection.await) });
         let peer = Peer {
             server_id: verified.server_id.clone(),
             authority: verified.authority.clone(),

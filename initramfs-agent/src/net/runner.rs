@@ -9,6 +9,7 @@ use super::planner::{Planner, RETRY, Step};
 use super::{NetEvent, NetProblem, Status, dhcp6};
 use crate::modules::{Modules, ModulesError};
 use crate::report::chain;
+use crate::runtime::beside;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::LinkMessage;
@@ -88,8 +89,8 @@ impl Runner {
             status: watch::Sender::default(),
         };
         let status = runner.status.subscribe();
-        tokio::spawn(connection);
-        tokio::spawn(runner.run(messages, adverts, reports, plans));
+        beside(connection);
+        beside(runner.run(messages, adverts, reports, plans));
         Ok(status)
     }
 
@@ -336,7 +337,7 @@ impl Runner {
     }
 
     fn run_client(&mut self, key: (u32, Client), client: impl Future<Output = ()> + Send + 'static) {
-        if let Some(old) = self.clients.insert(key, tokio::spawn(client)) {
+        if let Some(old) = self.clients.insert(key, beside(client)) {
             old.abort();
         }
     }

@@ -7,6 +7,7 @@ use crate::net::resolv_conf;
 use crate::net::resolve::Dns;
 use crate::reap::{Reaper, SpawnError, unpack_shell};
 use crate::report::{chain, printable};
+use crate::runtime::beside;
 use crate::sys;
 use protocol::config::MAX_SERVERS;
 use protocol::ids::SpkiPin;
@@ -135,7 +136,7 @@ impl Child {
             .current_dir("/")
             .stdin(Stdio::null());
         let reaper = self.reaper.clone();
-        tokio::spawn(async move {
+        beside(async move {
             let ended = match attend(reaper, command, &tell).await {
                 Ok(ended) => ended,
                 Err(error) => Ended::Badly(chain(&error)),

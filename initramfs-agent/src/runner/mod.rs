@@ -24,6 +24,7 @@ use crate::api::rest::{Call, Reply};
 use crate::deadline::since_boot;
 use crate::reap::Reaper;
 use crate::report::{chain, printable};
+use crate::runtime;
 use calls::{Asked, CallError, Credential, Held, Muster, escaped};
 use hyper::{Method, StatusCode};
 use job::{JobError, Ran, Run};
@@ -149,8 +150,7 @@ fn failed(error: &RunError) -> ExitCode {
 }
 
 fn block_on<T>(work: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(RunError::Start)?.block_on(work)
+    runtime::block_on(work).map_err(RunError::Start)?
 }
 
 /// Says a line to whoever started the runner: process 1, which shows it, or a person.

@@ -80,7 +80,8 @@ fn judge(option: &[u8]) -> Option<(u8, String)> {
     }
     let units: Vec<u16> = rest
         .chunks_exact(2)
-        .map(|pair| u16::from_le_bytes([pair[0], pair[1]]))
+        .filter_map(|pair| pair.try_into().ok())
+        .map(u16::from_le_bytes)
         .take_while(|unit| *unit != 0)
         .collect();
     let name: String =

@@ -17,7 +17,6 @@ use initrd::cpio::Tree;
 use protocol::config::{AgentConfig, CONFIG_PATH};
 use protocol::tools::{Ticket, TicketError};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::PathBuf;
@@ -77,7 +76,13 @@ pub(super) struct Home {
 /// The media's manifest, as far as it is looked at.
 #[derive(Deserialize)]
 struct Manifest {
-    files: BTreeMap<String, Listed>,
+    files: Files,
+}
+
+#[derive(Deserialize)]
+struct Files {
+    vmlinuz: Option<Listed>,
+    initrd: Option<Listed>,
 }
 
 #[derive(Deserialize)]
@@ -126,13 +131,13 @@ impl Home {
 
     /// Loads the server's image, the same as its media, for the next restart.
     async fn load(&self) -> Result<(), HomeError> {
-        let manifest = self.manifest().await?;
-        let kernel = self.fetch(&manifest, KERNEL).await?;
-        let mut initrd = self.fetch(&manifest, INITRD).await?;
+        let Files { vmlinuz, initrd } = self.manifest().await?.files;
+        let kernel = self.fetch(KERNEL, vmlinuz).await?;
+        let mut initrd = self.fetch(INITRD, initrd).await?;
         append(&mut initrd, &self.luggage().map_err(HomeError::Compose)?).map_err(HomeError::Compose)?;
         let line = command_line(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-        let loaded = tokio::task::spawn_blocking(move || kexec::load(&kernel, &initrd, &line)).await;
-        Ok(loaded.map_err(|error| HomeError::Compose(io::Error::other(error)))??)
+        // For a moment: there is nothing else to do any more.
+        Ok(kexec::load(&kernel, &initrd, &line)?)
     }
 
     async fn manifest(&self) -> Result<Manifest, HomeError> {
@@ -149,10 +154,9 @@ impl Home {
         Err(last)
     }
 
-    async fn fetch(&self, manifest: &Manifest, name: &'static str) -> Result<File, HomeError> {
-        let Listed { size, sha256 } = manifest.files.get(name).ok_or(HomeError::Missing(name, None))?;
-        let (file, sha256, size) = (name.to_owned(), sha256.clone(), *size);
-        let ticket = Ticket { file, size, unpacked_size: size, sha256 };
+    async fn fetch(&self, name: &'static str, listed: Option<Listed>) -> Result<File, HomeError> {
+        let Listed { size, sha256 } = listed.ok_or(HomeError::Missing(name, None))?;
+        let ticket = Ticket { file: name.to_owned(), size, unpacked_size: size, sha256 };
         ticket.check().map_err(|error| HomeError::Missing(name, Some(error)))?;
         Ok(Source::new(ticket, self.way.clone()).download(&mut |text| say(&text)).await?)
     }

@@ -27,6 +27,7 @@ use crate::power::{Power, PowerError, Requests};
 use crate::reap::{Reaper, SpawnError};
 use crate::report::chain;
 use crate::runner::child::Child;
+use crate::runtime;
 use crate::state::TokenPlan;
 use crate::tools::door::FOLDER;
 use belongings::BelongingsError;
@@ -94,10 +95,7 @@ pub(crate) enum ServiceError {
 
 /// `muster-agent service [--root DIR]`.
 pub(crate) fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
-    ended(root_of(arguments).and_then(|root| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(ServiceError::Start)?.block_on(serve(&root))
-    }))
+    ended(root_of(arguments).and_then(|root| runtime::block_on(serve(&root)).map_err(ServiceError::Start)?))
 }
 
 /// `muster-agent forget [--root DIR]`: the system's agent, which has ended, leaves nothing behind but its program

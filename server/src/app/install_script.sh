@@ -62,7 +62,7 @@ put_program() {
     if [ -f "$program" ] && [ "$(digest "$program")" = "$sha256" ]; then
         return
     fi
-    mkdir -p "${program%/*}"
+    (umask 022 && mkdir -p "${program%/*}")
     new=$(mktemp "$program.XXXXXX")
     fetch "$server/media/muster-agent" "$new" || fail "cannot download the agent from $server"
     [ "$(digest "$new")" = "$sha256" ] || fail "what came from $server is not its agent; nothing was installed"

@@ -174,6 +174,7 @@ async fn the_command_installs_and_its_token_is_in_no_argument_environment_or_log
     assert_eq!((config.token, config.origin), (Some(created.token), Some(Origin::Cli)));
     assert_eq!([mode(&room.inside(CONFIG_FILE)), mode(&room.inside("/etc/muster"))], [0o600, 0o700]);
     assert_eq!([mode(&room.inside(PROGRAM_FILE)), mode(&room.inside(UNIT_FILE))], [0o755, 0o644]);
+    assert_eq!(mode(&room.inside("/usr/local/sbin")), 0o755, "other programs go there, too");
     assert_eq!(fs::read_to_string(room.inside(UNIT_FILE)).unwrap(), UNIT);
 }
 
