@@ -560,7 +560,8 @@ mod tests {
     fn one_menu_is_printed_as_it_is_or_refused_with_the_way_out() {
         let mut token = created();
         let texts: Vec<&str> = Menu::value_variants().iter().map(|menu| menu.of(&token).unwrap()).collect();
-        assert_eq!(texts, ["muster.token=eyJ", "LABEL muster", "menuentry", "#!ipxe", "#!ipxe\nhere"]);
+        let command = "curl <<'T' | sudo sh\nheader = \"eyJ\"\nT";
+        assert_eq!(texts, [command, "muster.token=eyJ", "LABEL muster", "menuentry", "#!ipxe", "#!ipxe\nhere"]);
         token.menus.ipxe_from_server = None;
         let error = Menu::IpxeFromServer.of(&token).unwrap_err().to_string();
         assert!(error.contains("--menu ipxe"), "{error}");
