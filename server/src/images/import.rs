@@ -19,10 +19,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long an import that failed is not begun again by a run that needs it.
+const TRY_AGAIN: Duration = Duration::from_secs(15);
 /// Largest file that is imported where no limit is set, in bytes: 1 TiB.
 const LARGEST: u64 = 1 << 40;
 
@@ -112,7 +115,10 @@ impl Record {
 /// An import under way, or one that failed.
 #[derive(Debug)]
 struct Import {
+    /// Source, format and digest of the image as it was when this began.
+    of: (String, ImageFormat, Option<Digest>),
     state: Mutex<ImportState>,
+    failed_at: Mutex<Option<Instant>>,
     far: watch::Receiver<Far>,
     cancel: CancellationToken,
 }
@@ -238,9 +244,22 @@ impl Imports {
         digest: Option<Digest>,
     ) -> ImportState {
         if let Some(import) = lock(&self.imports).get(image) {
-            return import.shown();
+            let shown = import.shown();
+            // What went wrong with another file says nothing of this one.
+            let is_this = import.of.0 == source && import.of.1 == format && import.of.2 == digest;
+            if shown.state.is_active() || is_this {
+                return shown;
+            }
         }
         self.record(image, source, format, digest).map(|record| record.state()).unwrap_or_default()
+    }
+
+    /// Whether an import that failed may be tried again: not at once, so that all who wait for it see that
+    /// it failed.
+    pub(crate) fn may_try_again(&self, image: &str) -> bool {
+        let imports = lock(&self.imports);
+        let failed_at = imports.get(image).and_then(|import| *lock(&import.failed_at));
+        failed_at.is_none_or(|failed_at| failed_at.elapsed() > TRY_AGAIN)
     }
 
     /// Imports that are under way or failed.
@@ -357,7 +376,13 @@ impl Imports {
         if imports.get(&wish.image).is_some_and(|import| import.shown().state.is_active()) {
             return Err(ImportError::Running(wish.image.clone()));
         }
-        let import = Arc::new(Import { state: Mutex::default(), far, cancel: self.stop.child_token() });
+        let import = Arc::new(Import {
+            of: (wish.source.clone(), wish.format, wish.digest),
+            state: Mutex::default(),
+            failed_at: Mutex::default(),
+            far,
+            cancel: self.stop.child_token(),
+        });
         import.is_in(ImportPhase::Waiting, "other imports come first");
         imports.insert(wish.image.clone(), Arc::clone(&import));
         drop(imports);
@@ -453,6 +478,7 @@ impl Imports {
             Ok(()) => drop(lock(&self.imports).remove(&wish.image)),
             Err(error) => {
                 tracing::warn!(image = wish.image, error = %chain(&error), "an image was not imported");
+                *lock(&import.failed_at) = Some(Instant::now());
                 import.is_in(ImportPhase::Failed, chain(&error));
             }
         }

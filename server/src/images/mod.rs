@@ -17,6 +17,10 @@ mod pull;
 mod registry;
 
 #[cfg(test)]
+mod import_tests;
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use cache::CacheError;

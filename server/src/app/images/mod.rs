@@ -122,7 +122,7 @@ impl App {
             return Ok(Resolved::Ready(ResolvedImage { order }));
         }
         let state = self.import_state(image)?;
-        if state.state == ImportPhase::Failed {
+        if state.state == ImportPhase::Failed && !self.images.imports.may_try_again(&image.name) {
             return Err(invalid(
                 &image.name,
                 format!("image {} was not imported: {}", image.name, state.message),

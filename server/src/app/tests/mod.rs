@@ -5,10 +5,12 @@ mod approval;
 mod boot;
 mod ca;
 mod enrollment;
+mod images;
 mod install;
 mod limits;
 mod nonces;
 mod objects;
+mod provision;
 mod registration;
 mod restart;
 mod revalidation;
@@ -88,7 +90,7 @@ impl TestApp {
             advertise: vec!["https://10.20.0.5:8092".parse().unwrap()],
             boot: BootSettings {
                 tree: directory.path().join("boot"),
-                media: None,
+                media: Some(directory.path().join("media")).filter(|media| media.is_dir()),
                 loaders: Loaders::new(
                     vec![directory.path().join("loaders")],
                     directory.path().join("system"),
