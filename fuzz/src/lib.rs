@@ -9,8 +9,10 @@ mod archives;
 mod boot;
 mod bounds;
 mod calls;
+mod cloud_init;
 mod dhcp;
 mod documents;
+mod imaging;
 mod objects;
 pub mod seeds;
 mod templates;
@@ -22,8 +24,10 @@ pub use archives::{cpio, iso9660};
 pub use boot::boot_render;
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
+pub use cloud_init::cloud_init;
 pub use dhcp::dhcp_server;
 pub use documents::{config, inventory, manifest, module_index};
+pub use imaging::{block_map, compress, oci_manifest, qcow2_header, tar_like};
 pub use objects::{filter, patch};
 pub use templates::template;
 pub use text::{cmdline, code, net, proof, token};
@@ -40,7 +44,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 31] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -52,6 +56,11 @@ pub const TARGETS: [Target; 25] = [
     ("manifest", manifest),
     ("cpio", cpio),
     ("iso9660", iso9660),
+    ("compress", compress),
+    ("tar_like", tar_like),
+    ("qcow2_header", qcow2_header),
+    ("oci_manifest", oci_manifest),
+    ("block_map", block_map),
     ("dhcp4", dhcp4),
     ("dhcp6", dhcp6),
     ("dhcp_server", dhcp_server),
@@ -64,6 +73,7 @@ pub const TARGETS: [Target; 25] = [
     ("jwe", jwe),
     ("template", template),
     ("boot_render", boot_render),
+    ("cloud_init", cloud_init),
     ("patch", patch),
     ("filter", filter),
 ];

@@ -2,8 +2,10 @@
 //! `cargo run -p fuzz --bin seeds` writes them, and a test compares.
 
 mod boot;
+mod cloud_init;
 mod dhcp;
 mod image;
+mod imaging;
 mod objects;
 mod templates;
 mod tftp;
@@ -40,12 +42,14 @@ pub fn all() -> Vec<Seed> {
     let mut seeds = typed();
     seeds.extend(documents());
     seeds.extend(archives());
+    seeds.extend(imaging::all());
     seeds.extend(wire::all());
     seeds.extend(dhcp::all());
     seeds.extend(tftp::all());
     seeds.extend(calls());
     seeds.extend(templates::all());
     seeds.extend(boot::all());
+    seeds.extend(cloud_init::all());
     seeds.extend(objects::all());
     seeds
 }
