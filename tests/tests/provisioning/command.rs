@@ -28,7 +28,8 @@ runcmd:
 ";
 /// A command, and what it ended with, told in one line that the command itself does not show.
 fn asking(command: &str, name: &str) -> String {
-    format!("{command}; echo \"{name} ended\" \"with $?\"")
+    // On a line of its own: the command may end in its heredoc.
+    format!("{}\necho \"{name} ended\" \"with $?\"", command.trim_end())
 }
 
 /// A medium with cloud-init's seed.
