@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Show one role
     Show(object::Show),
     /// Make a role
-    Create(Create),
+    Create(NewRole),
     /// Change a role
     Set(Set),
     /// Make a role of another one, which stays as it is
@@ -79,7 +79,7 @@ impl Parts {
 
 /// Arguments of `muster role create`
 #[derive(Debug, clap::Args)]
-pub(crate) struct Create {
+pub(crate) struct NewRole {
     #[command(flatten)]
     parts: Parts,
     #[command(flatten)]
