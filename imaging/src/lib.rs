@@ -6,6 +6,7 @@
 pub mod blockmap;
 pub mod compress;
 pub mod digest;
+mod fill;
 pub mod layer;
 pub mod oci;
 pub mod qcow2;

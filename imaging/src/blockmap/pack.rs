@@ -3,6 +3,7 @@
 use super::map::Packed;
 use super::{BLOCK, Extent, FRAME, MAX_EXTENTS, MAX_FRAMES, MAX_SIZE, Map, MapError};
 use crate::digest::{Algorithm, Digest, Hashing};
+use crate::fill::fill;
 use crate::qcow2::{Image, Qcow2Error};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -246,15 +247,14 @@ pub fn pack_raw<S: Read + Write + Seek>(
     options: Options,
 ) -> Result<Summary, PackError> {
     let mut writer = Writer::new(scratch, options)?;
-    let mut buffer = Vec::with_capacity(READ_LEN);
+    let mut buffer = vec![0; READ_LEN];
     loop {
-        buffer.clear();
-        image.by_ref().take(READ_LEN as u64).read_to_end(&mut buffer).map_err(PackError::Read)?;
-        if buffer.is_empty() {
+        let read = fill(&mut image, &mut buffer).map_err(PackError::Read)?;
+        if read == 0 {
             let size = writer.position;
             return writer.finish(size, out).map(|(_, summary)| summary);
         }
-        writer.put(writer.position, &buffer)?;
+        writer.put(writer.position, buffer.get(..read).unwrap_or_default())?;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Map, MapError};
 use crate::digest::Digest;
+use crate::fill::fill;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
@@ -109,10 +110,11 @@ impl Map {
         for frame in first..self.frames() {
             let Ok(mut slot) = slots.recv() else { return };
             slot.frame = frame;
-            let length = self.packed(frame).map_or(0, |packed| u64::from(packed.length));
-            slot.packed.clear();
-            let read = source.by_ref().take(length).read_to_end(&mut slot.packed);
-            let complete = read.and_then(|read| if read as u64 == length { Ok(()) } else { Err(early()) });
+            let length = self.packed(frame).map_or(0, |packed| packed.length);
+            let length = usize::try_from(length).unwrap_or_default();
+            slot.packed.resize(length, 0);
+            let read = fill(&mut source, &mut slot.packed);
+            let complete = read.and_then(|read| if read == length { Ok(()) } else { Err(early()) });
             if let Err(error) = complete {
                 return give(done, Err(MapError::Read(error)));
             }

@@ -1,5 +1,6 @@
 //! Reads ahead in a thread, so that what is read is decoded while what was read is written.
 
+use crate::fill::fill;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -68,11 +69,14 @@ fn read_all(
 ) {
     loop {
         let mut buffer = from_reader.try_recv().unwrap_or_default();
-        buffer.clear();
-        buffer.reserve_exact(BUFFER);
-        let read = source.by_ref().take(BUFFER as u64).read_to_end(&mut buffer);
-        let ended = buffer.is_empty() || read.is_err();
-        if to_reader.send(read.map(|_| buffer)).is_err() || ended {
+        buffer.resize(BUFFER, 0);
+        let read = fill(&mut source, &mut buffer);
+        let ended = !matches!(read, Ok(1..));
+        let filled = read.map(|read| {
+            buffer.truncate(read);
+            buffer
+        });
+        if to_reader.send(filled).is_err() || ended {
             return;
         }
     }

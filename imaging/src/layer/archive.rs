@@ -6,6 +6,7 @@
 use super::pax::{Pax, Time};
 use super::sparse::{self, Fragment};
 use super::{LayerError, MAX_NAME};
+use crate::fill::fill;
 use std::io::{self, BufReader, Read};
 
 /// Bytes of a block.
@@ -108,17 +109,12 @@ impl<R: Read> Archive<R> {
     /// Reads the next data of the current entry; 0 at their end.
     pub(super) fn data(&mut self, buffer: &mut [u8]) -> Result<usize, LayerError> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..wanted).filter(|rest| !rest.is_empty()) {
-            match self.source.read(rest) {
-                Ok(0) => return Err(LayerError::Archive("it ends in the middle of a file")),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LayerError::Source(error)),
-            }
+        let room = buffer.get_mut(..wanted).unwrap_or_default();
+        if fill(&mut self.source, room).map_err(LayerError::Source)? < wanted {
+            return Err(LayerError::Archive("it ends in the middle of a file"));
         }
-        self.left -= filled as u64;
-        Ok(filled)
+        self.left -= wanted as u64;
+        Ok(wanted)
     }
 
     /// A header, or none at the end.
@@ -143,17 +139,11 @@ impl<R: Read> Archive<R> {
     /// A block, or none where the source ends instead.
     fn block(&mut self) -> Result<Option<Block>, LayerError> {
         let mut block = [0; BLOCK];
-        let mut filled = 0;
-        while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.source.read(rest) {
-                Ok(0) if filled == 0 => return Ok(None),
-                Ok(0) => return Err(LayerError::Archive("it ends in the middle of a block")),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(LayerError::Source(error)),
-            }
+        match fill(&mut self.source, &mut block).map_err(LayerError::Source)? {
+            0 => Ok(None),
+            BLOCK => Ok(Some(block)),
+            _ => Err(LayerError::Archive("it ends in the middle of a block")),
         }
-        Ok(Some(block))
     }
 
     /// Passes over what is left of the current entry.
