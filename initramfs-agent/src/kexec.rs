@@ -2,9 +2,11 @@
 
 use crate::sys;
 use nix::errno::Errno;
+use nix::sys::reboot::{RebootMode, reboot};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::process::ExitCode;
 
 /// Whether a kernel waits to be entered.
 const LOADED: &str = "/sys/kernel/kexec_loaded";
@@ -41,6 +43,21 @@ pub fn load(kernel: &File, initrd: &File, command_line: &str) -> Result<(), Kexe
     sys::kexec_file_load(kernel, initrd, &line).map_err(KexecError::Refused)
 }
 
+/// Name under which this program is one of those that `systemd-shutdown(8)` runs last.
+pub(crate) const HOOK_NAME: &str = "muster-kexec";
+
+/// What that does: systemd itself enters a kernel by `kexec(8)`, which few systems have. Told anything but `kexec`,
+/// or without a kernel that is loaded, it leaves the rest to systemd.
+pub(crate) fn shutdown_hook(mut arguments: impl Iterator<Item = String>) -> ExitCode {
+    if arguments.next().as_deref() != Some("kexec") {
+        return ExitCode::SUCCESS;
+    }
+    match reboot(RebootMode::RB_KEXEC) {
+        Ok(never) => match never {},
+        Err(_nothing_loaded) => ExitCode::FAILURE,
+    }
+}
+
 /// Whether the next restart enters a kernel that was loaded.
 pub fn is_loaded() -> bool {
     fs::read_to_string(LOADED).is_ok_and(|text| text.trim() == "1")
@@ -57,5 +74,13 @@ mod tests {
         let refused = load(&file, &file, "panic=30").unwrap_err();
         assert!(refused.to_string().ends_with("the machine restarts by its firmware"), "{refused}");
         assert!(!is_loaded());
+    }
+
+    #[test]
+    fn a_shutdown_that_is_none_of_ours_is_left_to_systemd() {
+        for word in ["reboot", "poweroff", "halt"] {
+            let code = shutdown_hook([word.to_owned()].into_iter());
+            assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS), "{word}");
+        }
     }
 }

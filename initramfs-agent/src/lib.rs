@@ -59,6 +59,7 @@ pub fn run() -> ExitCode {
     let name = arguments.next().unwrap_or_default();
     match name.rsplit('/').next() {
         Some("tools") => return tools::door::ask(),
+        Some(kexec::HOOK_NAME) => return kexec::shutdown_hook(arguments),
         Some("modprobe") => return modules::on_demand::run(arguments),
         Some(_) | None => {}
     }

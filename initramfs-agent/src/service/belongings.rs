@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When the system restarted to come back into our image, in seconds since 1970, one a line.
 const RETURNS: &str = "/var/lib/muster/returns";
+/// Where this program stands while a kernel is loaded that the shutdown is to enter.
+pub(super) const SHUTDOWN_HOOK: &str = "/usr/lib/systemd/system-shutdown/muster-kexec";
 /// So many returns within [`RECENT`] that ended here again are enough.
 const MAX_RETURNS: usize = 3;
 const RECENT: Duration = Duration::from_secs(3_600);
@@ -117,7 +119,17 @@ impl Belongings {
     /// # Errors
     /// [`BelongingsError::Write`] names the first file that stays.
     pub(crate) fn clear(&self) -> Result<(), BelongingsError> {
-        [STATEMENT_FILE, KEY_FILE, CONFIG_FILE, RETURNS].iter().try_for_each(|file| remove(&self.path(file)))
+        [STATEMENT_FILE, KEY_FILE, CONFIG_FILE, RETURNS, SHUTDOWN_HOOK]
+            .iter()
+            .try_for_each(|file| remove(&self.path(file)))
+    }
+
+    /// Takes back what was put in place for a shutdown that led back here.
+    ///
+    /// # Errors
+    /// [`BelongingsError::Write`].
+    pub(crate) fn unhook(&self) -> Result<(), BelongingsError> {
+        remove(&self.path(SHUTDOWN_HOOK))
     }
 
     /// How often the system tried to come back into our image within the hour, and ended here again.

@@ -1,7 +1,7 @@
 //! Back into our image, from a running system: by kexec of the image that the server has now, with the machine's
 //! key in its initial ramdisk; else by the firmware, which finds no boot entry of ours on the disk any more.
 
-use super::belongings::{Belongings, BelongingsError, remove};
+use super::belongings::{Belongings, BelongingsError, SHUTDOWN_HOOK, remove};
 use super::{boot_next, say};
 use crate::api::download::Way;
 use crate::api::rest::{Call, Place, Rest, RestError};
@@ -58,6 +58,8 @@ enum HomeError {
     Compose(#[source] io::Error),
     #[error(transparent)]
     Kexec(#[from] KexecError),
+    #[error("cannot have systemd enter it")]
+    Hook(#[source] BelongingsError),
     #[error("it took longer than {} s", PATIENCE.as_secs())]
     Late,
 }
@@ -102,7 +104,8 @@ impl Home {
         self.belongings.note_return()?;
         self.remove_markers()?;
         if boot_env == OURS {
-            match timeout(PATIENCE, self.load()).await.unwrap_or(Err(HomeError::Late)) {
+            let loaded = timeout(PATIENCE, self.load()).await.unwrap_or(Err(HomeError::Late));
+            match loaded.and_then(|()| self.hook().map_err(HomeError::Hook)) {
                 Ok(()) => {
                     say("starting the server's image by kexec");
                     return Ok("kexec");
@@ -117,6 +120,15 @@ impl Home {
             Err(error) => say(&format!("restarting for {boot_env} by the firmware's own order ({error})")),
         }
         Ok("reboot")
+    }
+
+    /// Lets this program be the last that runs.
+    fn hook(&self) -> Result<(), BelongingsError> {
+        let hook = self.belongings.path(SHUTDOWN_HOOK);
+        remove(&hook)?;
+        std::env::current_exe()
+            .and_then(|program| std::os::unix::fs::symlink(program, &hook))
+            .map_err(|source| BelongingsError::Write { path: hook, source })
     }
 
     /// Takes the boot entry from the disk by which our media let it boot.

@@ -154,6 +154,7 @@ async fn serve(root: &Path) -> Result<(), ServiceError> {
     let _alone = lock(&folder)?;
     let requests = Requests::of_service()?;
     let (reaper, _collector) = Reaper::start().map_err(ServiceError::Start)?;
+    belongings.unhook()?;
     let config = belongings.config()?;
     let settings = Settings::combine(&KernelArgs::default(), Some(&config));
     let (identity, _) = Identity::from_file(&belongings.key(), KeyStore::beneath(root))?;
