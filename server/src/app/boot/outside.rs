@@ -219,6 +219,7 @@ pub(crate) struct Rehearsal {
     args: Result<String, String>,
     /// Where loaders load from.
     base: String,
+    info: serde_json::Value,
 }
 
 impl fmt::Debug for Rehearsal {
@@ -232,7 +233,7 @@ impl Rehearsal {
     pub(crate) fn new(app: &App, addresses: &Addresses) -> Self {
         let pass = Pass::Nonce(BootNonce::from_random([0; 16]));
         let args = app.agent_args(app.servers_for(Some(addresses.ip)), &pass);
-        Self { args, base: addresses.loading() }
+        Self { args, base: addresses.loading(), info: info(app, addresses) }
     }
 }
 
@@ -246,7 +247,7 @@ impl Outside for Rehearsal {
     }
 
     fn info(&self) -> serde_json::Value {
-        Nowhere.info()
+        self.info.clone()
     }
 
     fn job(&self, id: &str) -> Option<Job> {
