@@ -138,8 +138,10 @@ impl Chroot<'_> {
             ("sysfs", "sys", strict | MsFlags::MS_RDONLY, ""),
             ("tmpfs", "run", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=0755,size=64m"),
         ] {
-            let point = Tree::path_of(&tree.folder(path)?);
-            mount(Some(kind), point.as_str(), Some(kind), flags, Some(data)).map_err(failed(kind))?;
+            // By its descriptor, so that it is the folder that was looked at.
+            let folder = tree.folder(path)?;
+            mount(Some(kind), Tree::path_of(&folder).as_str(), Some(kind), flags, Some(data))
+                .map_err(failed(kind))?;
         }
         self.devices(&tree).map_err(|error| ChrootError::Room("make devices", error))?;
         // The tree's descriptor is of the root itself.

@@ -26,6 +26,7 @@ const OTHER_GRUB: &str = "/usr/sbin/grub2-mkconfig";
 /// What GRUB loads modules from, below the folder of its menu.
 const LOADED: &str = "/boot/grub/i386-pc";
 const EARLY: &str = "/boot/grub/i386-pc/load.cfg";
+const CORE_IMAGE: &str = "/boot/grub/i386-pc/core.img";
 /// What the core has built in: file systems and tables of our layouts, the search for them, and menus.
 const CORE: &[&str] = &[
     "part_gpt",
@@ -147,15 +148,15 @@ fn plain_menu(tree: &Tree, kernel: &Kernel, root: &str, arguments: &str) -> Resu
 enum Source<'a> {
     /// The image's own.
     Target(&'a Tree, &'a Chroot<'a>),
-    /// Ours.
-    Tools,
+    /// Ours, which works in a folder apart from the target.
+    Tools(&'a Path),
 }
 
 impl Source<'_> {
     fn names(&self) -> Result<Vec<String>, BootError> {
         match self {
             Self::Target(tree, _) => Ok(tree.names(MODULES)?),
-            Self::Tools => {
+            Self::Tools(_) => {
                 let unreadable = |error| BootError::Tools(MODULES.into(), error);
                 let mut names = Vec::new();
                 for entry in fs::read_dir(MODULES).map_err(unreadable)? {
@@ -173,39 +174,62 @@ impl Source<'_> {
             Self::Target(tree, _) => {
                 tree.bytes(&path, MAX_FILE)?.ok_or_else(|| BootError::Tools(PathBuf::from(&path), missing()))
             }
-            Self::Tools => fs::read(&path).map_err(|error| BootError::Tools(path.into(), error)),
+            Self::Tools(_) => fs::read(&path).map_err(|error| BootError::Tools(path.into(), error)),
         }
     }
 
-    fn core(&self, tree: &Tree, home: &Home) -> Result<Vec<u8>, BootError> {
-        let mut words = vec![MKIMAGE, "-O", "i386-pc", "-d", MODULES, "-p", home.folder, "-c"];
+    fn core(&self, home: &Home) -> Result<Vec<u8>, BootError> {
         match self {
-            Self::Target(_, chroot) => {
-                words.push(EARLY);
-                words.extend(BIOS_CORE.iter().chain(CORE));
-                Ok(chroot.run(&words, CORE_LIMIT)?)
+            Self::Target(tree, chroot) => {
+                tree.put(EARLY, home.core().as_bytes(), 0o644)?;
+                chroot.run(&mkimage("i386-pc", MODULES, home, EARLY, CORE_IMAGE), CORE_LIMIT)?;
+                made(tree, CORE_IMAGE)
             }
-            Self::Tools => {
-                let early = tree.place().join(EARLY.trim_start_matches('/'));
-                let early = early.to_string_lossy().into_owned();
-                words.push(&early);
-                words.extend(BIOS_CORE.iter().chain(CORE));
-                output(&words)
+            Self::Tools(apart) => {
+                let [early, core] = ["load.cfg", "core.img"].map(|name| apart.join(name));
+                let failed = |path: &Path| {
+                    let path = path.to_owned();
+                    move |error| BootError::Tools(path, error)
+                };
+                fs::write(&early, home.core()).map_err(failed(&early))?;
+                let (early, image) = (early.to_string_lossy(), core.to_string_lossy());
+                run(&mkimage("i386-pc", MODULES, home, &early, &image))?;
+                fs::read(&core).map_err(failed(&core))
             }
         }
     }
 }
 
-fn output(words: &[&str]) -> Result<Vec<u8>, BootError> {
+/// Words that make a core. It is written to a file: the program does not end well with a pipe.
+fn mkimage<'w>(
+    format: &'w str,
+    modules: &'w str,
+    home: &Home,
+    early: &'w str,
+    image: &'w str,
+) -> Vec<&'w str> {
+    let mut words = vec![MKIMAGE, "-O", format, "-d", modules, "-p", home.folder, "-c", early, "-o", image];
+    if format == "i386-pc" {
+        words.extend(BIOS_CORE);
+    }
+    words.extend(CORE);
+    words
+}
+
+fn made(tree: &Tree, path: &str) -> Result<Vec<u8>, BootError> {
+    let gone = || BootError::Tools(path.into(), io::ErrorKind::NotFound.into());
+    tree.bytes(path, MAX_FILE)?.ok_or_else(gone)
+}
+
+fn run(words: &[&str]) -> Result<(), BootError> {
     let (program, arguments) = words.split_first().unwrap_or((&MKIMAGE, &[]));
     let failed = |error| BootError::Tools(PathBuf::from(program), error);
     let done = Command::new(program).args(arguments).env_clear().output().map_err(failed)?;
     if done.status.success() {
-        Ok(done.stdout)
-    } else {
-        let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-        Err(failed(io::Error::other(format!("{}: {said}", done.status))))
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    Err(failed(io::Error::other(format!("{}: {said}", done.status))))
 }
 
 /// Makes the disks start under BIOS: modules beside the menu, and code and core on each disk. The image's own
@@ -218,14 +242,14 @@ pub(super) fn bios(
     chroot: &Chroot<'_>,
     home: &Home,
     disks: &[(PathBuf, Room)],
+    apart: &Path,
 ) -> Result<(), BootError> {
     let is_whole = tree.has(MKIMAGE)? && tree.has(&format!("{MODULES}/kernel.img"))?;
-    let source = if is_whole { Source::Target(tree, chroot) } else { Source::Tools };
+    let source = if is_whole { Source::Target(tree, chroot) } else { Source::Tools(apart) };
     for name in source.names()?.iter().filter(|name| name.ends_with(".mod") || name.ends_with(".lst")) {
         tree.put(&format!("{LOADED}/{name}"), &source.bytes(name)?, 0o644)?;
     }
-    tree.put(EARLY, home.core().as_bytes(), 0o644)?;
-    let (boot, core) = (source.bytes("boot.img")?, source.core(tree, home)?);
+    let (boot, core) = (source.bytes("boot.img")?, source.core(home)?);
     tree.sync()?;
     for (disk, room) in disks {
         Grub::at(*room, &boot, &core)?.write(disk, *room)?;
@@ -244,17 +268,17 @@ pub(super) fn efi(tree: &Tree, chroot: &Chroot<'_>, home: &Home) -> Result<Optio
     if !(kernel && tree.has(MKIMAGE)?) {
         return Ok(None);
     }
-    const EARLY_EFI: &str = "/boot/grub/x86_64-efi/load.cfg";
-    tree.put(EARLY_EFI, home.core().as_bytes(), 0o644)?;
+    const LOADED: &str = "/boot/grub/x86_64-efi";
+    let [early, image] = ["load.cfg", "core.efi"].map(|name| format!("{LOADED}/{name}"));
+    tree.put(&early, home.core().as_bytes(), 0o644)?;
     for name in
         tree.names(EFI_MODULES)?.iter().filter(|name| name.ends_with(".mod") || name.ends_with(".lst"))
     {
         let bytes = tree.bytes(&format!("{EFI_MODULES}/{name}"), MAX_FILE)?.unwrap_or_default();
-        tree.put(&format!("/boot/grub/x86_64-efi/{name}"), &bytes, 0o644)?;
+        tree.put(&format!("{LOADED}/{name}"), &bytes, 0o644)?;
     }
-    let mut words = vec![MKIMAGE, "-O", "x86_64-efi", "-d", EFI_MODULES, "-p", home.folder, "-c", EARLY_EFI];
-    words.extend(CORE);
-    Ok(Some(chroot.run(&words, CORE_LIMIT)?))
+    chroot.run(&mkimage("x86_64-efi", EFI_MODULES, home, &early, &image), CORE_LIMIT)?;
+    made(tree, &image).map(Some)
 }
 
 /// Whether BIOS can start from a disk: it counts in sectors of 512 bytes.

@@ -138,7 +138,9 @@ pub(crate) fn boot(install: &Install) -> Result<(), InstallError> {
     let system = System::open(install, &order, &state).map_err(BootError::from)?;
     let esps = system.esps().to_vec();
     let loaders = match system.layout() {
-        Some(layout) => prepare(&system, layout, &order.boot, firmware.is_some())?,
+        Some(layout) => {
+            prepare(&system, layout, &order.boot, firmware.is_some(), &install.folder.file("grub"))?
+        }
         None if order.boot.kernel_args.trim().is_empty() => None,
         None => {
             say("the disk image brings its own kernel arguments; those of muster/kernel-args are not used");
@@ -177,6 +179,7 @@ fn prepare(
     layout: &Partitioned,
     ordered: &BootOrder,
     is_uefi: bool,
+    apart: &Path,
 ) -> Result<Option<Loaders>, BootError> {
     let tree = Tree::open(system.root())?;
     let devices = system.devices();
@@ -210,7 +213,8 @@ fn prepare(
     if rooms.is_empty() {
         say("the disk has no partition for GRUB under BIOS: it starts under UEFI alone");
     } else {
-        grub::bios(&tree, &chroot, &home, &rooms)?;
+        fs::create_dir_all(apart).map_err(|error| BootError::Tools(apart.to_owned(), error))?;
+        grub::bios(&tree, &chroot, &home, &rooms, apart)?;
     }
     Ok(loaders)
 }
