@@ -45,9 +45,14 @@ fn under(out: &mut String, value: &Value, indent: usize) {
             out.push('\n');
             items(out, list, indent);
         }
-        other => {
+        flat @ (Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_)) => {
             out.push(' ');
-            scalar(out, other, indent + 2);
+            scalar(out, flat, indent + 2);
         }
     }
 }
@@ -64,9 +69,14 @@ fn items(out: &mut String, list: &[Value], indent: usize) {
                 out.push_str("-\n");
                 items(out, inner, indent + 2);
             }
-            other => {
+            flat @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_)) => {
                 out.push_str("- ");
-                scalar(out, other, indent + 2);
+                scalar(out, flat, indent + 2);
             }
         }
     }

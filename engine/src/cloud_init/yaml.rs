@@ -484,6 +484,6 @@ mod tests {
         let kept = format!("a: {}{}{}", "&x [".repeat(60), "1,".repeat(50_000), "]".repeat(60));
         assert!(read(&kept).is_err());
         assert!(matches!(read(&"a".repeat(MAX_DOCUMENT + 1)), Err(YamlError::TooLong(_))));
-        assert!(matches!(read("a: &a [*a]"), Err(_)));
+        assert!(read("a: &a [*a]").is_err());
     }
 }

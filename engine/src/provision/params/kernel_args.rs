@@ -48,7 +48,7 @@ pub(super) fn checked(text: &str) -> Result<String, KernelArgsError> {
     for word in &words {
         let key = word.split('=').next().unwrap_or_default();
         let is = |reserved: &&str| key == *reserved || reserved.ends_with('.') && key.starts_with(*reserved);
-        if RESERVED.iter().any(|reserved| is(&reserved)) {
+        if RESERVED.iter().any(is) {
             return Err(KernelArgsError::Reserved(key.to_owned()));
         }
     }
