@@ -55,8 +55,8 @@ pub(crate) struct Import {
     #[arg(value_name = "FILE|URL")]
     from: Option<From>,
     /// What it must be, for an image that is made; else what the file says of itself
-    #[arg(long, value_enum)]
-    format: Option<Format>,
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    image_format: Option<Format>,
     /// sha256:HEX that the file must have, for an image that is made
     #[arg(long, value_name = "DIGEST")]
     digest: Option<String>,
@@ -179,7 +179,7 @@ async fn prepare(client: &Client, args: &Import) -> Result<()> {
             image["Source"].as_str().unwrap_or_default(),
             from.source()
         ),
-        (Some(_), _) if args.format.is_some() || args.digest.is_some() => bail!(
+        (Some(_), _) if args.image_format.is_some() || args.digest.is_some() => bail!(
             "image {0} is there already: change its Format and Digest by `muster image set {0}`",
             args.image
         ),
@@ -190,7 +190,7 @@ async fn prepare(client: &Client, args: &Import) -> Result<()> {
                 ("Name".to_owned(), json!(args.image)),
                 ("Source".to_owned(), json!(from.source())),
             ]);
-            image.extend(args.format.map(|format| ("Format".to_owned(), json!(format.word()))));
+            image.extend(args.image_format.map(|format| ("Format".to_owned(), json!(format.word()))));
             image.extend(args.digest.as_ref().map(|digest| ("Digest".to_owned(), json!(digest))));
             client.post(&IMAGES.path(), &Value::Object(image)).await.map(drop)
         }

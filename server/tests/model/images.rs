@@ -106,7 +106,7 @@ async fn imports_that_make_no_sense_are_refused() {
 async fn who_may_only_read_images_imports_none() {
     let site = Site::start().await;
     site.make("images", json!([{"Name": "mine", "Source": "upload"}])).await;
-    let claims = json!([{"Scope": "images", "Action": "get,list", "Specific": "*"}]);
+    let claims = json!([{"scope": "images", "action": "get,list", "specific": "*"}]);
     site.make("roles", json!([{"Name": "reader", "Claims": claims}])).await;
     site.make("users", json!([{"Name": "eve", "Roles": ["reader"]}])).await;
     site.put("users/eve/password", json!({"Password": "long enough for eve"})).await.ok();
