@@ -60,7 +60,8 @@ impl Slot {
     }
 }
 
-type Done = Result<Slot, MapError>;
+/// A frame's number, and what became of it.
+type Done = (usize, Result<Slot, MapError>);
 
 impl Map {
     /// Reads from `source` what follows [`Map::frame_start`] of `first`, and hands every piece to `sink`, in ascending
@@ -71,7 +72,7 @@ impl Map {
     /// and 8 MiB beside.
     ///
     /// # Errors
-    /// [`MapError`]; pieces handed out before were right.
+    /// [`MapError`]; all pieces of the frames before were handed out, and right.
     pub fn unpack<R, F>(&self, source: R, first: usize, threads: usize, mut sink: F) -> Result<(), MapError>
     where
         R: Read + Send,
@@ -91,7 +92,8 @@ impl Map {
             let jobs = Arc::new(Mutex::new(jobs));
             for _ in 0..threads {
                 let (jobs, done) = (jobs.clone(), done.clone());
-                scope.spawn(move || self.work(&jobs, &done));
+                let decoder = Decompressor::new().map_err(MapError::Read)?;
+                scope.spawn(move || self.work(decoder, &jobs, &done));
             }
             scope.spawn(move || self.feed(source, first, &slots, &to_workers, &done));
             self.hand_out(first, &free, &finished, &mut sink)
@@ -116,30 +118,27 @@ impl Map {
             let read = fill(&mut source, &mut slot.packed);
             let complete = read.and_then(|read| if read == length { Ok(()) } else { Err(early()) });
             if let Err(error) = complete {
-                return give(done, Err(MapError::Read(error)));
+                return give(done, (frame, Err(MapError::Read(error))));
             }
             if jobs.send(slot).is_err() {
                 return;
             }
         }
         // A source that verifies itself has its say at its end.
-        match source.read(&mut [0]) {
-            Ok(0) => give(done, Ok(Slot { frame: self.frames(), ..Slot::default() })),
-            Ok(_) => give(done, Err(MapError::Trailing)),
-            Err(error) => give(done, Err(MapError::Read(error))),
-        }
+        let end = match source.read(&mut [0]) {
+            Ok(0) => Ok(Slot { frame: self.frames(), ..Slot::default() }),
+            Ok(_) => Err(MapError::Trailing),
+            Err(error) => Err(MapError::Read(error)),
+        };
+        give(done, (self.frames(), end));
     }
 
     /// Unpacks frames until there are no more.
-    fn work(&self, jobs: &Mutex<Receiver<Slot>>, done: &Sender<Done>) {
-        let mut decoder = match Decompressor::new() {
-            Ok(decoder) => decoder,
-            Err(error) => return give(done, Err(MapError::Read(error))),
-        };
+    fn work(&self, mut decoder: Decompressor<'_>, jobs: &Mutex<Receiver<Slot>>, done: &Sender<Done>) {
         loop {
             let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(mut slot) = job else { return };
-            give(done, self.unpack_frame(&mut decoder, &mut slot).map(|()| slot));
+            give(done, (slot.frame, self.unpack_frame(&mut decoder, &mut slot).map(|()| slot)));
         }
     }
 
@@ -159,7 +158,7 @@ impl Map {
         }
     }
 
-    /// Puts frames in order and hands out their pieces.
+    /// Puts frames in order and hands out their pieces, and at its place what went wrong with one.
     fn hand_out(
         &self,
         first: usize,
@@ -173,10 +172,11 @@ impl Map {
         while frame <= self.frames() {
             let Some(slot) = early_ones.remove(&frame) else {
                 let stopped = || MapError::Read(io::Error::other("a thread that unpacks has stopped"));
-                let slot: Slot = finished.recv().map_err(|_| stopped())??;
-                early_ones.insert(slot.frame, slot);
+                let (number, slot) = finished.recv().map_err(|_| stopped())?;
+                early_ones.insert(number, slot);
                 continue;
             };
+            let slot: Slot = slot?;
             let mut pieces = self.pieces(frame).peekable();
             while let Some((offset, range)) = pieces.next() {
                 let bytes = slot.bytes().get(range).unwrap_or_default();

@@ -49,7 +49,8 @@ impl Config {
     /// # Errors
     /// [`OciError::Platform`].
     pub fn check(&self, machine: &Platform) -> Result<(), OciError> {
-        let mismatch = || OciError::Platform { wanted: machine.clone(), found: self.platform.to_string() };
+        let mismatch =
+            || OciError::Platform { wanted: Box::new(machine.clone()), found: self.platform.to_string() };
         self.platform.fits(machine).map(|_| ()).ok_or_else(mismatch)
     }
 

@@ -248,7 +248,7 @@ impl Index {
                 best = Some(descriptor);
             }
         }
-        best.ok_or_else(|| OciError::Platform { wanted: machine.clone(), found: self.platforms() })
+        best.ok_or_else(|| OciError::Platform { wanted: Box::new(machine.clone()), found: self.platforms() })
     }
 
     fn platforms(&self) -> String {

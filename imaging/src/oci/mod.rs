@@ -81,7 +81,7 @@ pub enum OciError {
     #[error("the image has nothing for {wanted}; it has {found}")]
     Platform {
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// Those in the image.
         found: String,
     },
