@@ -1,8 +1,8 @@
 //! What a new bootstrap token comes with for boot servers that exist already: menus, and links to the files.
 
 use crate::media::media_of;
-use crate::support::{Fixture, start_with};
-use axum::http::StatusCode;
+use crate::support::{Fixture, logged, start_with};
+use axum::http::{StatusCode, header};
 use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 
@@ -89,4 +89,27 @@ async fn a_place_that_no_loader_could_read_is_refused_and_no_token_made() {
     }
     let tokens = site.call(site.admin("GET", "/api/v3/bootstrap/tokens", "")).await.json();
     assert_eq!(tokens, json!([]));
+}
+
+#[tokio::test]
+async fn the_script_of_the_command_is_kept_by_nobody_and_its_bearer_logs_nobody_in() {
+    let site = site(false).await;
+    let (_, made) = create(&site, "", "").await;
+    let token = made["Token"].as_str().unwrap();
+    let head = made["Command"].as_str().unwrap().lines().next().unwrap().to_owned();
+    assert!(head.ends_with("https://10.20.0.5:8092/install.sh <<'T' | sudo sh") && !head.contains("eyJ"));
+    for (bearer, told) in [
+        // The media here have no agent among them.
+        (format!("Bearer {token}"), "the server has no agent to hand out"),
+        ("Bearer mst_x".to_owned(), "damaged or not one of this server"),
+        ("Basic eDp5".to_owned(), "there is no bootstrap token"),
+    ] {
+        let mut request = Fixture::request("GET", "/install.sh", "");
+        request.headers_mut().insert(header::AUTHORIZATION, bearer.parse().unwrap());
+        let answer = site.call(request).await;
+        assert_eq!((answer.status, answer.header(header::CACHE_CONTROL)), (StatusCode::OK, "no-store"));
+        let script = String::from_utf8(answer.body.to_vec()).unwrap();
+        assert!(script.starts_with("#!/bin/sh\n") && script.contains(told), "{told}: {script}");
+    }
+    assert!(!logged().contains(token), "the token is in the log");
 }
