@@ -40,7 +40,13 @@ LABEL local
 const IPXE_ON: &str = "exit 1\n";
 /// GRUB under UEFI cannot end with a failure, so it starts what systems put on their disks, those that
 /// are named before the fallback of removable media.
+/// A disk that this server installed says itself how it is started (as our media ask it, `iso/templates/local.cfg`).
 const GRUB_LOCAL: &str = "\
+for marker in /muster/{{.Info.Id}}/local.cfg /boot/muster/{{.Info.Id}}/local.cfg; do
+  if search --no-floppy --set=root --file $marker; then
+    configfile $marker
+  fi
+done
 if test \"$grub_platform\" = efi; then
   for vendor in debian ubuntu fedora redhat centos rocky almalinux opensuse sles BOOT; do
     for loader in shimx64.efi shimaa64.efi grubx64.efi grubaa64.efi BOOTX64.EFI BOOTAA64.EFI; do

@@ -35,7 +35,7 @@ impl Outside for Witness {
     }
 
     fn info(&self) -> Json {
-        json!({"Version": "v4.9.1", "ApiPort": 8092})
+        json!({"Version": "v4.9.1", "ApiPort": 8092, "Id": "dc1"})
     }
 
     fn job(&self, id: &str) -> Option<Job> {
