@@ -99,7 +99,10 @@ mod tests {
     #[test]
     fn a_failure_is_one_line_that_begins_with_error() {
         let error = InstallError::from(Cancelled);
-        assert_eq!(line(&error), "error: the run was cancelled; nothing more is written");
+        assert_eq!(
+            line(&error),
+            "error: the run was cancelled, or a step took too long; nothing more is written"
+        );
         assert_eq!(error.code(), 1);
         let error = InstallError::from(SettingsError::Missing("MUSTER_RUN"));
         assert!(line(&error).starts_with("error: MUSTER_RUN is not set in the environment"));

@@ -136,7 +136,7 @@ impl Fetcher {
             received: self.received.clone(),
             total: self.total,
         };
-        let task = self.handle.spawn(delivery.to_its_end(out)).abort_handle();
+        let task = self.handle.spawn(delivery.run(out)).abort_handle();
         Ok(Download { pieces, piece: Bytes::new(), task })
     }
 
@@ -246,8 +246,8 @@ struct Delivery {
 }
 
 impl Delivery {
-    /// Ends with the file, with an error, or when nobody reads any more.
-    async fn to_its_end(mut self, out: mpsc::Sender<Result<Bytes, FetchError>>) {
+    /// Delivers until the file, an error, or the last reader ends it.
+    async fn run(mut self, out: mpsc::Sender<Result<Bytes, FetchError>>) {
         let progress = self.progress.clone();
         let ended = tokio::select! {
             ended = self.deliver(&out) => ended,

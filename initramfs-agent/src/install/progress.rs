@@ -25,9 +25,9 @@ const LAST_CALL: Duration = Duration::from_secs(3);
 /// Longest message, in bytes.
 const MAX_MESSAGE: usize = 256;
 
-/// Somebody cancelled the run.
+/// The run is over for the server: somebody cancelled it, or a step took longer than its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the run was cancelled; nothing more is written")]
+#[error("the run was cancelled, or a step took too long; nothing more is written")]
 pub(crate) struct Cancelled;
 
 /// Where news go in, and whether the run goes on.

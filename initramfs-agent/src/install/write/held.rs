@@ -99,7 +99,7 @@ mod tests {
     const SIZE: usize = 3 * 1_024 * 1_024;
 
     fn image(gpt: bool, size: usize) -> Vec<u8> {
-        let mut image: Vec<u8> = (0..size).map(|at| (at / 4_096 % 251 + 1) as u8).collect();
+        let mut image: Vec<u8> = (1..=251).flat_map(|byte| [byte; 4_096]).cycle().take(size).collect();
         if gpt {
             image[512..520].copy_from_slice(GPT);
         }
@@ -112,7 +112,7 @@ mod tests {
         let mut disk = vec![0; image.len()];
         for (number, bytes) in image.chunks(piece).enumerate() {
             let (offset, rest) = held.sift((number * piece) as u64, bytes);
-            disk[offset as usize..offset as usize + rest.len()].copy_from_slice(rest);
+            put(&mut disk, offset, rest);
         }
         (disk, held)
     }
@@ -138,7 +138,7 @@ mod tests {
                 for Note { file, offset } in held.store(&folder).unwrap() {
                     let bytes = folder.bytes(&file).unwrap().unwrap();
                     assert!(offset.is_multiple_of(4_096));
-                    disk[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
+                    put(&mut disk, offset, &bytes);
                 }
                 assert!(disk == image, "gpt {gpt}, {size} bytes");
             }
