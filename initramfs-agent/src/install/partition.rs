@@ -23,6 +23,8 @@ use hyper::Method;
 use protocol::install::{EscrowedKey, Fate, Filesystem, Layout, Way};
 use protocol::inventory::Disk;
 use ring::rand::{SecureRandom, SystemRandom};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,6 +53,9 @@ pub(crate) enum PartitionError {
     /// The kernel does not show a partition.
     #[error("the kernel shows no {0} after {limit} seconds; restart the machine and start the run again", limit = PATIENCE.as_secs())]
     Missing(PathBuf),
+    /// Something has the name of the volume group.
+    #[error("cannot make a volume group where {0} is: give Lvm.Group of the disk layout another name")]
+    Links(PathBuf, #[source] io::Error),
     /// A kept disk has a group of the same name.
     #[error(
         "{0}, which is kept, has a volume group {1}, too: give Lvm.Group of the disk layout another name"
@@ -334,6 +339,7 @@ fn group(
         device.display()
     );
     let lvm = |verb: &str| Tool::new("lvm", device).arg(verb).arg(&config);
+    forget_links(&Path::new("/dev").join(name))?;
     lvm("pvcreate").with(["--yes", "-ff"]).on_device().run()?;
     lvm("vgcreate").with(["--yes", name]).on_device().run()?;
     made.groups.push(name.to_owned());
@@ -345,6 +351,26 @@ fn group(
         made.mounts.push(fill(vessel, &volume)?);
     }
     Ok(())
+}
+
+/// Removes the links to volumes that are gone: LVM makes no group whose folder is there, and without udev nobody
+/// else removes it.
+fn forget_links(folder: &Path) -> Result<(), PartitionError> {
+    let forget = || {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_symlink() && !path.exists() {
+                fs::remove_file(path)?;
+            }
+        }
+        fs::remove_dir(folder)
+    };
+    match forget() {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(PartitionError::Links(folder.to_owned(), error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Makes a file system, or swap. Nothing is discarded first: some disks take hours over that.

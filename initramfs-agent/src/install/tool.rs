@@ -43,7 +43,7 @@ pub(crate) enum ToolError {
         program: &'static str,
         /// What it worked on.
         device: PathBuf,
-        /// Its last line, or how it ended.
+        /// Its last two lines, or how it ended.
         words: String,
     },
     /// It does not come to an end.
@@ -113,8 +113,11 @@ impl<'a> Tool<'a> {
     }
 
     fn failed(&self, text: &str, status: ExitStatus) -> ToolError {
-        let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        let words = last.map_or_else(|| status.to_string(), str::to_owned);
+        // The very last line may be no more than where to read about it.
+        let mut last: Vec<&str> =
+            text.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(2).collect();
+        last.reverse();
+        let words = if last.is_empty() { status.to_string() } else { last.join("; ") };
         ToolError::Failed { program: self.program, device: self.device.to_owned(), words }
     }
 
@@ -192,7 +195,10 @@ mod tests {
     fn failure_names_program_device_and_the_last_words() {
         let device = Path::new("/dev/sdx");
         let told = |script: &str| Tool::new("sh", device).with(["-c", script]).run().unwrap_err().to_string();
-        assert_eq!(told("echo one; echo no space >&2; exit 3"), "sh fails on /dev/sdx: no space");
+        assert_eq!(
+            told("echo one; echo two; echo no space >&2; exit 3"),
+            "sh fails on /dev/sdx: two; no space"
+        );
         assert_eq!(told("exit 3"), "sh fails on /dev/sdx: exit status: 3");
         let missing = Tool::new("mkfs.unheard-of", device).run().unwrap_err().to_string();
         assert!(missing.starts_with("cannot start mkfs.unheard-of; it comes with the tools"), "{missing}");

@@ -135,6 +135,86 @@ fn volumes_swap_and_every_file_system_are_made_where_they_belong() {
     assert!(told.partitions.iter().all(|found| found.start % MIB == 0), "on whole mebibytes");
 }
 
+/// Whether this kernel makes arrays and encrypts: few that tests run on do.
+fn has_layers() -> bool {
+    let misc = std::fs::read_to_string("/proc/misc").unwrap_or_default();
+    misc.contains("device-mapper") && Path::new("/proc/mdstat").exists()
+}
+
+#[test]
+fn mirrored_and_encrypted_volumes_are_made_and_taken_down_again() {
+    let Some([one, other]) = has_layers().then(|| loops(6_144)).flatten() else { return };
+    let volume = Volume { name: "data".to_owned(), mount: "/srv".to_owned(), ..Volume::default() };
+    let layout = Layout {
+        raid1: 2,
+        luks: true,
+        root_mib: 2_048,
+        swap_mib: 256,
+        volumes: vec![volume],
+        ..Layout::default()
+    };
+    for _ in 0..2 {
+        let (made, keys) = divide(&[&one, &other], &layout).unwrap();
+        let places: Vec<_> =
+            made.mounts.iter().map(|mount| format!("{} {}", mount.place, mount.device.display())).collect();
+        assert_eq!(
+            places,
+            [
+                "/ /dev/muster/root".to_owned(),
+                "/boot /dev/md/boot".to_owned(),
+                format!("/boot/efi {}p2", one.device.display()),
+                "/srv /dev/muster/data".to_owned(),
+                "none /dev/muster/swap".to_owned()
+            ]
+        );
+        let arrays: Vec<_> = made.arrays.iter().map(|array| array.name.as_str()).collect();
+        assert_eq!(
+            (arrays, made.groups),
+            (vec!["/dev/md/boot", "/dev/md/system"], vec!["muster".to_owned()])
+        );
+        let [key] = keys.try_into().unwrap();
+        assert!(key.starts_with(&made.ciphers.first().unwrap().uuid));
+        for disk in [&one, &other] {
+            let told = disk.contents();
+            let found: Vec<_> =
+                told.partitions.iter().map(|found| format!("{} {}", found.name, found.filesystem)).collect();
+            let member = "linux_raid_member";
+            let expected = [
+                "muster-bios ".to_owned(),
+                "muster-esp vfat".to_owned(),
+                format!("muster-boot {member}"),
+                format!("muster-system {member}"),
+            ];
+            assert_eq!(found, expected);
+        }
+        // Only one of the two: its arrays are on a kept disk as well.
+        let refused = divide(&[&one], &Layout::default()).unwrap_err().to_string();
+        assert!(refused.contains("is also on") && refused.contains("which is kept"), "{refused}");
+    }
+    let devices = [one.device.clone(), other.device.clone()];
+    let work = Work { disks: &devices, run: Uuid::nil(), tell: &|_, _| Ok(()), escrow: &|_, _| Ok(()) };
+    work.clear().unwrap();
+}
+
+#[test]
+fn each_of_groups_arrays_and_ciphers_is_made_by_itself() {
+    let Some([one, other]) = has_layers().then(|| loops(4_096)).flatten() else { return };
+    let lvm = Layout { lvm: Some(protocol::install::Lvm::default()), ..Layout::default() };
+    let cipher = Layout { luks: true, ..Layout::default() };
+    let mirror = Layout { raid1: 2, filesystem: Filesystem::Xfs, ..Layout::default() };
+    for (layout, root) in
+        [(lvm, "/dev/muster/root"), (cipher, "/dev/mapper/muster-crypt"), (mirror, "/dev/md/root")]
+    {
+        let disks = if layout.raid1 > 1 { vec![&one, &other] } else { vec![&one] };
+        let (made, _) = divide(&disks, &layout).unwrap();
+        assert_eq!(made.mounts.first().unwrap().device, Path::new(root));
+        let devices: Vec<PathBuf> = disks.iter().map(|disk| disk.device.clone()).collect();
+        let work = Work { disks: &devices, run: Uuid::nil(), tell: &|_, _| Ok(()), escrow: &|_, _| Ok(()) };
+        work.clear().unwrap();
+        assert!(one.contents().is_empty());
+    }
+}
+
 #[test]
 fn disk_that_is_mounted_is_refused_and_left_as_it_is() {
     let Some([disk]) = loops(2_048) else { return };
