@@ -570,11 +570,11 @@ async fn database_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     let store = Store::sqlite(&path).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (5)").execute(&store.writer).await.unwrap();
+    sqlx::query("INSERT INTO schema_version (version) VALUES (6)").execute(&store.writer).await.unwrap();
     store.close().await;
     assert_eq!(
         Store::sqlite(&path).await.unwrap_err().to_string(),
-        "the database has schema 5, this version reads up to 4; use the version that wrote it, or a later one"
+        "the database has schema 6, this version reads up to 5; use the version that wrote it, or a later one"
     );
 }
 

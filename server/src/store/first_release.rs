@@ -7,7 +7,8 @@ use sqlx::{AssertSqlSafe, Executor};
 use std::path::Path;
 
 /// Takes away, in this order.
-const SINCE: [&str; 18] = [
+const SINCE: [&str; 19] = [
+    "DROP TABLE provision",
     "DROP TABLE boot_nonce",
     "DROP TABLE machine_index",
     "DROP TABLE machine_mark",
