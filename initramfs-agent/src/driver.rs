@@ -18,7 +18,7 @@ use crate::report::chain;
 use crate::runner::Ending;
 use crate::runner::child::{Child, Ended, Report};
 use crate::runner::settings::Reach;
-use crate::service::Belongings;
+use crate::service::{Belongings, DISK};
 use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan, Voucher};
 use crate::view::{Surroundings, compose, net_view, told};
 use protocol::agent_api::{
@@ -380,7 +380,13 @@ impl Driver {
             )))) if !pending.server_name.is_empty() => {
                 self.around.server_name = Some(pending.server_name.clone());
             }
-            Observation::Answered(Ok(Answer::Heartbeat(answer))) => self.runner.trust(&answer.ca_hash),
+            Observation::Answered(Ok(Answer::Heartbeat(answer))) => {
+                self.runner.trust(&answer.ca_hash);
+                let belongings = self.brief.luggage.belongings.as_ref();
+                if let Some(belongings) = belongings.filter(|_| answer.boot_env == DISK) {
+                    self.remember(belongings.is_home());
+                }
+            }
             Observation::Net(_)
             | Observation::Connected(_)
             | Observation::Answered(_)

@@ -132,6 +132,14 @@ impl Belongings {
         remove(&self.path(SHUTDOWN_HOOK))
     }
 
+    /// The machine is where the server wants it: whatever it tried before is over.
+    ///
+    /// # Errors
+    /// [`BelongingsError::Write`].
+    pub(crate) fn is_home(&self) -> Result<(), BelongingsError> {
+        remove(&self.path(RETURNS))
+    }
+
     /// How often the system tried to come back into our image within the hour, and ended here again.
     pub(crate) fn returns(&self) -> usize {
         // Unreadable is as good as never.
@@ -238,6 +246,8 @@ mod tests {
             belongings.note_return().unwrap();
         }
         assert!(belongings.why_it_stays().unwrap().contains("by hand"));
+        belongings.is_home().unwrap();
+        assert_eq!(belongings.returns(), 0, "the server wanted it here");
         let old = format!("{}\n", now() - RECENT.as_secs() - 1).repeat(9);
         put(&belongings.path(RETURNS), old.as_bytes()).unwrap();
         assert_eq!(belongings.why_it_stays(), None);

@@ -45,7 +45,7 @@ use tokio::sync::{mpsc, watch};
 /// Held while an agent runs.
 const LOCK: &str = "service.lock";
 /// The boot environment of a machine that is where it should be.
-const DISK: &str = "local";
+pub(crate) const DISK: &str = "local";
 /// Who changes the system's power.
 const SYSTEMCTL: &str = "systemctl";
 
