@@ -1,7 +1,7 @@
 //! What roles' templates yield: cloud-init configuration, read, merged and written.
 
 use crate::text::{is_tame, lossy};
-use engine::cloud_init::{Layer, MAX_DEPTH, MAX_VALUES, Merged, document, merge, read};
+use engine::cloud_init::{Layer, MAX_DEPTH, MAX_DOCUMENT, MAX_VALUES, Merged, document, merge, read};
 use serde_json::{Map, Value};
 
 /// Most documents of one input.
@@ -17,7 +17,12 @@ pub fn cloud_init(data: &[u8]) -> bool {
         match read(text) {
             Ok(map) => {
                 is_bounded(&map);
-                assert_eq!(read(&document(&map)).as_ref(), Ok(&map), "written and read back");
+                let written = document(&map);
+                // What aliases stand for is written out, and may be longer than what is read.
+                assert!(
+                    written.len() > MAX_DOCUMENT || read(&written).as_ref() == Ok(&map),
+                    "written and read back"
+                );
                 layers.push(Layer { from: format!("role {}", layers.len()), document: map });
             }
             Err(error) => is_tame(&error.to_string()),
