@@ -170,13 +170,11 @@ impl Menu {
 
     /// The search for an installed system, and its entry; what cannot be started leads to the first of ours.
     fn local(&self) -> String {
-        let keys = |entry: &Entry| format!("{}: {}", entry.hotkey, entry.title);
-        let keys: Vec<String> = self.entries.iter().map(keys).chain(["Esc: menu".to_owned()]).collect();
-        let args = self.entries.first().map(|entry| entry.args.as_str()).unwrap_or_default();
-        LOCAL
-            .replace("@HOTKEY@", &LOCAL_HOTKEY.to_string())
-            .replace("@ARGS@", args)
-            .replace("@KEYS@", &keys.join(", "))
+        let first = self.entries.first();
+        let keys =
+            first.map(|entry| format!("{}: {}, Esc: menu", entry.hotkey, entry.title)).unwrap_or_default();
+        let args = first.map(|entry| entry.args.as_str()).unwrap_or_default();
+        LOCAL.replace("@HOTKEY@", &LOCAL_HOTKEY.to_string()).replace("@ARGS@", args).replace("@KEYS@", &keys)
     }
 }
 
@@ -263,7 +261,7 @@ mod tests {
         for bad in ["DC1", "a b", "a/b", "$x"] {
             assert!(local_argument(bad).is_err(), "{bad}");
         }
-        assert!(menu.contains("m: Muster, r: Rescue, Esc: menu\"\n"), "{menu}");
+        assert!(menu.contains("m: Muster, Esc: menu\"\n"), "{menu}");
         let (_, local) = menu.split_once("configfile $local\n").unwrap();
         assert!(local.contains("linux /boot/vmlinuz quiet ${extra}\n"), "a system that fails leads to ours");
     }
