@@ -43,7 +43,7 @@ impl Outside for Door {
     }
 
     fn info(&self) -> Json {
-        Nowhere.info()
+        serde_json::json!({ "Id": "dc1" })
     }
 
     fn job(&self, id: &str) -> Option<Job> {
