@@ -9,7 +9,7 @@ use nix::unistd::{UnlinkatFlags, symlinkat, syncfs, unlinkat};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Most names of a folder that are looked at.
 const MAX_NAMES: usize = 10_000;
@@ -40,7 +40,6 @@ impl TreeError {
 #[derive(Debug)]
 pub(crate) struct Tree {
     root: OwnedFd,
-    place: PathBuf,
 }
 
 impl Tree {
@@ -52,12 +51,7 @@ impl Tree {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let root = nix::fcntl::open(place, flags, Mode::empty());
         let root = root.map_err(|error| TreeError::of("open", &place.display().to_string(), error))?;
-        Ok(Self { root, place: place.to_owned() })
-    }
-
-    /// Where it is.
-    pub(crate) fn place(&self) -> &Path {
-        &self.place
+        Ok(Self { root })
     }
 
     /// Opens something that is there, wherever links within the tree lead; `None` where nothing is.
@@ -289,6 +283,7 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
 
     /// A folder with `target` and `outside` in it.
     fn yard() -> (tempfile::TempDir, Tree, PathBuf) {

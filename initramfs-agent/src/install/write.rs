@@ -116,7 +116,10 @@ pub(super) fn write(install: &Install) -> Result<(), InstallError> {
 }
 
 /// Holds the disks that were partitioned against a wipe permit of this very job.
-fn permitted(install: &Install, order: &InstallOrder, state: &State) -> Result<(), InstallError> {
+///
+/// # Errors
+/// [`InstallError`] without a permit, and where it names other disks.
+pub(super) fn permitted(install: &Install, order: &InstallOrder, state: &State) -> Result<(), InstallError> {
     let made = state.partitioned.as_ref().ok_or(WriteError::NotPartitioned)?;
     let (granted, present) = (permit::obtain(install, order)?, disks_now());
     let named: Vec<PathBuf> = granted.disks(&present)?.into_iter().map(permit::device).collect();

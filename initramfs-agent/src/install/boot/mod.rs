@@ -21,6 +21,7 @@ use super::image_disk::{self, ImageDiskError};
 use super::state::{Partitioned, Role};
 use super::system::{Esp, MountedEsp, System, SystemError};
 use super::target::{Tree, TreeError};
+use super::write::permitted;
 use super::{Install, say};
 use crate::kexec::{self, KexecError};
 use crate::report::chain;
@@ -132,6 +133,7 @@ pub(crate) fn boot(install: &Install) -> Result<(), InstallError> {
     let (order, mut state) = (install.order()?, install.state()?);
     let firmware = Firmware::here();
     install.progress.tell(0, "making the disk bootable")?;
+    permitted(install, &order, &state)?;
     if order.image.way == Way::BlockMap {
         image_disk::release(install, &mut state).map_err(BootError::from)?;
     }
