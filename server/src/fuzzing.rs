@@ -4,9 +4,12 @@
 use crate::app::{accepted, kernel_line, names_in_path};
 use crate::http::body::{MACHINE_BODY, parse};
 use crate::http::json::{OBJECT, parse_value};
+use crate::images::{check_literal, port_of, read_url};
 use crate::keys::{KeysError, MasterKey, TokenKeys};
 use engine::admission::BootstrapClaims;
+use engine::image_hosts::ImageHosts;
 use protocol::agent_api::EnrollmentRequest;
+use std::net::IpAddr;
 use std::path::Path;
 
 /// The body of an enrollment as the server would keep it; `None` when it is refused.
@@ -32,6 +35,30 @@ pub fn boot_line(further: &str, args: &str, base: &str) -> Result<String, String
 /// How many things in the path of a boot file may name a machine.
 pub fn machines_named(path: &str) -> usize {
     names_in_path(path)
+}
+
+/// Where the server lets itself be sent by the URL of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUrl {
+    /// The URL, as it is asked.
+    pub url: String,
+    /// Its host, without the brackets of an address.
+    pub host: String,
+    /// The host, where it is an address.
+    pub address: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// The URL of an image, with these hosts excepted; or why it is not fetched.
+///
+/// # Errors
+/// As a fragment.
+pub fn image_url(text: &str, hosts: &ImageHosts) -> Result<ImageUrl, String> {
+    let url = read_url(text).map_err(|error| error.to_string())?;
+    check_literal(&url, hosts).map_err(|error| error.to_string())?;
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    Ok(ImageUrl { address: host.parse().ok(), port: port_of(&url), host, url: url.into() })
 }
 
 /// Keys of bootstrap tokens.

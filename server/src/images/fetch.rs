@@ -57,6 +57,9 @@ pub(crate) enum FetchError {
     /// The CA is none.
     #[error("the CA of the image is not PEM of certificates{0}")]
     Ca(String),
+    /// No client, such as where the system has no CAs.
+    #[error("the server cannot ask by HTTPS: {0}")]
+    Client(String),
     /// No answer.
     #[error("{host} does not answer: {why}")]
     NoAnswer {
@@ -110,6 +113,7 @@ impl FetchError {
             | Self::NoLocation { .. }
             | Self::Downgrade { .. }
             | Self::Ca(_)
+            | Self::Client(_)
             | Self::TooLarge { .. } => false,
         }
     }
@@ -329,7 +333,7 @@ fn build(port: u16, trust: &Trust, lookup: Lookup) -> Result<Client, FetchError>
         }
         builder = builder.tls_certs_only(certificates);
     }
-    builder.build().map_err(|error| FetchError::Ca(format!(": {}", chain(&error))))
+    builder.build().map_err(|error| FetchError::Client(chain(&error)))
 }
 
 /// What the guard said inside of the client, else that nobody answers.

@@ -26,7 +26,7 @@ mod tests;
 pub(crate) use cache::CacheError;
 pub(crate) use download::DownloadError;
 pub(crate) use fetch::Trust;
-pub(crate) use guard::{Lookup, read_url, system_lookup};
+pub(crate) use guard::{Lookup, check_literal, port_of, read_url, system_lookup};
 pub(crate) use import::{ImportError, Imports, Upload, Wish};
 pub(crate) use pull::Growing;
 pub(crate) use registry::{Login, OciImage, Place, RegistryError};

@@ -169,6 +169,14 @@ pub(crate) struct Growing {
 }
 
 impl Growing {
+    /// Waits until something of the file is there.
+    ///
+    /// # Errors
+    /// Why nothing comes.
+    pub(crate) async fn begins(&self) -> io::Result<()> {
+        if self.pull.size == 0 { Ok(()) } else { self.pull.reaches(0).await }
+    }
+
     /// The next bytes, as soon as some are there; none at the end.
     ///
     /// # Errors

@@ -123,6 +123,14 @@ impl App {
             );
         };
         let keep = self.kept_images().await?;
-        self.images.pulled(digest, size, &place, &keep).await.map_err(of_cache)
+        let blob = self.images.pulled(digest, size, &place, &keep).await.map_err(of_cache)?;
+        // A registry that refuses is told in words, and not by a body that breaks off.
+        if let Some(Blob::Growing(file, _)) = &blob {
+            file.begins().await.map_err(|why| {
+                AppError::new(AppErrorKind::Unavailable, format!("image {}: {why}", image.name))
+                    .after(RETRY_AFTER)
+            })?;
+        }
+        Ok(blob)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::app::{ImageFile, MachineTokenActor, Resolved};
-use crate::images::scripted::{TestRegistry, Wants, noise, script};
+use crate::images::scripted::{Mood, TestRegistry, Wants, noise, script};
 use engine::patch::Patch;
 use protocol::install::{Mode, ProvisionRequest};
 use protocol::inventory::Disk;
@@ -84,6 +84,11 @@ async fn files_of_an_image_are_for_the_job_that_installs_it_and_while_it_does() 
     let run = app.provision(&admin(), &ours.uuid.to_string(), &request).await.unwrap();
     assert_eq!(run.image, "os");
     assert!(app.images_in_use().await.unwrap().contains(&digest));
+    registry.is_in(Mood::RedirectsTo("http://169.254.169.254/".to_owned()));
+    let refused = get(job_of(&ours), &digest).await.unwrap_err();
+    assert_eq!(refused.kind, AppErrorKind::Unavailable);
+    assert!(refused.message.contains("metadata services"), "{}", refused.message);
+    registry.is_in(Mood::Fine);
     assert_eq!(read(get(job_of(&ours), &digest).await.unwrap()).await, layer, "through the registry");
     let (_, order) = app.active_run_of(ours.uuid).await.unwrap().unwrap();
     assert_eq!(order.layers.len(), 1);
