@@ -172,8 +172,8 @@ impl Read for Download {
         }
         let count = buffer.len().min(self.piece.len());
         let piece = self.piece.split_to(count);
-        for (to, from) in buffer.chunks_mut(count.max(1)).zip(piece.chunks(count.max(1))) {
-            to.copy_from_slice(from);
+        if let Some(to) = buffer.get_mut(..count) {
+            to.copy_from_slice(&piece);
         }
         Ok(count)
     }

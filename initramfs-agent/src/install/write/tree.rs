@@ -4,8 +4,8 @@
 //! A layer's digest is known to be right only at its end. Until then its files are on a disk that nothing
 //! boots from, and an attempt that failed is removed before the next.
 
-use super::WriteError;
-use crate::install::fetch::{FetchError, Fetcher};
+use super::{WriteError, fetch_error};
+use crate::install::fetch::Fetcher;
 use crate::install::mount::{MountError, Target, Volumes};
 use crate::install::state::Mount;
 use crate::install::{Install, say};
@@ -115,9 +115,9 @@ fn layer<T>(
 /// What is to be done about it: a disk that is full or fails is named, and a download that ended tells why.
 fn explained(error: LayerError, file: &Layer, volumes: &Volumes) -> WriteError {
     if let LayerError::Source(source) = &error
-        && let Some(fetch) = source.get_ref().and_then(|inner| inner.downcast_ref::<FetchError>())
+        && let Some(error) = fetch_error(source)
     {
-        return fetch.clone().into();
+        return error.into();
     }
     match error.io().map(io::Error::kind) {
         Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
