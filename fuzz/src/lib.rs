@@ -18,6 +18,7 @@ pub mod seeds;
 mod templates;
 mod text;
 mod tftp;
+mod urls;
 mod wire;
 
 pub use archives::{cpio, iso9660};
@@ -32,6 +33,7 @@ pub use objects::{filter, patch};
 pub use templates::template;
 pub use text::{cmdline, code, net, proof, token};
 pub use tftp::{tftp_packet, tftp_session};
+pub use urls::url_guard;
 pub use wire::{dhcp4, dhcp6, lldp, router, smbios};
 
 use std::path::PathBuf;
@@ -44,7 +46,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 31] = [
+pub const TARGETS: [Target; 32] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -61,6 +63,7 @@ pub const TARGETS: [Target; 31] = [
     ("qcow2_header", qcow2_header),
     ("oci_manifest", oci_manifest),
     ("block_map", block_map),
+    ("url_guard", url_guard),
     ("dhcp4", dhcp4),
     ("dhcp6", dhcp6),
     ("dhcp_server", dhcp_server),

@@ -9,6 +9,7 @@ mod imaging;
 mod objects;
 mod templates;
 mod tftp;
+mod urls;
 mod wire;
 
 use initrd::cpio::Tree;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(documents());
     seeds.extend(archives());
     seeds.extend(imaging::all());
+    seeds.extend(urls::all());
     seeds.extend(wire::all());
     seeds.extend(dhcp::all());
     seeds.extend(tftp::all());
