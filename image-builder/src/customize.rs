@@ -66,7 +66,9 @@ pub fn customize(request: &CustomizeRequest) -> Result<u64, CustomizeError> {
     let mut image = open(&request.image)?;
     let regions = locate::locate(&mut image).map_err(ImageError::from)?;
     let config = request.config.as_deref().map(config_region).transpose()?;
-    let args = request.kernel_args.as_deref().map(KernelArgs::parse).transpose()?;
+    let present = locate::kernel_args(&mut image).map_err(ImageError::from)?;
+    let args = request.kernel_args.as_deref().map(|args| KernelArgs::parse(&with_server(args, &present)));
+    let args = args.transpose()?;
     let args = args.map(|args| args.to_region());
     let contents = [(CONFIG_REGION, config), (KERNEL_ARGS_REGION, args)];
     let mut patches = Vec::new();
@@ -80,6 +82,16 @@ pub fn customize(request: &CustomizeRequest) -> Result<u64, CustomizeError> {
     let mut patched = PatchedImage::new(base, patches)?;
     publish_file(&request.out, PRIVATE, |file| io::copy(&mut patched, file).map(|_| ()))?;
     Ok(patched.len())
+}
+
+/// Arguments with the word by which the image names its server: without it the boot loader would not find disks that
+/// this server installed.
+fn with_server(args: &str, present: &str) -> String {
+    let names = |word: &&str| word.split('=').next() == Some(protocol::cmdline::LOCAL);
+    match present.split(' ').find(names) {
+        Some(word) if !args.split(' ').any(|word| names(&word)) => format!("{args} {word}"),
+        Some(_) | None => args.to_owned(),
+    }
 }
 
 /// Writes a configuration as an archive that boot loaders load beside the initial ramdisk (`initrd=initrd,overlay.cpio`)
@@ -136,6 +148,13 @@ mod tests {
         assert_eq!(error.to_string(), "the configuration has an unknown key `servers`");
         assert!(config_region(br#"{"version":1,"server":["https://10.0.0.1"],"net":null}"#).is_ok());
         assert!(config_region(br#"{"version":1,"ca-hash":[]}"#).is_ok());
+    }
+
+    #[test]
+    fn other_arguments_leave_the_image_its_server() {
+        assert_eq!(with_server("muster.net=ask", "muster.local=dc1"), "muster.net=ask muster.local=dc1");
+        assert_eq!(with_server("muster.local=dc2", "quiet muster.local=dc1"), "muster.local=dc2");
+        assert_eq!(with_server("quiet", "muster.localx=1"), "quiet");
     }
 
     #[test]
