@@ -104,7 +104,7 @@ e2e-releases:
 e2e-releases-not-run:
 	@echo "make e2e: media of the first release not run: FULL=1 builds them from their commit and boots them"
 
-bench: ## measure us beside our peers: make bench [SUITE=size|build|personalise|boot|model|tftp|http] [ROUNDS=7] [PEERS=a,b]
+bench: ## measure us beside our peers: make bench [SUITE=size|build|personalise|boot|model|tftp|http|image] [ROUNDS=7] [PEERS=a,b]
 	@scripts/setup bench
 	@$(MAKE) media
 	cargo build --locked --release -p bench

@@ -9,6 +9,7 @@ mod computer;
 mod contest;
 mod downloads;
 mod guest;
+mod install;
 mod judge;
 mod measure;
 mod meter;
@@ -52,6 +53,8 @@ enum Args {
     Http(Run),
     /// Boot files over TFTP, at every block size, window and number of clients
     Tftp(Run),
+    /// Images onto disks and layers into folders
+    Image(Run),
     /// All of these
     All(Run),
     /// Draws the tables of a JSON document, or checks a page that holds them
@@ -94,7 +97,7 @@ struct Report {
 }
 
 type RunSuite = fn(&Stage) -> Result<Suite>;
-const SUITES: [(&str, RunSuite); 7] = [
+const SUITES: [(&str, RunSuite); 8] = [
     ("size", suites::size::run),
     ("build", suites::build::run),
     ("personalise", suites::personalise::run),
@@ -102,6 +105,7 @@ const SUITES: [(&str, RunSuite); 7] = [
     ("model", suites::model::run),
     ("tftp", suites::tftp::run),
     ("http", suites::http::run),
+    ("image", suites::image::run),
 ];
 
 fn main() -> ExitCode {
@@ -126,6 +130,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Args::Model(run) => measure_suites(&["model"], run),
         Args::Http(run) => measure_suites(&["http"], run),
         Args::Tftp(run) => measure_suites(&["tftp"], run),
+        Args::Image(run) => measure_suites(&["image"], run),
         Args::All(run) => measure_suites(&SUITES.map(|(name, _)| name), run),
         Args::Report(Report { record, into }) => draw(&record, into.as_deref()),
         Args::Measure { file, command } => measure::stand_by(&file, &command),

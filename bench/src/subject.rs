@@ -16,6 +16,7 @@ use iso::region::CONFIG_REGION;
 use server::ServeOptions;
 use tower::ServiceExt as _;
 
+use crate::install;
 use crate::stage::read;
 
 /// Bytes read at a time: what the server reads.
@@ -43,6 +44,29 @@ pub(crate) enum Piece {
         #[arg(long)]
         patched: bool,
     },
+    /// Writes a block map of this digest over a file in place of a disk
+    Write {
+        /// The block map
+        map: PathBuf,
+        /// Its SHA-256
+        digest: String,
+        /// The file
+        disk: PathBuf,
+    },
+    /// Unpacks a layer of this digest into a folder
+    Unpack {
+        /// The layer
+        layer: PathBuf,
+        /// Its SHA-256
+        digest: String,
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Unpacks a file into nothing
+    Decode {
+        /// The file
+        file: PathBuf,
+    },
 }
 
 /// Does the work.
@@ -50,6 +74,9 @@ pub(crate) fn run(piece: &Piece) -> Result<()> {
     match piece {
         Piece::Requests { media, file, count } => requests(media, file, *count),
         Piece::Stream { media, patched } => stream(media, *patched),
+        Piece::Write { map, digest, disk } => install::write(map, digest, disk),
+        Piece::Unpack { layer, digest, folder } => install::unpack(layer, digest, folder),
+        Piece::Decode { file } => install::decode(file),
     }
 }
 

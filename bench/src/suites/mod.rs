@@ -3,6 +3,7 @@
 pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod http;
+pub(crate) mod image;
 pub(crate) mod model;
 pub(crate) mod personalise;
 pub(crate) mod size;
