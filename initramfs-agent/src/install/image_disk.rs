@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Types of an EFI system partition, in GPT and MBR.
-const ESP: [&str; 2] = ["c12a7328-f81f-11d2-ba4b-00c93ec93b3b", "ef"];
+const ESP: [&str; 2] = ["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"];
 /// "Linux root (x86-64)" of the Discoverable Partitions Specification.
 const ROOT: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 /// File systems that a root may have.
