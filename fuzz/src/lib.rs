@@ -11,6 +11,7 @@ mod bounds;
 mod calls;
 mod cloud_init;
 mod dhcp;
+mod disks;
 mod documents;
 mod imaging;
 mod objects;
@@ -27,6 +28,7 @@ pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
 pub use calls::{enrollment, jwe};
 pub use cloud_init::cloud_init;
 pub use dhcp::dhcp_server;
+pub use disks::{gpt, permit, superblock};
 pub use documents::{config, inventory, manifest, module_index};
 pub use imaging::{block_map, compress, oci_manifest, qcow2_header, tar_like};
 pub use objects::{filter, patch};
@@ -46,7 +48,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 32] = [
+pub const TARGETS: [Target; 35] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -72,6 +74,9 @@ pub const TARGETS: [Target; 32] = [
     ("router", router),
     ("lldp", lldp),
     ("smbios", smbios),
+    ("gpt", gpt),
+    ("superblock", superblock),
+    ("permit", permit),
     ("enrollment", enrollment),
     ("jwe", jwe),
     ("template", template),

@@ -4,6 +4,7 @@
 mod boot;
 mod cloud_init;
 mod dhcp;
+mod disks;
 mod image;
 mod imaging;
 mod objects;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Seed> {
     seeds.extend(urls::all());
     seeds.extend(wire::all());
     seeds.extend(dhcp::all());
+    seeds.extend(disks::all());
     seeds.extend(tftp::all());
     seeds.extend(calls());
     seeds.extend(templates::all());

@@ -1,17 +1,26 @@
 //! Doors for the fuzz targets (crate `fuzz`): what the agent makes of bytes that anybody on the wire,
 //! or the firmware, may send. Nothing else uses them.
 
+use crate::api::tls::Trust;
+use crate::disk::{self, Window};
+use crate::install::permit::{Bearer, verify};
 use crate::inventory::smbios;
 use crate::lldp::frame;
 use crate::net::dhcp6::message::{Answer, AnswerError};
 use crate::net::{Lease, advice};
+use crate::report::chain;
 use mozim::DhcpV4Lease;
-use protocol::ids::MacAddr;
+use protocol::ids::{MacAddr, SpkiPin};
+use protocol::install::{Contents, PartitionFound};
 use protocol::inventory::{Lldp, MemoryModule};
 use protocol::net::Prefix;
+use rustls::pki_types::UnixTime;
 use std::net::IpAddr;
 use std::time::Duration;
+use uuid::Uuid;
 
+/// 1 January 2026, in seconds since 1970.
+const NOW: u64 = 1_767_225_600;
 const LINK: &str = "eth0";
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 
@@ -70,6 +79,38 @@ pub fn dhcp6(message: &[u8]) -> Option<Told> {
         refusal: answer.refusal.map(|(code, words)| format!("{code} {words}")),
         ..Told::default()
     })
+}
+
+/// What a disk of these bytes holds.
+pub fn disk(bytes: &[u8]) -> Contents {
+    disk::contents(&Window::new(&bytes, length(bytes)))
+}
+
+/// What a partition of these bytes holds; `None` when nothing is recognised.
+pub fn superblock(bytes: &[u8]) -> Option<PartitionFound> {
+    disk::found(&Window::new(&bytes, length(bytes)))
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// A wipe permit under these pins, for a machine, run and job that are all zero, on 1 January 2026.
+///
+/// # Errors
+/// Why it is refused.
+pub fn permit(text: &str, pins: &[SpkiPin]) -> Result<(), String> {
+    let bearer = Bearer {
+        machine: Uuid::nil(),
+        thumbprint: "",
+        run: Uuid::nil(),
+        job: Uuid::nil(),
+        epoch: 0,
+        image: "",
+    };
+    let trust = Trust { pins: pins.to_vec(), extra: None };
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW));
+    verify(text, &trust, &bearer, now).map(|_| ()).map_err(|error| chain(&error))
 }
 
 /// The options of a router's advertisement.

@@ -109,19 +109,31 @@ fn look(disk: &Window<'_>, contents: &mut Contents) -> io::Result<()> {
             ..PartitionFound::default()
         };
         match superblock::probe(&disk.part(entry.start, entry.size)) {
-            Ok(Some(found)) => {
-                partition.filesystem = found.filesystem.to_owned();
-                partition.label = found.label;
-                partition.uuid = found.uuid;
-                partition.used = found.used.map(coarse);
-                partition.last_mounted = found.last_mounted;
-            }
+            Ok(Some(found)) => partition = told(found, partition),
             Ok(None) => {}
             Err(error) => contents.error = format!("partition {} cannot be read: {error}", entry.number),
         }
         contents.partitions.push(partition);
     }
     Ok(())
+}
+
+/// What a partition holds, without its place in a table; `None` where nothing is recognised. For fuzz targets.
+pub(crate) fn found(window: &Window<'_>) -> Option<PartitionFound> {
+    let found = superblock::probe(window).ok().flatten()?;
+    Some(told(found, PartitionFound::default()))
+}
+
+/// A partition with what was found on it.
+fn told(found: superblock::Found, partition: PartitionFound) -> PartitionFound {
+    PartitionFound {
+        filesystem: found.filesystem.to_owned(),
+        label: found.label,
+        uuid: found.uuid,
+        used: found.used.map(coarse),
+        last_mounted: found.last_mounted,
+        ..partition
+    }
 }
 
 /// Bytes in use, rounded up: what a disk holds is no news with every byte written.

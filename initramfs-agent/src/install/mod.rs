@@ -17,7 +17,7 @@ mod mount;
 mod network;
 mod order;
 mod partition;
-mod permit;
+pub(crate) mod permit;
 mod progress;
 mod release;
 mod settings;
