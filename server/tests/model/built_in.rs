@@ -65,7 +65,14 @@ fn mask(text: &str) -> String {
             assert!(value.len() >= 22, "{word}");
             format!("{key}=*")
         }
-        _ => word.to_owned(),
+        _ => match word
+            .split_once("/muster/")
+            .and_then(|(before, rest)| Some((before, rest.split_once("/local.cfg")?)))
+        {
+            // Where a disk of this server says how it is started.
+            Some((before, (_, after))) => format!("{before}/muster/*/local.cfg{after}"),
+            None => word.to_owned(),
+        },
     };
     let line = |line: &str| line.split(' ').map(word).collect::<Vec<_>>().join(" ") + "\n";
     text.lines().map(line).collect()
@@ -122,6 +129,11 @@ done
 ";
 
 const GRUB_LOCAL: &str = "\
+for marker in /muster/*/local.cfg /boot/muster/*/local.cfg; do
+  if search --no-floppy --set=root --file $marker; then
+    configfile $marker
+  fi
+done
 if test \"$grub_platform\" = efi; then
   for vendor in debian ubuntu fedora redhat centos rocky almalinux opensuse sles BOOT; do
     for loader in shimx64.efi shimaa64.efi grubx64.efi grubaa64.efi BOOTX64.EFI BOOTAA64.EFI; do
