@@ -176,77 +176,54 @@ impl Inputs {
 
     /// The contests: for each task its contenders.
     fn contests(&self) -> Result<Vec<(&'static str, Vec<Line>)>> {
-        let ours = |what: &str, file: &str| -> Result<String> {
-            let this = std::env::current_exe().context("where this program lies is not known")?;
-            let digest = install::digest(&self.folder.join(file))?;
-            Ok(format!("'{}' subject {what} {file} {digest} target", this.display()))
-        };
-        let this = std::env::current_exe().context("where this program lies is not known")?;
-        let decode = |file: &str| format!("'{}' subject decode {file}", this.display());
-        let disk = vec![
-            Line(MUSTER, ours("write", "map")?, &[], Outcome::Disk),
-            Line(
-                "zstd | dd",
-                "zstd -dcq disk.zst | dd of=target bs=4M iflag=fullblock conv=fsync status=none".into(),
-                &["zstd"],
-                Outcome::Disk,
-            ),
-            Line(
-                "zstd | dd sparse",
-                "zstd -dcq disk.zst | dd of=target bs=4M iflag=fullblock conv=sparse,fsync status=none"
-                    .into(),
-                &["zstd"],
-                Outcome::Disk,
-            ),
-            Line(
-                "qemu-img",
-                "qemu-img convert -f qcow2 -O raw -t none -T none qcow2 target; sync target".into(),
-                &["qemu-img"],
-                Outcome::Disk,
-            ),
-            Line(
-                "bmaptool",
-                "bmaptool -q copy --bmap bmap disk.zst target; sync target".into(),
-                &["bmaptool", "zstd"],
-                Outcome::Disk,
-            ),
-            Line(HALVES[0], decode("disk.zst"), &[], Outcome::Nothing),
-            Line(
-                HALVES[1],
-                "qemu-img convert -f raw -O raw -t none disk target; sync target".into(),
-                &["qemu-img"],
-                Outcome::Disk,
-            ),
-        ];
-        let tar = "tar --numeric-owner -C target -xpf".to_owned();
-        let umoci = "skopeo copy -q oci:oci:system oci:copied:system; umoci unpack --image copied:system target; sync -f target";
-        let bare =
-            Line(HALVES[1], format!("mkdir target; {tar} layer.tar; sync -f target"), &[], Outcome::Folder);
-        let gzip = vec![
-            Line(MUSTER, ours("unpack", "layer.tar.gz")?, &[], Outcome::Folder),
-            Line("skopeo + umoci", umoci.into(), &["skopeo", "umoci"], Outcome::Bundle),
-            Line(
-                "tar",
-                format!("mkdir target; gzip -dc layer.tar.gz | {tar} -; sync -f target"),
-                &[],
-                Outcome::Folder,
-            ),
-            Line(HALVES[0], decode("layer.tar.gz"), &[], Outcome::Nothing),
-            bare.clone(),
-        ];
-        let zstd = vec![
-            Line(MUSTER, ours("unpack", "layer.tar.zst")?, &[], Outcome::Folder),
-            Line(
-                "tar",
-                format!("mkdir target; zstd -dcq layer.tar.zst | {tar} -; sync -f target"),
-                &["zstd"],
-                Outcome::Folder,
-            ),
-            Line(HALVES[0], decode("layer.tar.zst"), &[], Outcome::Nothing),
-            bare,
-        ];
-        Ok(vec![(DISK_TASK, disk), (GZIP_TASK, gzip), (ZSTD_TASK, zstd)])
+        let mut gzip = self.layer_contest("layer.tar.gz", "gzip -dc", &[])?;
+        let umoci = "skopeo copy -q oci:oci:system oci:copied:system; \
+            umoci unpack --image copied:system target; sync -f target";
+        gzip.push(Line("skopeo + umoci", umoci.into(), &["skopeo", "umoci"], Outcome::Bundle));
+        let zstd = self.layer_contest("layer.tar.zst", "zstd -dcq", &["zstd"])?;
+        Ok(vec![(DISK_TASK, self.disk_contest()?), (GZIP_TASK, gzip), (ZSTD_TASK, zstd)])
     }
+
+    /// Ours, with a file whose digest is verified.
+    fn ours(&self, what: &str, file: &str) -> Result<String> {
+        let digest = install::digest(&self.folder.join(file))?;
+        Ok(format!("'{}' subject {what} {file} {digest} target", this()?.display()))
+    }
+
+    fn disk_contest(&self) -> Result<Vec<Line>> {
+        let dd = |how: &str| {
+            format!("zstd -dcq disk.zst | dd of=target bs=4M iflag=fullblock conv={how} status=none")
+        };
+        let qemu_img = |how: &str| format!("qemu-img convert -O raw -t none {how} target; sync target");
+        let bmaptool = "bmaptool -q copy --bmap bmap disk.zst target; sync target";
+        let decode = format!("'{}' subject decode disk.zst", this()?.display());
+        Ok(vec![
+            Line(MUSTER, self.ours("write", "map")?, &[], Outcome::Disk),
+            Line("zstd | dd", dd("fsync"), &["zstd"], Outcome::Disk),
+            Line("zstd | dd sparse", dd("sparse,fsync"), &["zstd"], Outcome::Disk),
+            Line("qemu-img", qemu_img("-T none -f qcow2 qcow2"), &["qemu-img"], Outcome::Disk),
+            Line("bmaptool", bmaptool.into(), &["bmaptool", "zstd"], Outcome::Disk),
+            Line(HALVES[0], decode, &[], Outcome::Nothing),
+            Line(HALVES[1], qemu_img("-f raw disk"), &["qemu-img"], Outcome::Disk),
+        ])
+    }
+
+    fn layer_contest(&self, file: &str, decoder: &str, needs: &'static [&'static str]) -> Result<Vec<Line>> {
+        let tar = |from: &str| format!("tar --numeric-owner -C target -xpf {from}; sync -f target");
+        let decode = format!("'{}' subject decode {file}", this()?.display());
+        let piped = format!("mkdir target; {decoder} {file} | {}", tar("-"));
+        Ok(vec![
+            Line(MUSTER, self.ours("unpack", file)?, &[], Outcome::Folder),
+            Line("tar", piped, needs, Outcome::Folder),
+            Line(HALVES[0], decode, &[], Outcome::Nothing),
+            Line(HALVES[1], format!("mkdir target; {}", tar("layer.tar")), &[], Outcome::Folder),
+        ])
+    }
+}
+
+/// Where this program lies.
+fn this() -> Result<PathBuf> {
+    std::env::current_exe().context("where this program lies is not known")
 }
 
 /// Where a contender leaves its result.
