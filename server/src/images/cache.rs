@@ -38,6 +38,9 @@ pub(crate) enum CacheError {
         /// What to do.
         remedy: &'static str,
     },
+    /// The disk became full meanwhile.
+    #[error("the server's disk is full: {DISK_FULL}")]
+    DiskFull,
     /// The disk fails.
     #[error("the image cache cannot be used")]
     Disk(#[source] io::Error),
@@ -45,12 +48,10 @@ pub(crate) enum CacheError {
 
 impl From<io::Error> for CacheError {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::Full { needed: 0, free: 0, remedy: DISK_FULL }
-            }
-            _ => Self::Disk(error),
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            return Self::DiskFull;
         }
+        Self::Disk(error)
     }
 }
 

@@ -249,7 +249,9 @@ fn of_registry(image: &str, error: &RegistryError) -> AppError {
 
 fn of_cache(error: CacheError) -> AppError {
     match &error {
-        CacheError::Full { .. } => AppError::new(AppErrorKind::StorageFull, error.to_string()),
+        CacheError::Full { .. } | CacheError::DiskFull => {
+            AppError::new(AppErrorKind::StorageFull, error.to_string())
+        }
         CacheError::Disk(_) => AppError::internal(error),
     }
 }
