@@ -163,3 +163,31 @@ fn nothing_in_debians_tools_needs_what_is_not_there() {
     let ours = initrd::cpio::Reader::new(debians.rest()).last().unwrap().unwrap();
     assert_eq!(ours.path, "usr/sbin/muster-installer");
 }
+
+/// What `muster-installer partition` and what takes disks out of use call
+/// (`initramfs-agent/src/install/partition.rs`, `release.rs`).
+#[test]
+fn whatever_divides_disks_is_wanted() {
+    let wanted: BTreeSet<&str> = WANTED
+        .iter()
+        .flat_map(|(_, files)| *files)
+        .filter_map(|file| file.rsplit_once('/').map(|(_, name)| name))
+        .collect();
+    for program in [
+        "cryptsetup",
+        "dmsetup",
+        "lvm",
+        "mdadm",
+        "mkfs.btrfs",
+        "mkfs.ext4",
+        "mkfs.vfat",
+        "mkfs.xfs",
+        "mkswap",
+        "partx",
+        "sgdisk",
+        "wipefs",
+    ] {
+        assert!(wanted.contains(program), "{program}");
+    }
+    assert!(wanted.contains("mke2fs.conf"), "mkfs.ext4 makes other file systems without it");
+}
