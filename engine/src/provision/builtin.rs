@@ -12,6 +12,11 @@ pub const DISCOVER: &str = "muster-discover";
 /// Label of a task: the step of the run that it is.
 pub const STEP_LABEL: &str = "muster-step";
 
+/// Label and word by which a verb that fails fails its task, whatever number it ends with
+/// (`spec/machine-model.md` 4.5).
+const FEATURES: &str = "feature-flags";
+const SANE_EXIT_CODES: &str = "sane-exit-codes";
+
 /// The stage that runs in the installed system.
 const INSTALLED: &str = "muster-installed";
 
@@ -84,7 +89,8 @@ fn task((name, step, verb, description): &Verb) -> Task {
         "#!/bin/sh\nset -eu\nMUSTER_RUN={{{{.Param \"{run}\"}}}}\nexport MUSTER_RUN\nexec {verb}\n",
         run = super::params::RUN
     );
-    let meta = Meta::from([(STEP_LABEL.to_owned(), step.word().to_owned())]);
+    let labels = [(STEP_LABEL, step.word()), (FEATURES, SANE_EXIT_CODES)];
+    let meta = Meta::from(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
     Task {
         name: (*name).to_owned(),
         templates: vec![TemplateInfo {
