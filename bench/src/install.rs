@@ -18,12 +18,16 @@ use nix::unistd::syncfs;
 /// What direct I/O wants lengths to be multiples of.
 const ALIGNMENT: usize = 4_096;
 
-/// Makes a block map of a raw image, as an import does.
-pub(crate) fn pack(image: &Path, map: &Path) -> Result<()> {
+/// Makes a block map of a raw image, as an import does, and a file of its frames alone, which is a zstd stream.
+pub(crate) fn pack(image: &Path, map: &Path, frames: &Path) -> Result<()> {
     let source = File::open(image).with_context(|| format!("cannot read {}", image.display()))?;
     let out = File::create(map).with_context(|| format!("cannot write {}", map.display()))?;
     let scratch = tempfile::tempfile().context("cannot make a scratch file")?;
     pack_raw(source, scratch, out, Options::default())?;
+    let mut packed = File::open(map).with_context(|| format!("cannot read {}", map.display()))?;
+    Map::read(&mut packed)?;
+    let mut out = File::create(frames).with_context(|| format!("cannot write {}", frames.display()))?;
+    std::io::copy(&mut packed, &mut out).context("cannot copy the frames")?;
     Ok(())
 }
 

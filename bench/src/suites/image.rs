@@ -81,7 +81,8 @@ fn limit(suite: &mut Suite, task: &str) {
 fn judge(suite: &mut Suite) {
     for task in [DISK_TASK, GZIP_TASK, ZSTD_TASK] {
         let of = format!("{MUSTER}, {task}");
-        for peer in [LIMIT, "zstd | dd", "zstd | dd sparse", "qemu-img", "bmaptool", "skopeo + umoci", "tar"]
+        for peer in
+            [LIMIT, "zstd to dd", "zstd to dd sparse", "qemu-img", "bmaptool", "skopeo + umoci", "tar"]
         {
             for metric in [Metric::Cpu, Metric::Wall] {
                 suite.compare(&of, &format!("{peer}, {task}"), metric);
@@ -133,7 +134,7 @@ impl Inputs {
         if has_program("bmaptool") {
             shell("cd \"$2\"; bmaptool create -o bmap disk")?;
         }
-        install::pack(&file("disk"), &file("map"))?;
+        install::pack(&file("disk"), &file("map"), &file("frames.zst"))?;
         let listing = listed(&root, folder)?;
         let inputs = Self {
             room,
@@ -196,11 +197,11 @@ impl Inputs {
         };
         let qemu_img = |how: &str| format!("qemu-img convert -O raw -t none {how} target; sync target");
         let bmaptool = "bmaptool -q copy --bmap bmap disk.zst target; sync target";
-        let decode = format!("'{}' subject decode disk.zst", this()?.display());
+        let decode = format!("'{}' subject decode frames.zst", this()?.display());
         Ok(vec![
             Line(MUSTER, self.ours("write", "map")?, &[], Outcome::Disk),
-            Line("zstd | dd", dd("fsync"), &["zstd"], Outcome::Disk),
-            Line("zstd | dd sparse", dd("sparse,fsync"), &["zstd"], Outcome::Disk),
+            Line("zstd to dd", dd("fsync"), &["zstd"], Outcome::Disk),
+            Line("zstd to dd sparse", dd("sparse,fsync"), &["zstd"], Outcome::Disk),
             Line("qemu-img", qemu_img("-T none -f qcow2 qcow2"), &["qemu-img"], Outcome::Disk),
             Line("bmaptool", bmaptool.into(), &["bmaptool", "zstd"], Outcome::Disk),
             Line(HALVES[0], decode, &[], Outcome::Nothing),
