@@ -561,7 +561,10 @@ mod tests {
         let mut token = created();
         let texts: Vec<&str> = Menu::value_variants().iter().map(|menu| menu.of(&token).unwrap()).collect();
         let command = "curl <<'T' | sudo sh\nheader = \"eyJ\"\nT";
-        assert_eq!(texts, [command, "muster.token=eyJ", "LABEL muster", "menuentry", "#!ipxe", "#!ipxe\nhere"]);
+        assert_eq!(
+            texts,
+            [command, "muster.token=eyJ", "LABEL muster", "menuentry", "#!ipxe", "#!ipxe\nhere"]
+        );
         token.menus.ipxe_from_server = None;
         let error = Menu::IpxeFromServer.of(&token).unwrap_err().to_string();
         assert!(error.contains("--menu ipxe"), "{error}");

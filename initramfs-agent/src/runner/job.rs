@@ -228,6 +228,8 @@ impl Run<'_> {
             (TASK_FOLDER.into(), folder.path().into()),
             ("RS_CONTEXT".into(), host.settings.context.clone().into()),
             ("MUSTER_AGENT".into(), host.program.clone().into()),
+            ("RS_JOB_UUID".into(), self.job.uuid.to_string().into()),
+            ("RS_JOB_EPOCH".into(), self.job.epoch.to_string().into()),
         ];
         let reach = host.settings.reach(token).variables();
         variables.extend(reach.into_iter().map(|(name, value)| (name.into(), value.into())));

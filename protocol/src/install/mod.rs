@@ -22,5 +22,7 @@ pub use permit::{
 pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
 pub use preview::SeedPreview;
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
-pub use run::{EscrowedKey, MAX_ESCROW, Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime};
+pub use run::{
+    EscrowedKey, MAX_ESCROW, Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime,
+};
 pub use survey::{Contents, DiskRule, MAX_PARTITIONS, PartitionFound, Pick};

@@ -138,7 +138,10 @@ pub struct EscrowedKey {
 
 impl fmt::Debug for EscrowedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EscrowedKey").field("run", &self.run).field("volume", &self.volume).finish_non_exhaustive()
+        f.debug_struct("EscrowedKey")
+            .field("run", &self.run)
+            .field("volume", &self.volume)
+            .finish_non_exhaustive()
     }
 }
 

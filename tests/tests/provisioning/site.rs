@@ -54,7 +54,7 @@ impl Site {
         let server = Server::builder(&format!("{name}-server")).media(media.folder()).start().unwrap();
         let operator = server.operator().unwrap();
         let site = Self { server, operator, registry, folder };
-        let hosts = format!("http://{} 127.0.0.1", site.registry.host());
+        let hosts = "127.0.0.1";
         site.call(Method::POST, "/prefs", &json!({ "imageHosts": hosts }));
         let credential = json!({
             "Name": "registry", "Registry": site.registry.host(), "Username": site.registry.user(),
