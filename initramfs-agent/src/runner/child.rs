@@ -27,7 +27,7 @@ use tokio::time::timeout;
 /// This very program.
 const PROGRAM: &str = "/proc/self/exe";
 const NAME: &str = "muster-agent";
-/// Where runners work: memory.
+/// Where runners of the boot image work: memory.
 const WORKSHOP: &str = "/run/muster/runner";
 /// Where the image's shell is, packed.
 const PROGRAMS: &str = "/bin";
@@ -74,6 +74,7 @@ pub(crate) struct Child {
     /// Starts and collects it; none where children cannot be collected.
     reaper: Option<Reaper>,
     program: PathBuf,
+    workshop: PathBuf,
     reports: Option<mpsc::Receiver<Report>>,
     /// Pins that the server told since the boot.
     pins: Vec<SpkiPin>,
@@ -84,7 +85,19 @@ pub(crate) struct Child {
 impl Child {
     /// Nobody at work.
     pub(crate) fn new(reaper: Option<Reaper>) -> Self {
-        Self { reaper, program: PROGRAM.into(), reports: None, pins: Vec::new(), published: None }
+        Self {
+            reaper,
+            program: PROGRAM.into(),
+            workshop: WORKSHOP.into(),
+            reports: None,
+            pins: Vec::new(),
+            published: None,
+        }
+    }
+
+    /// The same where runners work in another folder.
+    pub(crate) fn working_in(self, workshop: PathBuf) -> Self {
+        Self { workshop, ..self }
     }
 
     /// The same with another program as the runner.
@@ -132,7 +145,7 @@ impl Child {
             .args(["run", "--oneshot", "--booted-env", booted_env])
             .env_clear()
             .envs(reach.variables())
-            .env(FOLDER, WORKSHOP)
+            .env(FOLDER, &self.workshop)
             .current_dir("/")
             .stdin(Stdio::null());
         let reaper = self.reaper.clone();

@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// When the system restarted to come back into our image, in seconds since 1970, one a line.
 const RETURNS: &str = "/var/lib/muster/returns";
+/// Where runners work. In the memory of an installed system, `/run`, nothing may be started.
+const WORKSHOP: &str = "/var/lib/muster/runner";
 /// Where this program stands while a kernel is loaded that the shutdown is to enter.
 pub(super) const SHUTDOWN_HOOK: &str = "/usr/lib/systemd/system-shutdown/muster-kexec";
 /// So many returns within [`RECENT`] that ended here again are enough.
@@ -60,6 +62,20 @@ pub(crate) struct Belongings {
 }
 
 impl Belongings {
+    /// Where runners work, without what those of another start left there.
+    ///
+    /// # Errors
+    /// [`BelongingsError::Write`].
+    pub(crate) fn workshop(&self) -> Result<PathBuf, BelongingsError> {
+        let path = self.path(WORKSHOP);
+        match fs::remove_dir_all(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(BelongingsError::Write { path, source })
+            }
+            Ok(()) | Err(_) => Ok(path),
+        }
+    }
+
     /// Those of the system beneath `root`.
     pub(crate) fn beneath(root: &Path) -> Self {
         Self { root: root.to_owned() }

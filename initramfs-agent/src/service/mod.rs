@@ -192,7 +192,10 @@ async fn serve(root: &Path) -> Result<(), ServiceError> {
         problems,
     };
     let news = News { network, events: mpsc::channel(1).1, power: Some(requests), kernel: None };
-    let helpers = (Desk::new(Levers { network: None, proxy }), Child::new(Some(reaper.clone())));
+    let helpers = (
+        Desk::new(Levers { network: None, proxy }),
+        Child::new(Some(reaper.clone())).working_in(belongings.workshop()?),
+    );
     let console = Console::to_output().map_err(ServiceError::Start)?;
     let driver = Driver::new(luggage, news, helpers, console, Uptime::begin());
     let left = tokio::select! {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Debian, REVISION, run};
 
-/// What the kernel starts. The agent is there when an installer put it there.
+/// What the kernel starts; also where an installer looks for systemd, in whose place it is. The agent is there when an installer put it there.
 const INIT: &str = "\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -87,15 +87,21 @@ impl Debian {
 
 fn fill(archive: &Path, root: &Path) -> Result<()> {
     run(Command::new("tar").arg("-C").arg(root).arg("-xf").arg(archive).args(TAKEN))?;
-    for folder in ["bin", "sbin", "dev", "etc", "proc", "sys", "run", "tmp", "root", "var/lib"] {
+    for folder in
+        ["bin", "sbin", "dev", "etc", "proc", "sys", "run", "tmp", "root", "var/lib", "usr/lib/systemd"]
+    {
         make(&root.join(folder))?;
     }
     fs::rename(root.join("usr/bin/busybox"), root.join("bin/busybox")).context("cannot move busybox")?;
     fs::copy(root.join("usr/lib/os-release"), root.join("etc/os-release"))
         .context("cannot copy os-release")?;
-    for (name, text) in
-        [("sbin/init", INIT), ("etc/udhcpc.sh", LEASE), ("bin/systemctl", SYSTEMCTL), ("etc/tiny", "1\n")]
-    {
+    for (name, text) in [
+        ("sbin/init", INIT),
+        ("etc/udhcpc.sh", LEASE),
+        ("bin/systemctl", SYSTEMCTL),
+        ("etc/tiny", "1\n"),
+        ("usr/lib/systemd/systemd", INIT),
+    ] {
         let file = root.join(name);
         fs::write(&file, text).with_context(|| format!("cannot write {name}"))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).context("cannot set a mode")?;

@@ -44,21 +44,15 @@ fn cut_in(step: Step) {
     site.reaches(&mut guest, &run, step);
     guest.cut_and_start();
     let ended = site.ended(&mut guest, &run);
-    match ended.status {
-        ProvisionStatus::Completed | ProvisionStatus::Degraded => {
-            guest.vm.wait_for_text(RUNS, SOON).unwrap();
-            let machine = site.machine_state(&guest.uuid);
-            assert!(machine.own.online);
-            assert_eq!(machine.own.provision_state, ProvisionState::Installed);
-        }
-        status => {
-            assert!(
-                !ended.error.is_empty() && !ended.next_action.is_empty(),
-                "{status}: no reason, or no remedy"
-            );
-            panic!("{status}: {}\n{}", ended.error, site.job_logs(&guest.uuid));
-        }
+    if ended.status != ProvisionStatus::Completed {
+        let said = !ended.error.is_empty() && !ended.next_action.is_empty();
+        assert!(said, "{}: no reason, or no remedy", ended.status);
+        panic!("{}: {}\n{}", ended.status, ended.error, site.job_logs(&guest.uuid));
     }
+    guest.vm.wait_for_text(RUNS, SOON).unwrap();
+    let machine = site.machine_state(&guest.uuid);
+    assert!(machine.own.online);
+    assert_eq!(machine.own.provision_state, ProvisionState::Installed);
 }
 
 macro_rules! power_cut {

@@ -104,7 +104,7 @@ fn boots(disk: &Path, number: usize) {
     let copied = Command::new("cp").arg("--sparse=always").arg(disk).arg(&copy).status().unwrap();
     assert!(copied.success());
     let mut vm = Vm::builder(&format!("flush-{number}"))
-        .firmware(if number % 2 == 0 { Firmware::Bios } else { Firmware::Uefi })
+        .firmware(if number.is_multiple_of(2) { Firmware::Bios } else { Firmware::Uefi })
         .boot(Boot::Disk)
         .disk(Disk::new(&copy, "SYSTEM-1"))
         .start()
