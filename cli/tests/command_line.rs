@@ -20,7 +20,7 @@ fn muster(args: &[&str]) -> (Option<i32>, String, String) {
 fn wrong_usage_is_2_and_says_what_was_meant() {
     for (args, told) in [
         (vec![], "Usage: muster <COMMAND>"),
-        (vec!["machne", "list"], "similar subcommands exist: 'man', 'machine'"),
+        (vec!["machne", "list"], "similar subcommands exist: 'image', 'man', 'machine'"),
         (vec!["machine", "list", "--outptu", "json"], "a similar argument exists: '--output'"),
         (vec!["machine", "list", "-o", "xml"], "[possible values: table, json, yaml]"),
         (vec!["bootstrap", "lookup", "K7P"], "a bootstrap code has 6 characters such as K7P-3XB, this has 3"),

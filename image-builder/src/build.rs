@@ -259,7 +259,7 @@ impl<'a> Sources<'a> {
         for listed in &tools.listed {
             let terms = tools.terms.get(&listed.package.name).cloned().unwrap_or_default();
             let files = vec![TOOLS_FILE.to_owned()];
-            self.used.push(Ingredient { listed: listed.clone(), terms, files });
+            self.uses(listed.clone(), terms, files);
         }
         progress(Progress::Tools { bytes: tools.archive.len(), packages: tools.listed.len() });
         Ok(tools)
@@ -280,10 +280,8 @@ impl<'a> Sources<'a> {
                 let of_package = Loaders::of(&listed.package.name).filter(|name| !own.contains_key(*name));
                 let paths: Vec<String> = of_package.map(path).collect();
                 let terms = debian.terms.get(&listed.package.name).cloned().unwrap_or_default();
-                match self.used.iter_mut().find(|used| used.listed == listed) {
-                    Some(used) => used.files.extend(paths),
-                    None if paths.is_empty() => {}
-                    None => self.used.push(Ingredient { listed, terms, files: paths }),
+                if !paths.is_empty() {
+                    self.uses(listed, terms, paths);
                 }
             }
             files.extend(debian.files.into_iter().map(|(name, bytes)| (path(&name), bytes)));
@@ -291,6 +289,14 @@ impl<'a> Sources<'a> {
         files.extend(own.into_iter().map(|(name, bytes)| (path(&name), bytes)));
         progress(Progress::Loaders { files: files.len(), bytes: files.values().map(Vec::len).sum() });
         Ok(files)
+    }
+
+    /// A package is in these files, and maybe in others that are known already.
+    fn uses(&mut self, listed: Listed, terms: String, files: Vec<String>) {
+        match self.used.iter_mut().find(|used| used.listed == listed) {
+            Some(used) => used.files.extend(files),
+            None => self.used.push(Ingredient { listed, terms, files }),
+        }
     }
 
     /// The packages used, sorted by name.

@@ -6,6 +6,8 @@
 //! unpacked over the root of the boot image, which has none of these paths; its ticket, with the digest, is in the
 //! initial ramdisk.
 
+mod grub;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -47,6 +49,8 @@ const WANTED: &[(&str, &[&str])] = &[
     ("efibootmgr", &["bin/efibootmgr"]),
     ("fdisk", &["sbin/sfdisk"]),
     ("gdisk", &["sbin/sgdisk"]),
+    ("grub-common", &["bin/grub-mkimage"]),
+    ("grub-pc-bin", grub::MODULES),
     // Threads that are ended ask for it by name when they are (btrfs, cryptsetup): no file says so.
     ("libgcc-s1", &["lib/x86_64-linux-gnu/libgcc_s.so.1"]),
     (
@@ -108,7 +112,7 @@ const ARCHIVE: &str = "archive";
 const UNPACKED: &str = "unpacked-size";
 const TERMS_PARTS: &str = "terms/";
 /// Changes whenever [`WANTED`] or anything else does that decides on the archive.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 
 /// Why there are no tools.
 #[derive(Debug, Error)]

@@ -9,13 +9,10 @@ pub(super) fn all() -> Vec<Seed> {
     let web = "packages:\n- nginx\nusers:\n- {name: eve, shell: /bin/bash}\nwrite_files:\n- path: /etc/motd\n  content: \"x\\n\"\n\
                runcmd:\n- [sh, -c, 'true']\nmuster_merge: {packages: replace}\n";
     let aliases = "a: &a {x: [1, 2.5, -7, 0x1f, 1e+3, ~, 2020-01-01]}\nb: [*a, *a]\nc: &c\n  - *a\nd: *c\n";
-    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
-                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n";
     vec![
         seed("cloud_init", "one", base),
         seed("cloud_init", "two", format!("{base}\0{web}")),
         seed("cloud_init", "aliases", aliases),
-        seed("cloud_init", "bomb", bomb),
         seed(
             "cloud_init",
             "styles",

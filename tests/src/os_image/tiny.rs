@@ -8,18 +8,18 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::{Debian, REVISION, run};
+use super::{Debian, REVISION, building, run};
 
 /// What the kernel starts; also where an installer looks for systemd, in whose place it is. The agent is there when an installer put it there.
 const INIT: &str = "\
 #!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc 2>/dev/null
+/bin/busybox mount -o remount,rw /
 /bin/busybox --install -s /bin
-mount -t proc proc /proc 2>/dev/null
 mount -t sysfs sys /sys 2>/dev/null
 mount -t devtmpfs dev /dev 2>/dev/null
 mount -t tmpfs run /run 2>/dev/null
 mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null
-mount -o remount,rw /
 exec >/dev/console 2>&1
 for link in /sys/class/net/e*; do
   ip link set \"${link##*/}\" up
@@ -67,6 +67,7 @@ impl Debian {
     /// When a program fails; with what it said.
     pub fn tiny(&self) -> Result<Self> {
         let archive = self.archive.with_extension(format!("tiny-{REVISION}.tar"));
+        let _alone = building();
         if archive.is_file() {
             return Ok(Self { archive });
         }
