@@ -92,14 +92,16 @@ impl FromStr for Excepted {
             None => (word, None),
         };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        // As the resolver has it: a dot at the end says that the name is whole.
+        let bare = bare.strip_suffix('.').unwrap_or(bare);
         if let Ok(address) = bare.parse::<IpAddr>() {
             return Ok(Self { host: Host::Address(address.to_canonical()), port });
         }
         let named = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-        if bare.is_empty() || bare.len() > MAX_NAME || !bare.bytes().all(named) {
+        if bare.is_empty() || bare.ends_with('.') || bare.len() > MAX_NAME || !bare.bytes().all(named) {
             return Err(wrong());
         }
-        Ok(Self { host: Host::Name(bare.trim_end_matches('.').to_owned()), port })
+        Ok(Self { host: Host::Name(bare.to_owned()), port })
     }
 }
 
@@ -148,11 +150,13 @@ mod tests {
         for text in ["", "registry.local:5000 127.0.0.1 [::1]:80 ::1 169.254.0.0/24"] {
             assert_eq!(hosts(text).to_string(), text);
         }
+        assert_eq!(hosts("10.0.0.1. mirror.:80").to_string(), "10.0.0.1 mirror:80");
     }
 
     #[test]
     fn what_is_no_host_is_told() {
-        for word in ["http://mirror", "10.0.0.0/99", "a b:x", "host:70000", "*", "[::1", "ä.de"] {
+        for word in ["http://mirror", "10.0.0.0/99", "a b:x", "host:70000", "*", "[::1", "ä.de", ".", "a.."]
+        {
             let told = word.parse::<ImageHosts>().unwrap_err().to_string();
             assert!(told.contains("is no host: write NAME"), "{told}");
         }

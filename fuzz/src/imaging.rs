@@ -83,8 +83,7 @@ pub fn qcow2_header(data: &[u8]) -> bool {
 /// A manifest or index, and a reference: what is understood is within limits, and what is chosen is for the machine.
 pub fn oci_manifest(data: &[u8]) -> bool {
     if let Some(reference) = str::from_utf8(data).ok().and_then(|text| text.parse::<Reference>().ok()) {
-        // Not yet held to be read back the same: a hunt found a reference that is not.
-        assert!(!reference.to_string().is_empty());
+        assert_eq!(reference.to_string().parse(), Ok(reference));
     }
     let machine = Platform::linux("amd64");
     match Document::parse(None, data) {

@@ -13,8 +13,7 @@ pub fn url_guard(data: &[u8]) -> bool {
     let (url, hosts) = text.split_once('\n').unwrap_or((&text, ""));
     let hosts = hosts.parse::<ImageHosts>();
     if let Ok(hosts) = &hosts {
-        // Not yet held to be read back the same: a hunt found `1.7.30.0` as a name.
-        drop(hosts.to_string());
+        assert_eq!(hosts.to_string().parse().as_ref(), Ok(hosts), "{hosts}");
     }
     let hosts = hosts.unwrap_or_default();
     let target = match image_url(url, &hosts) {

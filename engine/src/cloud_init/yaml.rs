@@ -18,6 +18,10 @@ pub const MAX_DOCUMENT: usize = 1_024 * 1_024;
 pub const MAX_DEPTH: usize = 64;
 /// Most values of a document, with what its aliases stand for.
 pub const MAX_VALUES: usize = 100_000;
+/// How many values aliases may stand for, for each one that is written (`spec/security.md` 6), and what
+/// every document may have.
+const MAX_EXPANSION: usize = 10;
+const FREE_EXPANSION: usize = 10_000;
 /// Most bytes of its texts, with what its aliases stand for.
 const MAX_EXPANDED: usize = 4 * MAX_DOCUMENT;
 /// Longest key, in bytes: half of what YAML takes without an explicit mark.
@@ -62,6 +66,12 @@ pub enum YamlError {
     /// Deeper than [`MAX_DEPTH`].
     #[error("line {0}: lists and maps lie more than {MAX_DEPTH} deep in each other")]
     Depth(usize),
+    /// Aliases stand for more than [`MAX_EXPANSION`] times what is written.
+    #[error(
+        "line {0}: aliases stand for more than {MAX_EXPANSION} times what is written and more than \
+         {FREE_EXPANSION} values; write out what they stand for"
+    )]
+    Expansion(usize),
     /// More than [`MAX_VALUES`] or [`MAX_EXPANDED`].
     #[error(
         "line {0}: more than {MAX_VALUES} values or {MAX_EXPANDED} bytes, with what aliases stand for; \
@@ -143,6 +153,9 @@ struct Reader {
     anchors: BTreeMap<usize, Node>,
     document: Option<Node>,
     documents: usize,
+    /// Values that are written, and those that aliases stood for, so far.
+    written: usize,
+    aliased: usize,
     /// What was made so far, what anchors keep included.
     values: usize,
     bytes: usize,
@@ -164,12 +177,14 @@ impl Reader {
                     let instead = "an anchor must be complete before it is named";
                     return Err(unknown(line, "this alias", instead));
                 };
+                self.expand(&node, line)?;
                 self.charge(&node, line)?;
                 self.place(node, line)
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(text, style, tag.as_deref(), line)?;
                 let node = Node::scalar(value);
+                self.written += 1;
                 self.charge(&node, line)?;
                 self.keep(anchor, &node, line)?;
                 self.place(node, line)
@@ -205,9 +220,17 @@ impl Reader {
             Within::Map(map, _) => Value::Object(map),
         };
         let node = Node { value, values: open.values + 1, bytes: open.bytes, depth: open.depth + 1 };
+        self.written += 1;
         self.spend(1, 0, line)?;
         self.keep(open.anchor, &node, line)?;
         self.place(node, line)
+    }
+
+    /// What an alias stands for, against what was written so far.
+    fn expand(&mut self, node: &Node, line: usize) -> Result<(), YamlError> {
+        self.aliased = self.aliased.saturating_add(node.values);
+        let limit = self.written.saturating_mul(MAX_EXPANSION).max(FREE_EXPANSION);
+        if self.aliased > limit { Err(YamlError::Expansion(line)) } else { Ok(()) }
     }
 
     fn charge(&mut self, node: &Node, line: usize) -> Result<(), YamlError> {
@@ -471,7 +494,9 @@ mod tests {
             let of = vec![format!("*a{}", at - 1); 10].join(",");
             lines.push(format!("a{at}: &a{at} [{of}]"));
         }
-        assert!(matches!(read(&lines.join("\n")), Err(YamlError::Size(_))));
+        assert!(matches!(read(&lines.join("\n")), Err(YamlError::Expansion(4))));
+        let many = format!("a: [{}]", "1,".repeat(MAX_VALUES));
+        assert!(matches!(read(&many), Err(YamlError::Size(1))));
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), vec!["*a"; 100].join(","));
         assert!(matches!(read(&long), Err(YamlError::Size(2))));
         let deep = format!("a: {}1{}", "[".repeat(70), "]".repeat(70));

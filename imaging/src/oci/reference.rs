@@ -163,12 +163,13 @@ fn canonical_registry(text: &str) -> Result<String, ReferenceError> {
     if text.len() > MAX_REGISTRY || !port.is_none_or(is_port) || !(is_name(host) || is_address(host)) {
         return Err(wrong());
     }
-    let host = host.to_ascii_lowercase();
-    match (host.as_str(), port) {
-        (DOCKER_HUB | "index.docker.io" | DOCKER_HUB_API, None) => Ok(DOCKER_HUB.to_owned()),
-        (host, None) => Ok(host.to_owned()),
-        (host, Some(port)) => Ok(format!("{host}:{port}")),
-    }
+    let lower = text.to_ascii_lowercase();
+    Ok(match lower.as_str() {
+        DOCKER_HUB | "index.docker.io" | DOCKER_HUB_API => DOCKER_HUB.to_owned(),
+        // A capital alone may tell that it is a host: without it, it would be read as Docker Hub's.
+        _ if is_host(&lower) => lower,
+        _ => text.to_owned(),
+    })
 }
 
 fn is_name(host: &str) -> bool {
