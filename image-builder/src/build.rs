@@ -139,6 +139,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
     progress(Progress::Image { bytes: layout.image.len() });
 
     digests.insert(ISO_FILE, Digests::of(&layout.image));
+    digests.insert(INSTALLER_FILE, Digests::of(&installer));
     digests.insert(TOOLS_FILE, Digests::of(&tools.archive));
     digests.insert(LICENSES_FILE, Digests::of(licenses.as_bytes()));
     digests.extend(loaders.iter().map(|(path, bytes)| (path.as_str(), Digests::of(bytes))));
@@ -149,6 +150,7 @@ pub fn build(request: &BuildRequest, progress: &mut dyn FnMut(Progress)) -> Resu
         (KERNEL_FILE, &kernel.image),
         (INITRD_FILE, &initrd),
         (AGENT_FILE, &agent),
+        (INSTALLER_FILE, &installer),
         (TOOLS_FILE, &tools.archive),
         (LICENSES_FILE, licenses.as_bytes()),
         (SBOM_FILE, &sbom),

@@ -47,7 +47,7 @@ pub fn inspect(source: impl Read, limits: Limits) -> Result<Counts, LayerError> 
 
 impl Known {
     fn take(&mut self, entry: &Entry) -> Result<(), Problem> {
-        let path = Path::parse(&entry.path)?;
+        let path = Path::entry(&entry.path)?;
         let is_folder = matches!(entry.kind, Kind::Directory);
         if path.is_root() && is_folder {
             return Ok(());

@@ -117,6 +117,9 @@ pub enum Problem {
     /// `..` in a path.
     #[error("its path leads outside by `..`")]
     Traversal,
+    /// `/` before a path.
+    #[error("its path is absolute; make the archive from within its root")]
+    Absolute,
     /// A path that cannot be.
     #[error(
         "its path is empty, has more than {MAX_NAME} bytes, more than {MAX_DEPTH} parts, or one of more than 255 bytes"
@@ -237,7 +240,7 @@ impl Unpacker {
         whiteouts: Whiteouts,
     ) -> Result<(), LayerError> {
         let at = |problem| LayerError::at(&entry.path, problem);
-        let path = Path::parse(&entry.path).map_err(at)?;
+        let path = Path::entry(&entry.path).map_err(at)?;
         if whiteouts == Whiteouts::Apply {
             if path.components().any(|part| part.starts_with(AUFS) && part != OPAQUE) {
                 return Ok(());

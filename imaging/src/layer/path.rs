@@ -10,7 +10,14 @@ const MAX_PART: usize = 255;
 pub(super) struct Path(Vec<u8>);
 
 impl Path {
-    /// Reads a path as an archive has it; `/` and `./` before it mean nothing.
+    /// Reads where an entry goes. The root may be written `/`, as some builders do; any other absolute path was not made
+    /// for an archive, and is refused.
+    pub(super) fn entry(bytes: &[u8]) -> Result<Self, Problem> {
+        let path = Self::parse(bytes)?;
+        if bytes.starts_with(b"/") && !path.is_root() { Err(Problem::Absolute) } else { Ok(path) }
+    }
+
+    /// Reads a path beneath the root; `/` and `./` before it mean nothing.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         if bytes.is_empty() || bytes.len() > MAX_NAME || bytes.contains(&0) {
             return Err(Problem::Path);

@@ -27,9 +27,17 @@ fn paths_that_lead_outside_are_refused() {
 }
 
 #[test]
-fn leading_slashes_and_dots_mean_the_root() {
+fn absolute_paths_are_refused() {
+    for path in ["/etc/passwd", "//x", "/./x"] {
+        let error = refused(Tar::default().file(path, "x"));
+        assert!(error.contains("its path is absolute; make the archive from within its root"), "{error}");
+    }
+}
+
+#[test]
+fn leading_dots_and_a_slash_alone_mean_the_root() {
     let mut target = Target::new();
-    let archive = Tar::default().folder("./").folder("/").file("/etc//x/./y", "1").file("././z", "2").end();
+    let archive = Tar::default().folder("./").folder("/").file("./etc//x/./y", "1").file("././z", "2").end();
     target.apply(&archive).unwrap();
     assert_eq!(target.names(), ["etc", "etc/x", "etc/x/y", "z"]);
     assert_eq!(fs::metadata(target.root.join("etc")).unwrap().mode() & 0o777, 0o755);
