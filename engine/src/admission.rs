@@ -192,7 +192,7 @@ impl Placement {
     }
 }
 
-fn check_place_name(what: &'static str, name: &str) -> Result<(), TermsError> {
+pub(crate) fn check_place_name(what: &'static str, name: &str) -> Result<(), TermsError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
     let starts = name.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
     if starts && name.len() <= MAX_PLACE_NAME && name.bytes().all(allowed) {

@@ -113,7 +113,7 @@ fn is_blank(machine: &Machine) -> bool {
         && fields.tasks.is_empty()
         && fields.profiles.is_empty()
         && fields.params.is_empty()
-        && machine.placement == Placement::default()
+        && machine.chosen_placement() == Placement::default()
 }
 
 /// Why a machine with a nonce of ours does not come back by it.

@@ -137,6 +137,24 @@ pub enum AuditKind {
     /// A machine was deleted and its key forgotten.
     #[serde(rename = "machine.deleted")]
     MachineDeleted,
+    /// A machine told its WireGuard public key, the first one or another.
+    #[serde(rename = "mesh.key")]
+    MeshKey,
+    /// Terminals were allowed on a machine.
+    #[serde(rename = "terminal.enabled")]
+    TerminalEnabled,
+    /// Terminals were forbidden on a machine.
+    #[serde(rename = "terminal.disabled")]
+    TerminalDisabled,
+    /// Somebody opened a terminal on a machine.
+    #[serde(rename = "terminal.opened")]
+    TerminalOpened,
+    /// That terminal ended.
+    #[serde(rename = "terminal.closed")]
+    TerminalClosed,
+    /// Somebody read the recording of a terminal.
+    #[serde(rename = "terminal.replayed")]
+    TerminalReplayed,
     /// A user or an access role was written or deleted.
     #[serde(rename = "access.changed")]
     AccessChanged,
@@ -149,9 +167,15 @@ pub enum AuditKind {
     /// Somebody logged in.
     #[serde(rename = "session.opened")]
     SessionOpened,
+    /// Somebody who is logged in entered the password again.
+    #[serde(rename = "session.confirmed")]
+    SessionConfirmed,
     /// A log-in was refused.
     #[serde(rename = "session.refused")]
     SessionRefused,
+    /// A session or an API token was ended before its time.
+    #[serde(rename = "login.ended")]
+    LoginEnded,
 }
 
 /// One row of the append-only audit log. Never a token, key or password in it.
@@ -410,6 +434,20 @@ pub enum Change {
     },
     /// All machines were checked against this revision of the content.
     MachinesChecked(Revision),
+    /// A machine gets a number in a mesh network, of which its addresses follow. Refused as stale when
+    /// the number is taken, or the machine has one already.
+    JoinMesh {
+        /// Which network.
+        mesh: String,
+        /// Which number.
+        number: u32,
+        /// Whose.
+        machine: MachineId,
+    },
+    /// A machine gives its number back, if it has one.
+    LeaveMesh(MachineId),
+    /// What was given of a mesh network is forgotten. Refused while machines are in it.
+    ClearMesh(String),
     /// A record is written; its revision is what it replaces, 0 for none.
     PutRecord(Record),
     /// A record goes, if it is still there.

@@ -49,7 +49,8 @@ pub fn recognise(
     let Some((found, presence)) = strong.next() else { return Recognised::Stranger };
     let Match { machine, same_firmware, .. } = found;
     let by_this_token = machine.registered_by == registrar(jti);
-    let untouched = machine.provision_state() == ProvisionState::Discovery && machine.placement == *placement;
+    let untouched =
+        machine.provision_state() == ProvisionState::Discovery && machine.chosen_placement() == *placement;
     let machine = Box::new(machine);
     if strong.next().is_some() || !same_firmware || !by_this_token || !untouched {
         return Recognised::Lookalike(machine);

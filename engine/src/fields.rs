@@ -78,6 +78,7 @@ fn names(kind: Kind) -> Names {
         Kind::Images => names_of(&model::Image::default()),
         Kind::Jobs => names_of(&model::Job::default()),
         Kind::Machines => names_of(&blank_machine()),
+        Kind::Meshes => names_of(&model::MeshNetwork::default()),
         Kind::Params => names_of(&model::Param::default()),
         Kind::Pools => names_of(&model::Pool::default()),
         Kind::Profiles => names_of(&model::Profile::default()),
@@ -89,6 +90,7 @@ fn names(kind: Kind) -> Names {
         Kind::Templates => names_of(&model::Template::default()),
         Kind::Users => names_of(&model::User::default()),
         Kind::Variables => names_of(&model::Variable::default()),
+        Kind::Vips => names_of(&model::Vip::default()),
         Kind::Workflows => names_of(&model::Workflow::default()),
     }
 }

@@ -7,6 +7,7 @@
 mod holds;
 
 use crate::index::{self, Index, ValueType};
+use crate::natural;
 use crate::problem::{Problem, ProblemKind};
 use crate::time::Timestamp;
 use protocol::model::{Kind, ZERO_TIME};
@@ -19,6 +20,14 @@ use uuid::Uuid;
 pub const MAX_FILTERS: usize = 64;
 /// Largest compiled regular expression, in bytes.
 const MAX_REGEX: usize = 256 * 1_024;
+/// Most words of a search.
+const MAX_WORDS: usize = 8;
+/// Longest word of a search, in characters.
+const MAX_WORD: usize = 128;
+/// Longest place to go on from, in bytes.
+const MAX_CURSOR: usize = 4_096;
+/// Between the names of a list where their order is looked at.
+pub const NAMES: &str = ",";
 /// Deepest nesting of a regular expression.
 const REGEX_NEST: u32 = 32;
 
@@ -37,6 +46,11 @@ pub struct Query {
     pub offset: usize,
     /// Leave out the machine that the server itself is.
     pub exclude_self: bool,
+    /// Words to search for in whatever a machine is known by: all must be there, in lower case. SQL
+    /// looks for them (`crate::machine::search`), so [`Query::matches`] does not.
+    pub search: Vec<String>,
+    /// Where to go on: the place that the part before named.
+    pub after: Option<String>,
     /// What is shown of each.
     pub shape: Shape,
 }
@@ -168,6 +182,8 @@ impl Reader {
             "sort" => self.sort(value)?,
             "reverse" => self.query.reverse = flag(name, value)?,
             "exclude-self" => self.query.exclude_self = flag(name, value)?,
+            "q" if self.kind == Kind::Machines => self.search(value)?,
+            "after" if matches!(self.kind, Kind::Machines | Kind::Jobs) => self.after(value)?,
             "slim" => self.query.shape.slim.extend(words(value)),
             "params" => self.query.shape.params.get_or_insert_default().extend(words(value)),
             "aggregate" => self.query.shape.aggregate = flag(name, value)?,
@@ -191,6 +207,26 @@ impl Reader {
                 self.query.sort.push(index);
             }
         }
+        Ok(())
+    }
+
+    fn search(&mut self, value: &str) -> Result<(), String> {
+        let words: Vec<_> = value.split_whitespace().map(str::to_lowercase).collect();
+        if words.len() + self.query.search.len() > MAX_WORDS {
+            return Err(format!("q has more than {MAX_WORDS} words; search for fewer"));
+        }
+        if let Some(word) = words.iter().find(|word| word.chars().count() > MAX_WORD) {
+            return Err(format!("q has a word of more than {MAX_WORD} characters: {:?}", cut(word)));
+        }
+        self.query.search.extend(words);
+        Ok(())
+    }
+
+    fn after(&mut self, value: &str) -> Result<(), String> {
+        if value.len() > MAX_CURSOR {
+            return Err("after is not what a list named as its next part".to_owned());
+        }
+        self.query.after = Some(value.to_owned()).filter(|after| !after.is_empty());
         Ok(())
     }
 
@@ -250,7 +286,7 @@ fn function(value: &str) -> (&str, &str) {
 
 fn test(subject: &Subject, value: &str) -> Result<Test, String> {
     let (name, arguments) = function(value);
-    let ordered = !matches!(subject, Subject::Index(index) if index.unordered());
+    let ordered = !matches!(subject, Subject::Index(index) if index.is_list());
     if !ordered && !matches!(name, "Eq" | "Ne" | "In" | "Nin") {
         return Err(format!("{name} does not go with {}, which is a list", subject.name()));
     }
@@ -307,7 +343,8 @@ impl Subject {
         };
         let wrong = |what: &str| format!("{} is {what}, and {:?} is none", index.name, cut(text));
         match index.values {
-            ValueType::Text | ValueType::List => Ok(Operand::Text(text.to_owned())),
+            ValueType::Text | ValueType::List | ValueType::Names => Ok(Operand::Text(text.to_owned())),
+            ValueType::Natural => Ok(Operand::Text(natural::key(text))),
             ValueType::Boolean => {
                 boolean(text).map(Operand::Boolean).ok_or_else(|| wrong("true or false, a boolean"))
             }

@@ -20,19 +20,23 @@ pub enum ValueType {
     Time,
     /// A list of texts, or the names of a map.
     List,
+    /// A list of names that is in an order of its own: by its first name, then by the next.
+    Names,
+    /// Text in the order of people: `node-2` before `node-10`, upper and lower case as one.
+    Natural,
 }
 
 impl ValueType {
     /// The word that clients know.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Text => "string",
+            Self::Text | Self::Natural => "string",
             Self::Boolean => "boolean",
             Self::Integer => "integer",
             Self::Uuid => "UUID string",
             Self::Address => "IP Address",
             Self::Time => "dateTime",
-            Self::List => "list",
+            Self::List | Self::Names => "list",
         }
     }
 }
@@ -54,6 +58,11 @@ impl Index {
     /// Whether it has no order: lists have none.
     pub const fn unordered(&self) -> bool {
         matches!(self.values, ValueType::List)
+    }
+
+    /// Whether it holds several values.
+    pub const fn is_list(&self) -> bool {
+        matches!(self.values, ValueType::List | ValueType::Names)
     }
 
     /// Whether regular expressions may be asked of it.
@@ -151,7 +160,10 @@ const MACHINES: &[Index] = indexes!["Uuid", Uuid;
     field!("JobResultErrors", List),
     field!("JobState", Text),
     field!("Locked", Boolean),
+    field!("MeshNetwork", Text),
+    Index::new("NaturalName", "/Name", ValueType::Natural),
     field!("OS", Text),
+    field!("Online", Boolean),
     field!("Params", List),
     field!("PendingWorkOrders", Integer),
     field!("Pipeline", Text),
@@ -161,6 +173,7 @@ const MACHINES: &[Index] = indexes!["Uuid", Uuid;
     field!("Profiles", List),
     field!("ProvisionState", Text),
     field!("RetryTaskAttempt", Integer),
+    field!("Roles", Names),
     field!("Runnable", Boolean),
     field!("RunningWorkOrders", Integer),
     field!("Stage", Text),
@@ -181,6 +194,14 @@ const POOLS: &[Index] = indexes!["Id", Text;
 const PROFILES: &[Index] = indexes!["Name", Text;
     field!("Params", List),
     field!("Profiles", List),
+];
+
+const MESHES: &[Index] = indexes!["Name", Text;
+    field!("Cidrs", List),
+    field!("Default", Boolean),
+    field!("FreeAddresses", Integer),
+    field!("Hosts", Boolean),
+    field!("Members", Integer),
 ];
 
 const REGISTRY_CREDENTIALS: &[Index] = indexes!["Name", Text;
@@ -217,6 +238,16 @@ const VARIABLES: &[Index] = indexes!["Name", Text;
     field!("Value", Text),
 ];
 
+const VIPS: &[Index] = indexes!["Name", Text;
+    field!("Enabled", Boolean),
+    field!("Epoch", Integer),
+    field!("Holder", Text),
+    field!("MeshNetwork", Text),
+    field!("Prefix", Text),
+    field!("Role", Text),
+    field!("State", Text),
+];
+
 const WORKFLOWS: &[Index] = indexes!["Name", Text;
     field!("Stages", List),
 ];
@@ -240,7 +271,9 @@ pub const fn of(kind: Kind) -> &'static [Index] {
         Kind::Templates => TEMPLATES,
         Kind::Users => USERS,
         Kind::Variables => VARIABLES,
+        Kind::Vips => VIPS,
         Kind::Workflows => WORKFLOWS,
+        Kind::Meshes => MESHES,
     }
 }
 
@@ -279,7 +312,9 @@ mod tests {
             Kind::Templates => serde_json::to_value(model::Template::default()),
             Kind::Users => serde_json::to_value(model::User::default()),
             Kind::Variables => serde_json::to_value(model::Variable::default()),
+            Kind::Vips => serde_json::to_value(model::Vip::default()),
             Kind::Workflows => serde_json::to_value(model::Workflow::default()),
+            Kind::Meshes => serde_json::to_value(model::MeshNetwork::default()),
         };
         json.unwrap()
     }
@@ -297,10 +332,10 @@ mod tests {
                     (ValueType::Boolean, Some(value)) => value.is_boolean(),
                     (ValueType::Integer, Some(value)) => value.is_i64(),
                     (ValueType::List, Some(value)) => value.is_array() || value.is_object(),
+                    (ValueType::Names, Some(value)) => value.is_array(),
                     (ValueType::Time, Some(value)) => value.is_null() || value.is_string(),
-                    (ValueType::Text | ValueType::Uuid | ValueType::Address, Some(value)) => {
-                        value.is_string()
-                    }
+                    (ValueType::Text | ValueType::Natural, Some(value)) => value.is_string(),
+                    (ValueType::Uuid | ValueType::Address, Some(value)) => value.is_string(),
                 };
                 assert!(fits, "{kind} {} {value:?}", index.name);
             }

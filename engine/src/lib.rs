@@ -8,6 +8,7 @@
 //! - [`identity`], [`whoami`]: which registered machine a request or a caller resembles
 //! - [`admission`]: what a bootstrap token allows
 //! - [`machine`]: a machine, how it is made, changed, shown and deleted
+//! - [`mesh`]: mesh networks, and who has which address in them
 //! - [`names`]: what objects and architectures are called
 //! - [`workflow`], [`prerequisites`]: task lists, and where in them a machine may stand
 //! - [`params`]: from where the value of a param comes
@@ -45,7 +46,9 @@ pub mod index;
 pub mod job;
 pub mod lifetime;
 pub mod machine;
+pub mod mesh;
 pub mod names;
+pub mod natural;
 pub mod params;
 pub mod patch;
 pub mod prerequisites;

@@ -89,6 +89,8 @@ pub struct Misnamed {
 struct Rule {
     /// Whether the first character may be a digit.
     digit_first: bool,
+    /// Whether templates say it behind a dot (`.secrets.NAME`): letters of ASCII, digits and `_` alone.
+    identifier: bool,
     /// What it may have behind the first character, beside letters, digits, spaces, `-` and `_`.
     more: &'static [char],
 }
@@ -96,22 +98,23 @@ struct Rule {
 /// The rule of a kind. Machines and jobs go by their ids; a machine's name has this rule.
 const fn rule(kind: Kind) -> Rule {
     match kind {
-        Kind::Machines | Kind::Templates => Rule { digit_first: true, more: &['.'] },
-        Kind::Params => Rule { digit_first: false, more: &['.', '/'] },
-        Kind::Users => Rule { digit_first: false, more: &['.', '@'] },
+        Kind::Machines | Kind::Templates => Rule { digit_first: true, identifier: false, more: &['.'] },
+        Kind::Params => Rule { digit_first: false, identifier: false, more: &['.', '/'] },
+        Kind::Users => Rule { digit_first: false, identifier: false, more: &['.', '@'] },
+        Kind::Secrets | Kind::Variables => Rule { digit_first: false, identifier: true, more: &[] },
         Kind::BootEnvs
         | Kind::Contexts
         | Kind::Images
         | Kind::Jobs
+        | Kind::Meshes
         | Kind::Pools
         | Kind::Profiles
         | Kind::RegistryCredentials
         | Kind::Roles
-        | Kind::Secrets
         | Kind::Stages
         | Kind::Tasks
-        | Kind::Variables
-        | Kind::Workflows => Rule { digit_first: false, more: &['.'] },
+        | Kind::Vips
+        | Kind::Workflows => Rule { digit_first: false, identifier: false, more: &['.'] },
     }
 }
 
@@ -120,14 +123,7 @@ const fn rule(kind: Kind) -> Rule {
 /// # Errors
 /// The first rule it breaks.
 pub fn check(kind: Kind, name: &str) -> Result<(), Misnamed> {
-    let told = |error| Misnamed { noun: kind.noun(), error };
-    check_text(name, &rule(kind)).map_err(told)?;
-    // Templates say `.secrets.NAME`.
-    let odd = |c: &char| !(c.is_ascii_alphanumeric() || *c == '_');
-    match name.chars().find(odd).filter(|_| matches!(kind, Kind::Secrets | Kind::Variables)) {
-        Some(found) => Err(told(NameError::Identifier { found })),
-        None => Ok(()),
-    }
+    check_text(name, &rule(kind)).map_err(|error| Misnamed { noun: kind.noun(), error })
 }
 
 fn check_text(name: &str, rule: &Rule) -> Result<(), NameError> {
@@ -138,6 +134,10 @@ fn check_text(name: &str, rule: &Rule) -> Result<(), NameError> {
     }
     if !(first.is_alphabetic() || rule.digit_first && first.is_numeric()) {
         return Err(NameError::Start { digit: rule.digit_first });
+    }
+    let odd = |c: &char| !(c.is_ascii_alphanumeric() || *c == '_');
+    if let Some(found) = name.chars().find(odd).filter(|_| rule.identifier) {
+        return Err(NameError::Identifier { found });
     }
     let allowed = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_') || rule.more.contains(c);
     if let Some(found) = name.chars().find(|c| !allowed(c)) {

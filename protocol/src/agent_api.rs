@@ -7,6 +7,7 @@ use crate::ids::{EnrollmentId, MachineId, SpkiPin};
 use crate::inventory::Inventory;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use uuid::Uuid;
 
 /// `POST`: ask to be registered. Answers [`EnrollmentAnswer`].
 pub const ENROLLMENTS_PATH: &str = "/api/v3/bootstrap/enrollments";
@@ -285,8 +286,31 @@ pub struct HeartbeatAnswer {
     /// restart knows by it whether that leads into our image.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub boot_env: String,
+    /// Somebody opens a terminal: whoever has this connects to [`crate::terminal::machine_path`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalTicket>,
+    /// The machine is in a mesh network, or has not heard yet that it left: what keeps its tunnels
+    /// ([`crate::mesh`]) is wanted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mesh: bool,
     /// Nonce for the next proof.
     pub nonce: String,
+}
+
+/// What the machine's side of a terminal connects by, once. Debug hides the secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TerminalTicket {
+    /// The terminal.
+    pub id: Uuid,
+    /// Sent as `Authorization: Bearer <secret>`.
+    pub secret: String,
+}
+
+impl fmt::Debug for TerminalTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TerminalTicket").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 /// Body of [`RUNNER_PATH`]: the proof says it all.

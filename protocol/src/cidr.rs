@@ -19,6 +19,21 @@ pub struct Cidr {
 pub struct CidrError(String);
 
 impl Cidr {
+    /// The address as it was written.
+    pub const fn network(&self) -> IpAddr {
+        self.network
+    }
+
+    /// How many of its first bits are the network's.
+    pub const fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether they have an address in common: of two networks, one is then in the other.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.contains(other.network) || other.contains(self.network)
+    }
+
     /// Whether the address lies in the network. IPv4 written as IPv6 counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.network, address.to_canonical()) {
@@ -97,6 +112,20 @@ mod tests {
             ("::/0", "2001:db8::1", true),
         ] {
             assert_eq!(cidr(network).contains(address.parse().unwrap()), inside, "{network} {address}");
+        }
+    }
+
+    #[test]
+    fn networks_overlap_when_one_is_in_the_other() {
+        for (one, other, overlap) in [
+            ("10.20.0.0/16", "10.20.4.0/24", true),
+            ("10.20.4.0/24", "10.20.0.0/16", true),
+            ("10.20.0.0/16", "10.21.0.0/16", false),
+            ("fd00:1::/64", "fd00:1::/48", true),
+            ("fd00:1::/64", "fd00:2::/64", false),
+            ("0.0.0.0/0", "::/0", false),
+        ] {
+            assert_eq!(cidr(one).overlaps(&cidr(other)), overlap, "{one} {other}");
         }
     }
 

@@ -317,6 +317,17 @@ pub fn clean_text(text: &str) -> String {
     cut(text, MAX_TEXT)
 }
 
+/// Makes one line of what a task or a machine says, in whatever script, of at most `limit` bytes: control
+/// characters are left out, and those that turn the direction of reading round (Unicode TR 9).
+pub fn clean_line(text: &mut String, limit: usize) {
+    let turns = |c| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let blank = |c| if matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    // Limits come before the work.
+    text.truncate(text.floor_char_boundary(limit));
+    let kept: String = text.chars().map(blank).filter(|c| !c.is_control() && !turns(*c)).collect();
+    kept.trim().clone_into(text);
+}
+
 fn cut(text: &str, limit: usize) -> String {
     let printable: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(limit).collect();
     printable.trim().to_owned()
@@ -438,6 +449,24 @@ impl Lldp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_tasks_say_becomes_one_line_in_its_own_script() {
+        for (said, line) in [
+            ("plain", "plain"),
+            ("  zwei\nZeilen\t und \u{1b}[31mFarbe\r\n", "zwei Zeilen  und [31mFarbe"),
+            ("safe\u{202e}gnp.exe\u{2066}\u{200f}", "safegnp.exe"),
+            ("\u{7f}\u{85}\u{0}", ""),
+            ("<img src=x>", "<img src=x>"),
+        ] {
+            let mut text = said.to_owned();
+            clean_line(&mut text, 64);
+            assert_eq!(text, line, "{said:?}");
+        }
+        let mut long = "\u{4e2d}".repeat(40);
+        clean_line(&mut long, 64);
+        assert_eq!(long.len(), 63, "cut at a character's end");
+    }
 
     #[test]
     fn hostile_firmware_strings_lose_their_teeth() {

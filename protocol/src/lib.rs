@@ -16,6 +16,7 @@ pub mod ids;
 pub mod install;
 pub mod installed;
 pub mod inventory;
+pub mod mesh;
 pub mod model;
 pub mod module_index;
 pub mod net;
@@ -23,6 +24,7 @@ pub mod nonce;
 pub mod proof;
 pub mod rest;
 pub mod succession;
+pub mod terminal;
 pub mod token;
 pub mod tools;
 

@@ -8,9 +8,20 @@ use crate::inventory::Inventory;
 use crate::model::{Envelope, MachineFields, ServerInfo};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 
+mod audit;
+mod boot;
+mod login;
+mod mesh;
+mod terminal;
 mod token;
 
+pub use audit::AuditEntry;
+pub use boot::{BootFileShown, BootPreview, HttpImage};
+pub use login::{ApiTokenCreate, Login, LoginKind, PasswordProof};
+pub use mesh::{MachinePeers, MeshEdge, MeshMap, MeshMember, Peer};
+pub use terminal::{Terminal, TerminalOpen, TerminalState, TerminalSwitch};
 pub use token::{
     TOKEN_LIFETIMES, Token, TokenConstraints, TokenCreate, TokenKey, TokenRevoke, TokenRevoked, TokenState,
 };
@@ -36,7 +47,8 @@ pub struct Machine {
     pub own: MachineExtras,
 }
 
-/// What Muster's machines have beside the page's fields. The server's: what a client sends is ignored.
+/// What Muster's machines have beside the page's fields. The server's, so what a client sends is ignored, but
+/// for the roles and the mesh network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "PascalCase", default)]
@@ -47,10 +59,16 @@ pub struct MachineExtras {
     pub last_seen_at: Option<String>,
     /// The Provision column.
     pub provision_state: ProvisionState,
-    /// Machine roles.
+    /// Machine roles, the one that wins first: those among its profiles, and those that its token gave. A
+    /// client may write them: a role that is added becomes one of its profiles.
     pub roles: Vec<String>,
-    /// Mesh network, or empty.
+    /// Mesh network, or empty. A client may write it.
     pub mesh_network: String,
+    /// Its addresses in the mesh network: the IPv4 one first, then the IPv6 one.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>))]
+    pub mesh_addresses: Vec<IpAddr>,
+    /// Its WireGuard public key in the mesh network, as it told; or empty.
+    pub mesh_key: String,
     /// How it came to us.
     pub origin: Origin,
     /// What it is made of.

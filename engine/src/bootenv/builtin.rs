@@ -6,7 +6,8 @@
 //! serial line, and whoever cannot load what it should goes on with its next boot device.
 
 use super::tree::MEDIA_FOLDER;
-use protocol::model::{BUILTIN_BUNDLE, BootEnv, Envelope, OsInfo, TemplateInfo};
+use crate::content::built_in;
+use protocol::model::{BootEnv, OsInfo, TemplateInfo};
 
 /// Boots a known machine's disk.
 pub const LOCAL: &str = "local";
@@ -177,14 +178,7 @@ fn bootenv(name: &str, description: &str, files: &[File]) -> BootEnv {
         os: OsInfo { name: name.to_owned(), ..OsInfo::default() },
         templates: files.iter().map(template).collect(),
         optional_params: vec!["pxelinux-local-boot".to_owned()],
-        envelope: Envelope {
-            description: description.to_owned(),
-            validated: true,
-            available: true,
-            read_only: true,
-            bundle: BUILTIN_BUNDLE.to_owned(),
-            ..Envelope::default()
-        },
+        envelope: built_in(description),
         ..BootEnv::default()
     }
 }

@@ -86,7 +86,7 @@ fn layers(scene: &Scene, machine: &Machine, facts: &Arc<Facts>, errors: &mut Vec
             continue;
         }
         if of_role(&scene.content, &name, REQUIRES_MESH) == Some(&Value::Bool(true))
-            && machine.placement.mesh_network.is_empty()
+            && machine.membership.addresses.is_empty()
         {
             let machine = &machine.name;
             errors.push(format!("role {name} needs a mesh network, and machine {machine} is in none"));

@@ -17,6 +17,5 @@ mod yaml;
 
 pub use draft::{Draft, draft, hostname};
 pub use merge::{Layer, Merged, merge};
-pub use network::network_config;
 pub use write::document;
 pub use yaml::{MAX_DEPTH, MAX_DOCUMENT, MAX_VALUES, YamlError, read};

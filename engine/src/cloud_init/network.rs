@@ -11,7 +11,10 @@ use serde_json::{Map, Value, json};
 ///
 /// # Errors
 /// Links that the machine does not have, and devices that are said twice.
-pub fn network_config(plan: &NetPlan, links: &[Link]) -> Result<Option<Map<String, Value>>, Vec<String>> {
+pub(super) fn network_config(
+    plan: &NetPlan,
+    links: &[Link],
+) -> Result<Option<Map<String, Value>>, Vec<String>> {
     let specs = match plan {
         NetPlan::Automatic | NetPlan::Ask => return Ok(None),
         NetPlan::Static(specs) => specs,

@@ -5,6 +5,7 @@ use crate::content::Content;
 use crate::content::sample::{and, with};
 use crate::machine::Machine;
 use crate::machine::tests::machine as blank;
+use crate::mesh::Membership;
 use crate::provision::params::{CLOUD_INIT, MERGE_PRIORITY, NETWORK, REQUIRES_MESH, SSH_KEYS};
 use crate::render::{Addresses, Facts, Nowhere, Peer, Scene, Surroundings};
 use protocol::model::Kind;
@@ -19,7 +20,10 @@ struct OneSecret;
 
 impl Surroundings for OneSecret {
     fn peers(&self) -> Result<Vec<Peer>, String> {
-        Ok(vec![Peer { hostname: "db-2".into(), roles: vec!["db".into()], ..Peer::default() }])
+        let membership =
+            Membership { addresses: vec![IpAddr::from([10, 20, 0, 2])], ..Membership::default() };
+        let peer = Peer { hostname: "db-2".into(), roles: vec!["db".into()], ..Peer::default() };
+        Ok(vec![Peer { mesh_network: "home".into(), membership, ..peer }])
     }
 
     fn secret(&self, name: &str) -> Result<String, String> {
@@ -71,12 +75,13 @@ fn roles_are_rendered_and_merged_and_the_machine_has_the_last_word() {
             "web",
             100,
             "packages: [nginx]\ntimezone: {{.vars.zone}}\nwrite_files:\n- path: /etc/db\n  content: {{.secrets.db_password}}\n\
-             bootcmd:\n{{range .peers}}- echo {{.hostname}} {{join \",\" .roles}}\n{{end}}\
-             final_message: {{.machine.hostname}} {{.machine.roles | join \"+\"}} {{.Machine.Name}} {{.machine.mesh.ip | quote}}\n",
+             bootcmd:\n{{range .peers}}- echo {{.hostname}} {{join \",\" .roles}} {{.mesh.name}} {{.mesh.ip}}{{.mesh.ip6}}\n{{end}}\
+             final_message: {{.machine.hostname}} {{.machine.roles | join \"+\"}} {{.Machine.Name}} {{.machine.mesh.ip}} {{.machine.mesh.ip6}}\n",
         ),
         (Kind::Variables, json!({"Name": "zone", "Value": "Europe/Berlin"})),
     ]);
     let mut machine = machine(&["web", "base"]);
+    machine.membership.addresses = vec!["10.20.0.1".parse().unwrap(), "fd00:20::1".parse().unwrap()];
     machine.fields.params.insert(CLOUD_INIT.to_owned(), json!("timezone: Asia/Tokyo"));
     machine.fields.params.insert(SSH_KEYS.to_owned(), json!(["ssh-ed25519 AAAAC3 ops"]));
     let draft = made(content, machine);
@@ -88,8 +93,8 @@ fn roles_are_rendered_and_merged_and_the_machine_has_the_last_word() {
             "hostname": "alpha",
             "ssh_authorized_keys": ["ssh-ed25519 AAAAC3 ops"],
             "write_files": [{"path": "/etc/db", "content": SECRET}],
-            "bootcmd": ["echo db-2 db"],
-            "final_message": "alpha web+base alpha \"\"",
+            "bootcmd": ["echo db-2 db home 10.20.0.2"],
+            "final_message": "alpha web+base alpha 10.20.0.1 fd00:20::1",
         })
     );
     assert_eq!(draft.sources["packages"], ["role base", "role web"]);
@@ -183,6 +188,7 @@ fn role_that_needs_a_mesh_network_has_one() {
     assert_eq!(errors, ["role db needs a mesh network, and machine alpha is in none"]);
     let mut placed = machine(&["db"]);
     placed.placement.mesh_network = "home".to_owned();
+    placed.membership.addresses = vec!["10.20.0.1".parse().unwrap()];
     assert!(made(content, placed).errors.is_empty());
 }
 

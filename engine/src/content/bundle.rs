@@ -26,7 +26,7 @@ const MAX_OBJECTS: usize = 20_000;
 const MAX_META: usize = 256 * 1_024;
 /// In this order what an object refers to is there before it. Users stay where they are, and so does
 /// what is secret.
-const ORDER: [Kind; 12] = [
+const ORDER: [Kind; 13] = [
     Kind::Params,
     Kind::Variables,
     Kind::Images,
@@ -39,6 +39,7 @@ const ORDER: [Kind; 12] = [
     Kind::Workflows,
     Kind::Pools,
     Kind::Roles,
+    Kind::Vips,
 ];
 /// A bundle that was taken or given up, to be committed and told.
 #[derive(Debug, Clone)]

@@ -87,7 +87,7 @@ pub(super) fn belongs_to(envelope: &mut Envelope, bundle: &str) {
 }
 
 /// The envelope of what is built in.
-pub(super) fn built_in(description: &str) -> Envelope {
+pub(crate) fn built_in(description: &str) -> Envelope {
     let mut envelope = Envelope { description: description.to_owned(), ..Envelope::default() };
     belongs_to(&mut envelope, BUILTIN_BUNDLE);
     envelope

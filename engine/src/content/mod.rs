@@ -1,6 +1,6 @@
 //! Everything that machines refer to, as one immutable snapshot: boot environments, templates,
-//! stages, workflows, tasks, profiles, params, contexts, images, registry credentials, secrets, variables,
-//! users, roles, pools and preferences.
+//! stages, workflows, tasks, profiles, params, contexts, images, registry credentials, secrets, variables, mesh networks,
+//! VIPs, users, roles, pools and preferences.
 //!
 //! Decisions take `&Content` and say on which revision of it they were taken; a change makes the
 //! next snapshot. Whether an object is available follows from the snapshot and is never stored.
@@ -17,6 +17,7 @@ mod bundle;
 mod errors;
 mod json;
 mod load;
+mod mesh;
 mod prefs;
 mod provision;
 mod put;
@@ -27,12 +28,14 @@ mod shelf;
 mod show;
 #[cfg(test)]
 mod tests;
+mod vip;
 
 pub(crate) use builtin::NO_STAGE;
 pub use bundle::{BUNDLE_RECORD, BundleEdit, BundleMeta, CONTENTS, Checked, check};
 pub(crate) use errors::TaskCheck;
 pub(crate) use json::{parse, without_nulls};
 pub use load::LoadError;
+pub(crate) use load::built_in;
 pub use prefs::{PREFS, PREFS_MODEL, PrefEdit};
 pub use put::{Edit, Write};
 pub(crate) use rules::add_feature;
@@ -42,8 +45,8 @@ use crate::change::Revision;
 use crate::params::Schemas;
 use crate::render::Parsed;
 use protocol::model::{
-    BootEnv, Context, Image, Param, Pool, Profile, RegistryCredential, Role, Secret, Stage, Task, Template,
-    User, Variable, Workflow,
+    BootEnv, Context, Image, MeshNetwork, Param, Pool, Profile, RegistryCredential, Role, Secret, Stage,
+    Task, Template, User, Variable, Vip, Workflow,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,6 +61,8 @@ pub struct Content {
     pub contexts: Shelf<Context>,
     /// Images by name.
     pub images: Shelf<Image>,
+    /// Mesh networks by name.
+    pub meshes: Shelf<MeshNetwork>,
     /// Params by name.
     pub params: Shelf<Param>,
     /// Pools that were made, by id.
@@ -80,6 +85,8 @@ pub struct Content {
     pub users: Shelf<User>,
     /// Variables by name.
     pub variables: Shelf<Variable>,
+    /// Virtual addresses and routes by name.
+    pub vips: Shelf<Vip>,
     /// Workflows by name.
     pub workflows: Shelf<Workflow>,
     /// Preferences that were set, by name; [`Content::pref`] knows the defaults of the others.

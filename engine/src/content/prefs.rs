@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// What errors call the preferences.
 pub const PREFS_MODEL: &str = "prefs";
+/// The mesh network that new machines join.
+pub(crate) const DEFAULT_MESH: &str = "defaultMesh";
 /// Levels of logging, most talkative first.
 const LEVELS: [&str; 7] = ["trace", "debug", "info", "warn", "error", "fatal", "panic"];
 /// Length of `baseTokenSecret`, in bytes.
@@ -27,6 +29,8 @@ enum Holds {
     UnknownBootEnv,
     /// An image, or nothing.
     Image,
+    /// A mesh network, or nothing.
+    Mesh,
     /// Hosts that images are fetched from.
     ImageHosts,
     Stage,
@@ -48,7 +52,7 @@ const fn pref(name: &'static str, default: &'static str, holds: Holds) -> Pref {
     Pref { name, default, holds }
 }
 
-const TABLE: [Pref; 16] = [
+const TABLE: [Pref; 17] = [
     pref("baseTokenSecret", "", Holds::Secret(Some(SECRET_BYTES))),
     pref("debugBootEnv", "warn", Holds::Level),
     pref("debugDhcp", "warn", Holds::Level),
@@ -57,6 +61,7 @@ const TABLE: [Pref; 16] = [
     pref("debugRenderer", "warn", Holds::Level),
     pref("defaultBootEnv", "local", Holds::KnownBootEnv),
     pref("defaultImage", "", Holds::Image),
+    pref(DEFAULT_MESH, "", Holds::Mesh),
     pref("defaultStage", NO_STAGE, Holds::Stage),
     pref("defaultWorkflow", "", Holds::Workflow),
     pref("imageHosts", "", Holds::ImageHosts),
@@ -68,8 +73,8 @@ const TABLE: [Pref; 16] = [
 ];
 
 /// The names of all preferences.
-pub const PREFS: [&str; 16] = {
-    let mut names = [""; 16];
+pub const PREFS: [&str; 17] = {
+    let mut names = [""; 17];
     let mut at = 0;
     while at < names.len() {
         names[at] = TABLE[at].name;
@@ -101,6 +106,7 @@ impl Content {
             Holds::KnownBootEnv
             | Holds::UnknownBootEnv
             | Holds::Image
+            | Holds::Mesh
             | Holds::ImageHosts
             | Holds::Stage
             | Holds::Workflow
@@ -167,6 +173,8 @@ impl Content {
             Holds::UnknownBootEnv => bootenv(true),
             Holds::Image if text.is_empty() || self.images.has(&text) => Ok(text),
             Holds::Image => Err(format!("image {text} does not exist")),
+            Holds::Mesh if text.is_empty() || self.meshes.has(&text) => Ok(text),
+            Holds::Mesh => Err(format!("mesh network {text} does not exist")),
             Holds::ImageHosts => match text.parse::<ImageHosts>() {
                 Ok(_) => Ok(text),
                 Err(error) => Err(error.to_string()),

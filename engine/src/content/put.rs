@@ -3,6 +3,7 @@
 use super::builtin::SUPERUSER;
 use super::json::{key_of, parse};
 use super::load::belongs_to;
+use super::prefs::DEFAULT_MESH;
 use super::rules::{Rules, of_kind};
 use super::{Content, Object};
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, StoredObject};
@@ -56,12 +57,14 @@ impl Content {
         let before = self.show(kind, &key);
         self.may_write(kind, &key, write, before.is_some())?;
         let mut content = self.clone();
-        let stored = of_kind!(kind, T => content.set::<T>(value, write, cause, fresh)?, {
+        let written = of_kind!(kind, T => content.set::<T>(value, write, cause, fresh)?, {
             return Err(no_content(kind, &key));
         });
         content.keeps_an_administrator(self, kind, &key)?;
         let after = content.show(kind, &key);
-        let changes = Changes::new(cause.at).on(self.revision).and(Change::PutObject(stored));
+        let mut changes = Changes::new(cause.at).on(self.revision);
+        changes.list.extend(written);
+        changes.list.extend(self.mesh_given_up(kind, &key, &content));
         Ok(Edit { content, changes: audited(changes, kind, &key, "written", cause), key, before, after })
     }
 
@@ -113,7 +116,8 @@ impl Content {
         of_kind!(kind, T => T::leave(&mut content, key), return Err(no_content(kind, key)));
         content.keeps_an_administrator(self, kind, key)?;
         let change = Change::DeleteObject { kind, key: key.to_owned() };
-        let changes = Changes::new(cause.at).on(self.revision).and(change);
+        let mut changes = Changes::new(cause.at).on(self.revision).and(change);
+        changes.list.extend(self.mesh_given_up(kind, key, &content));
         let changes = audited(changes, kind, key, "deleted", cause);
         Ok(Edit { content, changes, key: key.to_owned(), before: Some(before), after: None })
     }
@@ -151,7 +155,7 @@ impl Content {
         write: Write<'_>,
         cause: &Cause,
         fresh: &str,
-    ) -> Result<StoredObject, Problem> {
+    ) -> Result<Vec<Change>, Problem> {
         let key = match write {
             Write::Create => key_of(T::KIND, &value),
             Write::Replace(key) => key.to_owned(),
@@ -162,9 +166,22 @@ impl Content {
                 format!("{} cannot be changed; make another {}", T::KIND.key_field(), T::KIND.noun());
             return Err(Problem::new(ProblemKind::Invalid, T::KIND, key, message));
         }
+        let preference = object.preference();
         let old = T::shelf(self).get(&key).cloned();
         object.fill(old.as_deref(), fresh);
-        self.admit(object, WRITABLE_BUNDLE, cause)
+        let mut written = vec![Change::PutObject(self.admit(object, WRITABLE_BUNDLE, cause)?)];
+        written.extend(preference.and_then(|(name, wanted)| self.prefer(name, &key, wanted)));
+        Ok(written)
+    }
+
+    /// Makes an object the value of a preference, or no more.
+    fn prefer(&mut self, name: &str, key: &str, wanted: bool) -> Option<Change> {
+        if (self.pref(name) == key) == wanted {
+            return None;
+        }
+        let (name, value) = (name.to_owned(), if wanted { key.to_owned() } else { String::new() });
+        self.prefs.insert(name.clone(), value.clone());
+        Some(Change::SetPref { name, value })
     }
 
     /// Checks an object and puts it on its shelf.
@@ -197,6 +214,7 @@ impl Content {
             ("defaultBootEnv", Kind::BootEnvs),
             ("unknownBootEnv", Kind::BootEnvs),
             ("defaultImage", Kind::Images),
+            (DEFAULT_MESH, Kind::Meshes),
             ("defaultStage", Kind::Stages),
             ("defaultWorkflow", Kind::Workflows),
         ] {
@@ -210,6 +228,10 @@ impl Content {
         if kind == Kind::BootEnvs {
             let stages = self.stages.iter().filter(|stage| stage.boot_env == key);
             users.extend(stages.map(|stage| format!("{noun} {key} is used by stage {}", stage.name)));
+        }
+        if kind == Kind::Meshes {
+            let vips = self.vips.iter().filter(|vip| vip.mesh_network == key);
+            users.extend(vips.map(|vip| format!("{noun} {key} is used by VIP {}", vip.name)));
         }
         if kind == Kind::Profiles && key == GLOBAL {
             users.push(format!("{noun} {key} holds for every machine"));
@@ -292,6 +314,7 @@ fn audited(changes: Changes, kind: Kind, key: &str, done: &str, cause: &Cause) -
         | Kind::Images
         | Kind::Jobs
         | Kind::Machines
+        | Kind::Meshes
         | Kind::Params
         | Kind::Pools
         | Kind::Profiles
@@ -299,6 +322,7 @@ fn audited(changes: Changes, kind: Kind, key: &str, done: &str, cause: &Cause) -
         | Kind::Tasks
         | Kind::Templates
         | Kind::Variables
+        | Kind::Vips
         | Kind::Workflows => changes,
     }
 }

@@ -37,6 +37,10 @@ macro_rules! of_kind {
                 type $type = model::Image;
                 $body
             }
+            Kind::Meshes => {
+                type $type = model::MeshNetwork;
+                $body
+            }
             Kind::Params => {
                 type $type = model::Param;
                 $body
@@ -81,6 +85,10 @@ macro_rules! of_kind {
                 type $type = model::Variable;
                 $body
             }
+            Kind::Vips => {
+                type $type = model::Vip;
+                $body
+            }
             Kind::Workflows => {
                 type $type = model::Workflow;
                 $body
@@ -109,6 +117,14 @@ pub(crate) trait Rules: Object {
     fn errors(&self, _content: &Content) -> Vec<String> {
         Vec::new()
     }
+
+    /// The preference that it asks to be the value of, or to be no more.
+    fn preference(&self) -> Option<(&'static str, bool)> {
+        None
+    }
+
+    /// Adds what follows from the content.
+    fn derive(&mut self, _content: &Content) {}
 
     /// Takes away what nobody is shown.
     fn hide(&mut self) {}

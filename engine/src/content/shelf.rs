@@ -1,8 +1,8 @@
 //! Objects of one kind by key.
 
 use protocol::model::{
-    BootEnv, Context, Envelope, Image, Kind, Param, Pool, Profile, RegistryCredential, Role, Secret, Stage,
-    Task, Template, User, Variable, Workflow,
+    BootEnv, Context, Envelope, Image, Kind, MeshNetwork, Param, Pool, Profile, RegistryCredential, Role,
+    Secret, Stage, Task, Template, User, Variable, Vip, Workflow,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +43,7 @@ objects! {
     BootEnv BootEnvs name,
     Context Contexts name,
     Image Images name,
+    MeshNetwork Meshes name,
     Param Params name,
     Pool Pools id,
     Profile Profiles name,
@@ -54,6 +55,7 @@ objects! {
     Template Templates id,
     User Users name,
     Variable Variables name,
+    Vip Vips name,
     Workflow Workflows name,
 }
 

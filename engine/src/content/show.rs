@@ -29,6 +29,7 @@ impl Content {
     fn shown<T: Rules>(&self, object: &T) -> Value {
         let mut object = object.clone();
         let errors = object.errors(self);
+        object.derive(self);
         object.hide();
         let envelope = object.envelope_mut();
         envelope.available = errors.is_empty();

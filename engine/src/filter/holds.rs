@@ -1,8 +1,9 @@
 //! Whether filters hold for objects as REST shows them, and what is shown of these.
 
-use super::{Filter, Operand, Query, Shape, Subject, Test, moment, optional};
+use super::{Filter, NAMES, Operand, Query, Shape, Subject, Test, moment, optional};
 use crate::fields::SERVER_SET;
 use crate::index::{Index, ValueType};
+use crate::natural;
 use crate::patch::equal;
 use serde_json::{Map, Value};
 use std::cmp::Ordering;
@@ -20,6 +21,8 @@ impl Subject {
             ValueType::Uuid => optional(text(), |text| text.parse().ok()).map(Operand::Uuid),
             ValueType::Address => optional(text(), |text| text.parse().ok()).map(Operand::Address),
             ValueType::Time => moment(text()).map(Operand::Time),
+            ValueType::Natural => Some(Operand::Text(natural::key(text()))),
+            ValueType::Names => Some(Operand::Text(joined(value))),
             ValueType::List => None,
         }
     }
@@ -63,10 +66,16 @@ impl Filter {
     /// Whether it holds for an object as REST shows it.
     pub fn matches(&self, object: &Value) -> bool {
         match &self.subject {
-            Subject::Index(index) if index.unordered() => self.test.of_list(object.pointer(index.pointer)),
+            Subject::Index(index) if index.is_list() => self.test.of_list(object.pointer(index.pointer)),
             Subject::Index(_) | Subject::Param(_) => self.test.of_value(self.subject.of(object).as_ref()),
         }
     }
+}
+
+/// A list of names as one text, in whose order lists of them are.
+fn joined(names: &Value) -> String {
+    let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.collect::<Vec<_>>().join(NAMES)
 }
 
 impl Test {

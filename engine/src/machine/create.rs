@@ -26,7 +26,9 @@ const DEFAULT_BOOT_ENV: &str = "defaultBootEnv";
 /// # Errors
 /// Everything that speaks against it. Whether its id and name are free, the store knows.
 pub fn create(wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
-    create_booting(wanted, wish, wish.content.pref(DEFAULT_BOOT_ENV))
+    let mut machine = create_booting(wanted, wish, wish.content.pref(DEFAULT_BOOT_ENV))?;
+    machine.goes_to_default_mesh(wish.content);
+    Ok(machine)
 }
 
 /// The same; `usual` is what it boots where nothing else is chosen.

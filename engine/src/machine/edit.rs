@@ -6,6 +6,7 @@ use super::wanted::Wanted;
 use super::{Machine, Pause, Wish, enter_bootenv};
 use crate::content::Content;
 use crate::problem::{Problem, ProblemKind};
+use crate::provision::params::role_names;
 use crate::run::Marks;
 use crate::workflow;
 use protocol::model::{Kind, MachineFields};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 /// That it is locked, or everything that speaks against the change.
 pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, Problem> {
     let key = old.id.to_string();
-    let wanted = Wanted::read(wanted, &kept(old), &key)?;
+    let wanted = Wanted::read(wanted, &kept(old, wish.content), &key)?;
     if old.fields.locked && wish.by_user && wanted.fields.locked {
         return Err(locked(old));
     }
@@ -47,12 +48,13 @@ pub fn edit(old: &Machine, wanted: &Value, wish: &Wish<'_>) -> Result<Machine, P
 
 /// What a body that does not speak of it leaves as it is: all but what users only write. A PUT
 /// without `CurrentTask` means no other one, while one without `Params` empties them.
-fn kept(old: &Machine) -> Value {
+fn kept(old: &Machine, content: &Content) -> Value {
     let fields = &old.fields;
     json!({
         "Uuid": old.id, "Meta": old.meta, "Arch": fields.arch, "BootEnv": fields.boot_env,
         "Context": fields.context, "CurrentTask": fields.current_task, "Fingerprint": fields.fingerprint,
-        "Locked": fields.locked, "OS": fields.os, "Pool": fields.pool, "PoolStatus": fields.pool_status,
+        "Locked": fields.locked, "MeshNetwork": old.placement.mesh_network, "OS": fields.os,
+        "Pool": fields.pool, "PoolStatus": fields.pool_status, "Roles": role_names(content, old),
         "Runnable": fields.runnable, "Secret": fields.secret, "Stage": fields.stage, "Tasks": fields.tasks,
         "Workflow": fields.workflow,
     })

@@ -2,6 +2,7 @@
 
 use super::{Machine, UNCLAIMED, bootenv_problem, stage_problem, workflow_problem};
 use crate::content::{Content, TaskCheck};
+use crate::mesh;
 use crate::workflow::Entry;
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ pub fn errors(machine: &Machine, content: &Content) -> Vec<String> {
     }
     let missing = fields.profiles.iter().filter(|profile| !content.profiles.has(profile));
     errors.extend(missing.map(|profile| format!("profile {profile} does not exist")));
+    errors.extend(mesh::problem(machine, content));
     // What has run needs nothing any more.
     let done = usize::try_from(fields.current_task).unwrap_or(0);
     let left: BTreeSet<&String> = fields.tasks.iter().skip(done).collect();

@@ -14,6 +14,7 @@ mod errors;
 mod name;
 mod presence;
 mod removal;
+pub mod search;
 #[cfg(test)]
 pub(crate) mod tests;
 mod walk;
@@ -26,10 +27,12 @@ pub use name::{NAME_TRIES, Name};
 pub use presence::{ONLINE_FOR, Presence};
 pub use removal::{Completion, Removal, after_completion, delete};
 pub use walk::{bootenv_problem, enter_bootenv, stage_problem, workflow_problem};
+pub(crate) use wanted::invalid;
 pub use wanted::{Fresh, Wish};
 
 use crate::admission::Placement;
 use crate::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
+use crate::mesh::Membership;
 use crate::names;
 use crate::provision::params::WRITE_PROTECTED;
 use crate::provision::{self, LatestRun};
@@ -72,9 +75,12 @@ pub struct Machine {
     pub created_at: Timestamp,
     /// Who approved it last: `user:NAME`, or `token:JTI`.
     pub registered_by: String,
-    /// Its roles and mesh network, which the token gave that it came by.
+    /// The roles that its token gave, and its mesh network, whoever chose it.
     #[serde(default)]
     pub placement: Placement,
+    /// Its place in its mesh network.
+    #[serde(default, skip_serializing_if = "Membership::is_nothing")]
+    pub membership: Membership,
     /// What is wrong with it.
     #[serde(default)]
     pub errors: Vec<String>,
@@ -161,6 +167,7 @@ impl Machine {
             registered_by: cause.principal.clone(),
             placement: Placement::default(),
             errors: Vec::new(),
+            membership: Membership::default(),
             fields: MachineFields::default(),
             description: String::new(),
             meta: default_meta(),
@@ -299,9 +306,12 @@ impl Machine {
                 online: presence.online,
                 last_seen_at: presence.last_seen.map(|at| at.to_string()),
                 provision_state: self.provision_state(),
+                // Whoever knows the content puts all in their place.
                 roles: self.placement.roles.clone(),
                 mesh_network: self.placement.mesh_network.clone(),
                 origin: self.origin,
+                mesh_addresses: self.membership.addresses.clone(),
+                mesh_key: self.mesh_key().map(|key| key.to_string()).unwrap_or_default(),
                 inventory: self.inventory.clone(),
                 ebpf: self.inventory.ebpf,
                 // Whoever knows the content and the time says these.

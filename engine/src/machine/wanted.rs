@@ -5,6 +5,7 @@ use super::{Machine, Name};
 use crate::change::Cause;
 use crate::content::{self, Content};
 use crate::problem::{Problem, ProblemKind};
+use crate::provision::params as provision;
 use crate::{names, params};
 use protocol::ids::MacAddr;
 use protocol::model::{Envelope, Kind, MachineFields};
@@ -57,6 +58,10 @@ pub(super) struct Wanted {
     pub(super) uuid: String,
     #[serde(default)]
     pub(super) name: String,
+    #[serde(default)]
+    roles: Vec<String>,
+    #[serde(default)]
+    mesh_network: String,
     #[serde(flatten)]
     pub(super) fields: MachineFields,
     #[serde(flatten)]
@@ -85,6 +90,7 @@ impl Wanted {
     /// Takes over what may be changed at any time, in the form it is stored in.
     pub(super) fn apply_plain(&self, machine: &mut Machine, wish: &Wish<'_>) -> Vec<String> {
         let mut problems = Vec::new();
+        let roles = provision::role_names(wish.content, machine);
         match self.name.parse::<Name>() {
             Ok(name) => machine.name = name,
             // A machine may have been registered under a name that is too short today.
@@ -105,6 +111,14 @@ impl Wanted {
             problems.extend(profile_problems(&old.profiles, &new.profiles, wish.content));
             old.profiles.clone_from(&new.profiles);
         }
+        problems.extend(self.take_roles(&roles, machine, wish.content));
+        if self.mesh_network != machine.placement.mesh_network {
+            let stranger = !self.mesh_network.is_empty() && !wish.content.meshes.has(&self.mesh_network);
+            let message = || format!("MeshNetwork: there is no mesh network {:?}", self.mesh_network);
+            problems.extend(stranger.then(message));
+            machine.placement.mesh_network.clone_from(&self.mesh_network);
+        }
+        let old = &mut machine.fields;
         problems.extend(params::problems(wish.content, &old.params, &new.params));
         old.params.clone_from(&new.params);
         match new.secret.as_str() {
@@ -118,6 +132,28 @@ impl Wanted {
         old.locked = new.locked;
         old.pool_status = new.pool_status;
         machine.description.clone_from(&self.envelope.description);
+        problems
+    }
+
+    /// Roles that were not there become profiles of the machine; those that are gone leave it, whoever
+    /// gave them.
+    fn take_roles(&self, had: &[String], machine: &mut Machine, content: &Content) -> Vec<String> {
+        let mut met = BTreeSet::new();
+        let mut problems = Vec::new();
+        let profiles = &mut machine.fields.profiles;
+        for role in &self.roles {
+            let is_role = || content.profiles.get(role).is_some_and(|profile| provision::is_role(profile));
+            if !met.insert(role) {
+                problems.push(format!("Roles: {role} is there twice"));
+            } else if !had.contains(role) && !is_role() {
+                problems.push(format!("Roles: there is no machine role {role}"));
+            } else if !had.contains(role) && !profiles.contains(role) {
+                profiles.push(role.clone());
+            }
+        }
+        let stays = |name: &String| met.contains(name) || !had.contains(name);
+        profiles.retain(stays);
+        machine.placement.roles.retain(stays);
         problems
     }
 }
@@ -219,6 +255,6 @@ fn profile_problems(old: &[String], new: &[String], content: &Content) -> Vec<St
 }
 
 /// A machine that would not be valid.
-pub(super) fn invalid(key: &str, messages: Vec<String>) -> Problem {
+pub(crate) fn invalid(key: &str, messages: Vec<String>) -> Problem {
     Problem { kind: ProblemKind::Invalid, model: Kind::Machines.prefix(), key: key.to_owned(), messages }
 }

@@ -14,7 +14,6 @@ use crate::workflow;
 use crate::{run as jobs, run::Marks};
 use protocol::install::{FirstBoot, Mode, Progress, ProvisionStatus, Step};
 use protocol::model::JobState;
-use std::borrow::Cow;
 use std::time::Duration;
 
 /// How often a machine may lose what it was doing before its run ends.
@@ -253,8 +252,7 @@ impl Next<'_> {
     }
 }
 
-/// What the installer tells while it works. None when it says nothing new to the stored run: the step
-/// is the same, or over.
+/// What the installer tells while it works. Of a step that is over it says nothing new.
 pub fn reported(run: &Run, machine: &Machine, told: &Progress, content: &Content, at: Timestamp) -> Followed {
     let mut next = Next { run: run.clone(), machine: machine.clone(), job: None, content, at };
     next.reach(told.step);
@@ -296,13 +294,12 @@ pub fn first_boot(run: &Run, machine: &Machine, told: &FirstBoot, at: Timestamp)
     if !os.is_empty() {
         over.machine.fields.os = os.chars().take(MAX_OS).collect();
     }
-    let errors = || told.errors.iter().take(MAX_ERRORS).map(|error| shortened(error));
     let fine = matches!(told.cloud_init.as_str(), "done" | "none") && told.errors.is_empty();
     if fine {
         over.run.progress.message = "the installed system runs".to_owned();
         return Some(over.end(Ending::Completed, "", ""));
     }
-    let said: Vec<Cow<'_, str>> = errors().collect();
+    let said: Vec<&str> = told.errors.iter().take(MAX_ERRORS).map(|error| shortened(error)).collect();
     let said = if said.is_empty() { format!("its result is {:?}", told.cloud_init) } else { said.join("; ") };
     Some(over.end(
         Ending::Degraded,
@@ -311,8 +308,8 @@ pub fn first_boot(run: &Run, machine: &Machine, told: &FirstBoot, at: Timestamp)
     ))
 }
 
-fn shortened(error: &str) -> Cow<'_, str> {
-    error.get(..error.floor_char_boundary(MAX_ERROR)).unwrap_or(error).into()
+fn shortened(error: &str) -> &str {
+    error.get(..error.floor_char_boundary(MAX_ERROR)).unwrap_or(error)
 }
 
 const fn status(step: Step) -> ProvisionStatus {

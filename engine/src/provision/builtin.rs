@@ -2,8 +2,9 @@
 //! into our image. Whoever wants it otherwise copies them and changes the copy.
 
 use crate::bootenv::{LOCAL, MUSTER};
+use crate::content::built_in;
 use protocol::install::Step;
-use protocol::model::{BUILTIN_BUNDLE, Envelope, Meta, Stage, Task, TemplateInfo, Workflow};
+use protocol::model::{Envelope, Meta, Stage, Task, TemplateInfo, Workflow};
 
 /// The workflow of mode `rebuild`.
 pub const INSTALL: &str = "muster-install";
@@ -99,7 +100,7 @@ fn task((name, step, verb, description): &Verb) -> Task {
             ..TemplateInfo::default()
         }],
         required_params: vec![super::params::RUN.to_owned()],
-        envelope: Envelope { meta, ..envelope(description) },
+        envelope: Envelope { meta, ..built_in(description) },
         ..Task::default()
     }
 }
@@ -110,7 +111,7 @@ fn stage(name: &str, boot_env: &str, tasks: &[&str], description: &str) -> Stage
         boot_env: boot_env.to_owned(),
         tasks: tasks.iter().map(|&task| task.to_owned()).collect(),
         runner_wait: true,
-        envelope: envelope(description),
+        envelope: built_in(description),
         ..Stage::default()
     }
 }
@@ -119,18 +120,7 @@ fn workflow(name: &str, stages: &[&str], description: &str) -> Workflow {
     Workflow {
         name: name.to_owned(),
         stages: stages.iter().map(|&stage| stage.to_owned()).collect(),
-        envelope: envelope(description),
+        envelope: built_in(description),
         ..Workflow::default()
-    }
-}
-
-fn envelope(description: &str) -> Envelope {
-    Envelope {
-        description: description.to_owned(),
-        validated: true,
-        available: true,
-        read_only: true,
-        bundle: BUILTIN_BUNDLE.to_owned(),
-        ..Envelope::default()
     }
 }

@@ -1,7 +1,7 @@
 //! How long each step of a run may take.
 
 use super::end::{Ending, Over};
-use super::params::{self, STEP_DEADLINES};
+use super::params::{self, MAX_STEP_SECONDS, STEP_DEADLINES};
 use super::{Followed, Run};
 use crate::content::Content;
 use crate::job::Job;
@@ -10,9 +10,6 @@ use crate::time::Timestamp;
 use protocol::install::Step;
 use serde_json::Value;
 use std::time::Duration;
-
-/// The longest that somebody may say: a week.
-const LONGEST: u64 = 7 * 86_400;
 
 /// How long a step of a run of this machine may take.
 pub fn step_deadline(content: &Content, machine: &Machine, step: Step) -> Duration {
@@ -25,7 +22,7 @@ pub fn step_deadline(content: &Content, machine: &Machine, step: Step) -> Durati
     };
     let said = params::value(content, machine, STEP_DEADLINES);
     let said = said.as_ref().and_then(|steps| steps.get(step.word())).and_then(Value::as_u64);
-    Duration::from_secs(said.filter(|seconds| (1..=LONGEST).contains(seconds)).unwrap_or(usual))
+    Duration::from_secs(said.filter(|seconds| (1..=MAX_STEP_SECONDS).contains(seconds)).unwrap_or(usual))
 }
 
 /// The run whose step has taken too long; none while there is time. `job` is the machine's current one.

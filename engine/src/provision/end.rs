@@ -1,7 +1,7 @@
 //! How a run ends, and where that leaves the machine: in our image and online where its disk may be
 //! half written, and where it was before where nothing was touched.
 
-use super::{Followed, Passed, Run, Way};
+use super::{Followed, Passed, Run, Way, locked};
 use crate::bootenv::MUSTER;
 use crate::change::Cause;
 use crate::job::Job;
@@ -10,7 +10,6 @@ use crate::problem::{Problem, ProblemKind};
 use crate::run;
 use crate::time::Timestamp;
 use protocol::install::{Mode, ProvisionStatus};
-use protocol::model::Kind;
 
 /// Longest sentence about a failure that is kept, in bytes.
 const MAX_ERROR: usize = 2_048;
@@ -128,8 +127,7 @@ pub fn cancel(run: &Run, machine: &Machine, job: Option<&Job>, cause: &Cause) ->
         });
     }
     if machine.fields.locked && cause.user().is_some() {
-        let message = format!("machine {} is locked; unlock it first", machine.name);
-        return Err(Problem::new(ProblemKind::Locked, Kind::Machines, machine.id.to_string(), message));
+        return Err(locked(machine));
     }
     let next = if run.touched {
         "its disk may be half written: provision the machine again, or let it stay in Muster's image"

@@ -28,12 +28,14 @@ pub use state::{LatestRun, settings, state};
 pub use trigger::{Asked, begin, confirmed, may_begin, release, render_failed};
 
 use crate::change::Revision;
-use crate::machine::Pause;
+use crate::machine::{Machine, Pause};
+use crate::problem::{Problem, ProblemKind};
 use crate::time::Timestamp;
 use protocol::ids::MachineId;
 use protocol::install::{
     DiskPlan, ImageOrder, Mode, Progress, Provision, ProvisionStatus, Reboot, Step, StepTime,
 };
+use protocol::model::Kind;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -133,6 +135,12 @@ pub struct Way {
     pub paused: Option<Pause>,
 }
 
+/// A locked machine goes nowhere.
+fn locked(machine: &Machine) -> Problem {
+    let message = format!("machine {} is locked; unlock it first", machine.name);
+    Problem::new(ProblemKind::Locked, Kind::Machines, machine.id.to_string(), message)
+}
+
 impl Run {
     /// Whether something may still change it.
     pub const fn is_active(&self) -> bool {
@@ -147,29 +155,18 @@ impl Run {
     /// What the machine remembers of it.
     fn summary(&self, previous: Option<&LatestRun>) -> LatestRun {
         let known = previous.filter(|latest| latest.id == self.id);
-        let installed = || previous.map(|latest| latest.installed.clone()).unwrap_or_default();
+        let installed = match (self.status.has_completed(), self.mode) {
+            (false, _) => previous.map(|latest| latest.installed.clone()).unwrap_or_default(),
+            (true, Mode::Rebuild) => self.settings.clone(),
+            (true, Mode::Discover | Mode::Clear) => String::new(),
+        };
         LatestRun {
             id: self.id,
             mode: self.mode,
             status: self.status,
             touched: self.touched,
             before: known.map_or_else(|| state(previous), |latest| latest.before),
-            installed: match self.status {
-                ProvisionStatus::Completed | ProvisionStatus::Degraded => match self.mode {
-                    Mode::Rebuild => self.settings.clone(),
-                    Mode::Discover | Mode::Clear => String::new(),
-                },
-                ProvisionStatus::Pending
-                | ProvisionStatus::Preparing
-                | ProvisionStatus::Partitioning
-                | ProvisionStatus::Downloading
-                | ProvisionStatus::Configuring
-                | ProvisionStatus::Booting
-                | ProvisionStatus::Error
-                | ProvisionStatus::Timeout
-                | ProvisionStatus::Canceled
-                | ProvisionStatus::RenderFailed => installed(),
-            },
+            installed,
         }
     }
 
@@ -201,20 +198,10 @@ impl Run {
 
     /// How far it has come as a whole: most of an installation is writing.
     fn percent(&self) -> u8 {
-        match self.status {
-            ProvisionStatus::Completed | ProvisionStatus::Degraded => return 100,
-            ProvisionStatus::Pending => return 0,
-            ProvisionStatus::Preparing
-            | ProvisionStatus::Partitioning
-            | ProvisionStatus::Downloading
-            | ProvisionStatus::Configuring
-            | ProvisionStatus::Booting
-            | ProvisionStatus::Error
-            | ProvisionStatus::Timeout
-            | ProvisionStatus::Canceled
-            | ProvisionStatus::RenderFailed => {}
+        if self.status.has_completed() {
+            return 100;
         }
-        if self.started_at.is_none() {
+        if self.status == ProvisionStatus::Pending || self.started_at.is_none() {
             return 0;
         }
         let (from, to) = match self.step() {

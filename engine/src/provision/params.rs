@@ -7,12 +7,16 @@
 
 mod builtin;
 mod kernel_args;
+mod mesh;
 mod roles;
+mod setup;
 
 pub use builtin::builtin;
-pub use kernel_args::{KernelArgsError, MAX_KERNEL_ARGS};
-pub use roles::{DEFAULT_PRIORITY, ROLE_LABEL, RoleRef, roles, with_roles};
+pub use mesh::{MESH_ENDPOINT, MESH_PORT, MESH_RELAY, mesh_endpoint, mesh_port, mesh_relay};
+pub use roles::{DEFAULT_PRIORITY, ROLE_LABEL, RoleRef, is_role, role_names, roles, with_roles};
+pub use setup::setup;
 
+use self::kernel_args::MAX_KERNEL_ARGS;
 use crate::content::Content;
 use crate::machine::Machine;
 use crate::params::{self, GLOBAL};
@@ -23,7 +27,6 @@ use protocol::model::Params;
 use protocol::net::NetPlan;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fmt;
 
 /// The run that the machine is in: set by the server.
@@ -62,6 +65,8 @@ const MAX_KEYS: usize = 256;
 const MAX_KEY: usize = 16 * 1_024;
 /// Most addresses of servers.
 const MAX_HOSTS: usize = 16;
+/// The longest that somebody may give a step, in seconds: a week.
+pub(super) const MAX_STEP_SECONDS: u64 = 7 * 86_400;
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,21 +110,36 @@ pub struct Chosen<T> {
     pub from: Origination,
 }
 
-/// Every source of a machine's params, the first that has one wins.
+/// Every source of a machine's params of Muster's own, the first that has one wins.
 pub(super) fn sources<'a>(content: &'a Content, machine: &'a Machine) -> Vec<(Origination, &'a Params)> {
+    let roles = role_names(content, machine);
+    let others = machine.fields.profiles.iter().filter(|name| *name != GLOBAL && !roles.contains(name));
+    let others = others.cloned().map(Origination::Profile).collect::<Vec<_>>();
+    layers(content, machine, roles.into_iter().map(Origination::Role).chain(others))
+}
+
+/// The same for all other params: profiles count in the order in which the machine has them.
+fn sources_of_others<'a>(content: &'a Content, machine: &'a Machine) -> Vec<(Origination, &'a Params)> {
+    let is_role = |name: &String| content.profiles.get(name).is_some_and(|profile| is_role(profile));
+    let named = machine.fields.profiles.iter().map(|name| match is_role(name) {
+        true => Origination::Role(name.clone()),
+        false => Origination::Profile(name.clone()),
+    });
+    layers(content, machine, named)
+}
+
+/// The machine, profiles in this order, its stage, and what holds for every machine.
+fn layers<'a>(
+    content: &'a Content,
+    machine: &'a Machine,
+    profiles: impl Iterator<Item = Origination>,
+) -> Vec<(Origination, &'a Params)> {
     let mut list = vec![(Origination::Machine, &machine.fields.params)];
-    let roles = roles(content, machine);
-    let mut met: BTreeSet<&str> = BTreeSet::from([GLOBAL]);
-    for role in &roles {
-        let Some(profile) = content.profiles.get(&role.name) else { continue };
-        met.insert(profile.name.as_str());
-        let of_role = params::sources_of_profile(content, profile).into_iter();
-        list.extend(of_role.map(|params| (Origination::Role(role.name.clone()), params)));
-    }
-    for name in machine.fields.profiles.iter().filter(|name| !met.contains(name.as_str())) {
+    for from in profiles {
+        let (Origination::Role(name) | Origination::Profile(name)) = &from else { continue };
         let Some(profile) = content.profiles.get(name) else { continue };
         let of_profile = params::sources_of_profile(content, profile).into_iter();
-        list.extend(of_profile.map(|params| (Origination::Profile(name.clone()), params)));
+        list.extend(of_profile.map(|params| (from.clone(), params)));
     }
     if let Some(stage) = content.stages.get(&machine.fields.stage) {
         let of_stage = params::sources_of_stage(content, stage).into_iter();
@@ -147,17 +167,22 @@ pub fn value(content: &Content, machine: &Machine, key: &str) -> Option<Value> {
     find(content, machine, key).map(|chosen| chosen.value)
 }
 
-/// The value as a type of ours.
+/// The value as a type of ours; its default where nobody says anything.
 fn typed<T: DeserializeOwned + Default>(
     content: &Content,
     machine: &Machine,
     key: &str,
-) -> Result<T, String> {
-    let Some(Chosen { value, from }) = find(content, machine, key) else { return Ok(T::default()) };
+) -> Result<Chosen<T>, String> {
+    let Some(Chosen { value, from }) = find(content, machine, key) else {
+        return Ok(Chosen { value: T::default(), from: Origination::Default });
+    };
     if value.is_null() {
-        return Ok(T::default());
+        return Ok(Chosen { value: T::default(), from });
     }
-    serde_json::from_value(value).map_err(|error| wrong(key, &from, error))
+    match serde_json::from_value(value) {
+        Ok(value) => Ok(Chosen { value, from }),
+        Err(error) => Err(wrong(key, &from, error)),
+    }
 }
 
 fn wrong(key: &str, from: &Origination, why: impl fmt::Display) -> String {
@@ -214,7 +239,7 @@ fn image_of_params(content: &Content, machine: &Machine) -> Result<Option<Chosen
 /// # Errors
 /// A value that is no rule.
 pub fn disk_rule(content: &Content, machine: &Machine) -> Result<DiskRule, String> {
-    typed(content, machine, DISK)
+    typed(content, machine, DISK).map(|chosen| chosen.value)
 }
 
 /// How the system disk is divided.
@@ -222,13 +247,9 @@ pub fn disk_rule(content: &Content, machine: &Machine) -> Result<DiskRule, Strin
 /// # Errors
 /// A value that is no layout, or one that nobody can divide a disk by.
 pub fn layout(content: &Content, machine: &Machine) -> Result<Layout, String> {
-    let layout: Layout = typed(content, machine, DISK_LAYOUT)?;
-    let told = |error| {
-        let from = find(content, machine, DISK_LAYOUT).map_or(Origination::Default, |chosen| chosen.from);
-        wrong(DISK_LAYOUT, &from, error)
-    };
-    layout.check().map_err(told)?;
-    Ok(layout)
+    let Chosen { value, from } = typed::<Layout>(content, machine, DISK_LAYOUT)?;
+    value.check().map_err(|error| wrong(DISK_LAYOUT, &from, error))?;
+    Ok(value)
 }
 
 /// The network of the installed system; automatic where nobody says otherwise.
@@ -300,14 +321,10 @@ fn is_ssh_key(text: &str) -> bool {
 /// Kernel arguments of the installed system, checked word by word.
 ///
 /// # Errors
-/// [`KernelArgsError`], with where the value comes from.
+/// A value that is no text, or a word that cannot be one of them.
 pub fn kernel_args(content: &Content, machine: &Machine) -> Result<String, String> {
-    let text: String = typed(content, machine, KERNEL_ARGS)?;
-    let told = |error: KernelArgsError| {
-        let from = find(content, machine, KERNEL_ARGS).map_or(Origination::Default, |chosen| chosen.from);
-        wrong(KERNEL_ARGS, &from, error)
-    };
-    kernel_args::checked(&text).map_err(told)
+    let Chosen { value, from } = typed::<String>(content, machine, KERNEL_ARGS)?;
+    kernel_args::checked(&value).map_err(|error| wrong(KERNEL_ARGS, &from, error))
 }
 
 /// Whether the installed system gets our agent.
@@ -345,7 +362,7 @@ pub fn write_protected(content: &Content, machine: &Machine) -> Result<bool, Str
 /// # Errors
 /// A value that is no list of server addresses.
 pub fn agent_hosts(content: &Content, machine: &Machine) -> Result<Vec<ServerUrl>, String> {
-    let hosts: Vec<ServerUrl> = typed(content, machine, AGENT_HOSTS)?;
+    let hosts = typed::<Vec<ServerUrl>>(content, machine, AGENT_HOSTS)?.value;
     if hosts.len() > MAX_HOSTS {
         return Err(format!("param {AGENT_HOSTS}: {} addresses, at most {MAX_HOSTS} are taken", hosts.len()));
     }

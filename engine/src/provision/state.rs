@@ -33,19 +33,8 @@ pub const fn state(latest: Option<&LatestRun>) -> ProvisionState {
     match latest.mode {
         Mode::Rebuild => rebuilt(latest),
         // Until it is in our image, it is what it was.
-        Mode::Discover | Mode::Clear => match latest.status {
-            ProvisionStatus::Completed | ProvisionStatus::Degraded => ProvisionState::Discovery,
-            ProvisionStatus::Pending
-            | ProvisionStatus::Preparing
-            | ProvisionStatus::Partitioning
-            | ProvisionStatus::Downloading
-            | ProvisionStatus::Configuring
-            | ProvisionStatus::Booting
-            | ProvisionStatus::Error
-            | ProvisionStatus::Timeout
-            | ProvisionStatus::Canceled
-            | ProvisionStatus::RenderFailed => latest.before,
-        },
+        Mode::Discover | Mode::Clear if latest.status.has_completed() => ProvisionState::Discovery,
+        Mode::Discover | Mode::Clear => latest.before,
     }
 }
 
@@ -99,10 +88,16 @@ pub fn settings(content: &Content, machine: &Machine) -> Value {
             values.insert(name.to_owned(), json!(found));
         }
     }
-    json!({
+    let mut settings = json!({
         "Roles": machine.placement.roles,
         "Profiles": machine.fields.profiles,
         "Mesh": machine.placement.mesh_network,
         "Params": values,
-    })
+    });
+    if !machine.membership.addresses.is_empty()
+        && let Some(settings) = settings.as_object_mut()
+    {
+        settings.insert("MeshAddresses".to_owned(), json!(machine.membership.addresses));
+    }
+    settings
 }

@@ -2,15 +2,18 @@
 
 use super::builtin::{DISCOVER, INSTALL};
 use super::params::RUN;
-use super::{Followed, LatestRun, Run};
+use super::{Followed, LatestRun, Run, locked};
 use crate::change::{Cause, Revision};
 use crate::content::Content;
-use crate::machine::Machine;
+use crate::machine::{Machine, invalid};
 use crate::problem::{Problem, ProblemKind};
 use protocol::install::{DiskPlan, Mode, Progress, ProvisionRequest, ProvisionStatus};
 use protocol::model::Kind;
 use serde_json::Value;
 use uuid::Uuid;
+
+/// Most that is kept of what cannot be rendered, in bytes: one sentence for each that is wrong.
+const MAX_ERRORS: usize = 4_096;
 
 /// What is asked for, and what was found out for it.
 #[derive(Debug, Clone)]
@@ -37,7 +40,7 @@ pub fn may_begin(machine: &Machine, mode: Mode, write_protected: bool) -> Result
     let name = &machine.name;
     let no = |kind, message: String| Err(Problem::new(kind, Kind::Machines, machine.id.to_string(), message));
     if machine.fields.locked {
-        return no(ProblemKind::Locked, format!("machine {name} is locked; unlock it first"));
+        return Err(locked(machine));
     }
     if let Some(active) = machine.latest_run.as_ref().filter(|latest| !latest.status.is_terminal()) {
         let LatestRun { id, status, .. } = active;
@@ -63,10 +66,7 @@ pub fn may_begin(machine: &Machine, mode: Mode, write_protected: bool) -> Result
 /// # Errors
 /// Invalid, in the plan's words.
 pub fn confirmed(machine: &Machine, plan: &DiskPlan, confirm: &str) -> Result<(), Problem> {
-    let no = |messages: Vec<String>| {
-        let (kind, key) = (ProblemKind::Invalid, machine.id.to_string());
-        Err(Problem { kind, model: Kind::Machines.prefix(), key, messages })
-    };
+    let no = |messages| Err(invalid(&machine.id.to_string(), messages));
     if !plan.error.is_empty() {
         return no(vec![plan.error.clone()]);
     }
@@ -132,7 +132,7 @@ pub fn render_failed(machine: &Machine, asked: &Asked<'_>, errors: &[String]) ->
     (run.held, run.due_at) = (false, None);
     run.ended_at = Some(asked.cause.at);
     run.error = errors.join("; ");
-    run.error.truncate(run.error.floor_char_boundary(4_096));
+    run.error.truncate(run.error.floor_char_boundary(MAX_ERRORS));
     "put the template, secret or variable right, look at the machine's cloud-init preview, and provision it again"
         .clone_into(&mut run.next_action);
     followed.machine.latest_run = Some(run.summary(machine.latest_run.as_ref()));
@@ -153,12 +153,10 @@ pub fn release(
     let (mut run, mut after) = (run.clone(), machine.clone());
     run.before = machine.way();
     after.fields.params.insert(RUN.to_owned(), Value::String(run.id.to_string()));
-    let invalid = |messages| {
-        let (kind, key) = (ProblemKind::Invalid, machine.id.to_string());
-        Problem { kind, model: Kind::Machines.prefix(), key, messages }
-    };
     after.let_go();
-    after.begin_workflow(&run.workflow, content).map_err(invalid)?;
+    after
+        .begin_workflow(&run.workflow, content)
+        .map_err(|messages| invalid(&machine.id.to_string(), messages))?;
     after.boot_asked_at = Some(cause.at);
     after.sign(cause);
     (run.held, run.due_at) = (false, None);

@@ -4,6 +4,7 @@ use super::args::Args;
 use super::plain;
 use super::scene::Data;
 use crate::machine::{Machine, Presence};
+use crate::provision::params::role_names;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, OnceLock};
@@ -38,7 +39,9 @@ impl MachineView {
 
     fn all(&self) -> &BTreeMap<String, Value> {
         self.all.get_or_init(|| {
-            let mut fields = plain::fields(&self.machine.view(Presence::default())).unwrap_or_default();
+            let mut shown = self.machine.view(Presence::default());
+            shown.own.roles = role_names(&self.data.scene.content, &self.machine);
+            let mut fields = plain::fields(&shown).unwrap_or_default();
             fields.retain(|name, _| !UNSEEN.contains(&name.as_str()));
             fields
         })

@@ -8,9 +8,11 @@ use super::limits::options;
 use super::root::Root;
 use super::scene::{Data, Scene};
 use crate::machine::Machine;
-use crate::provision::params::roles;
+use crate::mesh::Membership;
+use crate::provision::params::role_names;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use template::{CallError, Limits, Map, MissingKey, Options, Receiver, Rendering, Value};
 
@@ -40,6 +42,10 @@ pub struct Peer {
     pub roles: Vec<String>,
     /// Addresses that it was seen with.
     pub addresses: Vec<String>,
+    /// Its mesh network.
+    pub mesh_network: String,
+    /// Its place there.
+    pub membership: Membership,
 }
 
 /// What templates of cloud-init know of a machine's surroundings.
@@ -96,23 +102,23 @@ fn texts(list: impl IntoIterator<Item = String>) -> Value {
     list.into_iter().map(Value::from).collect()
 }
 
-/// The mesh network: it has no addresses yet.
-fn mesh(name: &str) -> Value {
-    map([("name", Value::from(name)), ("ip", Value::from(""))])
+/// The mesh network, and the address of each family that it has there.
+fn mesh(name: &str, membership: &Membership) -> Value {
+    let text = |address: Option<IpAddr>| Value::from(address.map(|ip| ip.to_string()).unwrap_or_default());
+    map([("name", Value::from(name)), ("ip", text(membership.v4())), ("ip6", text(membership.v6()))])
 }
 
 fn of_machine(scene: &Scene, machine: &Machine) -> Value {
     let addresses = machine.inventory.links.iter().flat_map(|link| link.addresses.iter().cloned());
-    let roles = roles(&scene.content, machine).into_iter().map(|role| role.name);
     map([
         ("uuid", Value::from(machine.id.to_string())),
         ("hostname", Value::from(crate::cloud_init::hostname(machine))),
         ("name", Value::from(machine.name.as_str())),
         ("arch", Value::from(machine.fields.arch.as_str())),
-        ("roles", texts(roles)),
+        ("roles", texts(role_names(&scene.content, machine))),
         ("discovered_ip_addresses", texts(addresses)),
         ("hardware_addresses", texts(machine.fields.hardware_addrs.iter().cloned())),
-        ("mesh", mesh(&machine.placement.mesh_network)),
+        ("mesh", mesh(&machine.placement.mesh_network, &machine.membership)),
     ])
 }
 
@@ -122,7 +128,7 @@ fn of_peer(peer: &Peer) -> Value {
         ("hostname", Value::from(peer.hostname.as_str())),
         ("roles", texts(peer.roles.iter().cloned())),
         ("discovered_ip_addresses", texts(peer.addresses.iter().cloned())),
-        ("mesh", mesh("")),
+        ("mesh", mesh(&peer.mesh_network, &peer.membership)),
     ])
 }
 

@@ -9,6 +9,7 @@ use crate::job::Job;
 use crate::machine::{Machine, Pause};
 use crate::params;
 use crate::problem::{Problem, ProblemKind};
+use protocol::inventory::clean_line;
 use protocol::model::{self, ExitState, JobState, Kind, ZERO_TIME};
 use serde_json::Value;
 
@@ -188,7 +189,7 @@ fn exit_state(job: &model::Job, wanted: &model::Job) -> ExitState {
 fn cut(mut errors: Vec<String>) -> Vec<String> {
     errors.truncate(MAX_ERRORS);
     for error in &mut errors {
-        error.truncate(error.floor_char_boundary(MAX_ERROR));
+        clean_line(error, MAX_ERROR);
     }
     errors
 }

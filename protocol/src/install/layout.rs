@@ -154,7 +154,6 @@ impl Layout {
             return Err(LayoutError::Name(self.group().to_owned(), "volume group"));
         }
         size("the ESP", self.esp(), MIN_ESP_MIB)?;
-        size("the root", self.root_mib.max(MIN_ROOT_MIB), MIN_ROOT_MIB)?;
         if self.root_mib != 0 {
             size("the root", self.root_mib, MIN_ROOT_MIB)?;
         }
@@ -226,7 +225,6 @@ impl Volume {
         if !is_mount(&self.mount) {
             return Err(LayoutError::Mount(self.name.clone(), self.mount.clone()));
         }
-        size(&self.name, self.size_mib.max(MIN_VOLUME_MIB), MIN_VOLUME_MIB)?;
         if self.size_mib == 0 { Ok(()) } else { size(&self.name, self.size_mib, MIN_VOLUME_MIB) }
     }
 }

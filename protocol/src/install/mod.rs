@@ -20,7 +20,7 @@ pub use permit::{
     ReceivedPermit,
 };
 pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
-pub use preview::SeedPreview;
+pub use preview::{ParamInForce, ParamSource, RoleInForce, SeedPreview, Setup, SourceKind};
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
 pub use run::{
     EscrowedKey, MAX_ESCROW, Mode, Provision, ProvisionRequest, ProvisionStatus, Reboot, StepTime,

@@ -19,6 +19,16 @@ pub enum Mode {
     Clear,
 }
 
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rebuild => "rebuild",
+            Self::Discover => "discover",
+            Self::Clear => "clear",
+        })
+    }
+}
+
 /// Where a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -68,6 +78,11 @@ impl ProvisionStatus {
             | Self::Canceled
             | Self::RenderFailed => true,
         }
+    }
+
+    /// Whether the machine became what was asked for, perhaps not in every detail.
+    pub const fn has_completed(self) -> bool {
+        matches!(self, Self::Completed | Self::Degraded)
     }
 }
 

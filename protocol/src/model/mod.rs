@@ -9,7 +9,9 @@ mod boot;
 mod info;
 mod job;
 mod machine;
+mod mesh;
 mod provision;
+mod vip;
 mod work;
 
 pub use access::{Claim, Context, Pool, PoolActions, Role, User};
@@ -17,7 +19,9 @@ pub use boot::{ArchInfo, BootEnv, OsInfo, Template, TemplateInfo};
 pub use info::{Licenses, Nothing, ServerInfo, Stat};
 pub use job::{ExitState, Job, JobAction, JobState, ZERO_TIME};
 pub use machine::{HardwareFingerprint, MachineFields, PoolStatus, TaskErrorStack};
+pub use mesh::MeshNetwork;
 pub use provision::{Image, ImageFormat, Pull, RegistryCredential, Secret, UPLOAD, Variable};
+pub use vip::{Vip, VipMember, VipState};
 pub use work::{Param, Profile, Stage, Task, Workflow};
 
 use serde::{Deserialize, Serialize};
@@ -48,6 +52,8 @@ pub enum Kind {
     Jobs,
     /// Machines.
     Machines,
+    /// Networks that machines have addresses in.
+    Meshes,
     /// What a param may hold.
     Params,
     /// Groups of machines.
@@ -70,18 +76,21 @@ pub enum Kind {
     Users,
     /// Values for templates.
     Variables,
+    /// Addresses and routes that move between machines.
+    Vips,
     /// A list of stages.
     Workflows,
 }
 
 impl Kind {
     /// All of them by prefix.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::BootEnvs,
         Self::Contexts,
         Self::Images,
         Self::Jobs,
         Self::Machines,
+        Self::Meshes,
         Self::Params,
         Self::Pools,
         Self::Profiles,
@@ -93,6 +102,7 @@ impl Kind {
         Self::Templates,
         Self::Users,
         Self::Variables,
+        Self::Vips,
         Self::Workflows,
     ];
 
@@ -104,6 +114,7 @@ impl Kind {
             Self::Images => "images",
             Self::Jobs => "jobs",
             Self::Machines => "machines",
+            Self::Meshes => "meshes",
             Self::Params => "params",
             Self::Pools => "pools",
             Self::Profiles => "profiles",
@@ -115,6 +126,7 @@ impl Kind {
             Self::Templates => "templates",
             Self::Users => "users",
             Self::Variables => "variables",
+            Self::Vips => "vips",
             Self::Workflows => "workflows",
         }
     }
@@ -127,6 +139,7 @@ impl Kind {
             Self::Images => "image",
             Self::Jobs => "job",
             Self::Machines => "machine",
+            Self::Meshes => "mesh network",
             Self::Params => "param",
             Self::Pools => "pool",
             Self::Profiles => "profile",
@@ -138,6 +151,7 @@ impl Kind {
             Self::Templates => "template",
             Self::Users => "user",
             Self::Variables => "variable",
+            Self::Vips => "VIP",
             Self::Workflows => "workflow",
         }
     }
@@ -151,6 +165,7 @@ impl Kind {
             Self::BootEnvs
             | Self::Contexts
             | Self::Images
+            | Self::Meshes
             | Self::Params
             | Self::Profiles
             | Self::RegistryCredentials
@@ -160,6 +175,7 @@ impl Kind {
             | Self::Tasks
             | Self::Users
             | Self::Variables
+            | Self::Vips
             | Self::Workflows => "Name",
         }
     }

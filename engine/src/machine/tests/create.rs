@@ -75,7 +75,7 @@ fn fields_of_the_server_are_not_taken_from_the_client() {
         "JobState": "failed", "JobExitState": "failed", "JobResultErrors": ["x"], "WorkflowComplete": false,
         "PoolAllocated": true, "PendingWorkOrders": 3, "RetryTaskAttempt": 4, "Available": false,
         "Errors": ["x"], "Bundle": "x", "ReadOnly": true, "CreatedBy": "mallory",
-        "TaskErrorStacks": [{"CurrentTask": 1}], "Online": true, "Roles": ["x"]}),
+        "TaskErrorStacks": [{"CurrentTask": 1}], "Online": true, "Origin": "pxe"}),
     );
     assert_eq!(machine, made(&builtin(), &json!({"Name": "alpha"})));
 }

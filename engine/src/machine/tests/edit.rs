@@ -304,3 +304,30 @@ fn registered_machine_is_edited_like_any_other() {
     let changed = patched(&machine, &builtin(), &json!({"Description": "x"})).unwrap();
     assert_eq!((changed.key, changed.registered_by.as_str()), (Some(key), "token:j"));
 }
+
+#[test]
+fn roles_are_given_and_taken_away_whoever_gave_them() {
+    let role = |name: &str| (Kind::Profiles, json!({"Name": name, "Meta": {"muster-role": "true"}}));
+    let content = with(&[role("web"), role("db"), (Kind::Profiles, json!({"Name": "plain"}))]);
+    let mut machine = made(&content, &json!({"Name": "alpha", "Profiles": ["plain"], "Roles": ["web"]}));
+    assert_eq!(machine.fields.profiles, ["plain", "web"]);
+    machine.placement.roles = vec!["gone".to_owned(), "db".to_owned()];
+    let profiles = |roles: Value| {
+        let changed = patched(&machine, &content, &json!({"Roles": roles})).unwrap();
+        (changed.fields.profiles, changed.placement.roles)
+    };
+    let lists = |profiles: &[&str], given: &[&str]| {
+        let owned = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        (owned(profiles), owned(given))
+    };
+    assert_eq!(profiles(json!(["web", "db", "gone"])), lists(&["plain", "web"], &["gone", "db"]));
+    assert_eq!(profiles(json!(["db"])), lists(&["plain"], &["db"]));
+    assert_eq!(profiles(json!([])), lists(&["plain"], &[]));
+    // A body that does not speak of them leaves them as they are.
+    let body = json!({"Name": "alpha", "Profiles": ["plain", "web"]});
+    let kept = edit(&machine, &body, &wish(&content)).unwrap();
+    assert_eq!((kept.fields.profiles, kept.placement.roles), profiles(json!(["web", "db", "gone"])));
+    let refused = messages(patched(&machine, &content, &json!({"Roles": ["web", "web", "plain", "none"]})));
+    let no = |name: &str| format!("Roles: there is no machine role {name}");
+    assert_eq!(refused, ["Roles: web is there twice".to_owned(), no("plain"), no("none")]);
+}

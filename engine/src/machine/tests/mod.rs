@@ -26,7 +26,7 @@ fn wish(content: &Content) -> Wish<'_> {
     Wish { content, cause, force: false, by_user: true, fresh }
 }
 
-fn made(content: &Content, wanted: &Value) -> Machine {
+pub(crate) fn made(content: &Content, wanted: &Value) -> Machine {
     create(wanted, &wish(content)).unwrap()
 }
 

@@ -2,11 +2,14 @@
 
 use super::{
     AGENT_HOSTS, CLOUD_INIT, DEFAULT_PRIORITY, DISK, DISK_LAYOUT, FIRMWARE_ORDER, IMAGE, INJECT_AGENT,
-    KERNEL_ARGS, MAX_HOSTS, MAX_KERNEL_ARGS, MAX_KEY, MAX_KEYS, MERGE_PRIORITY, NETWORK, REQUIRES_MESH, RUN,
-    SSH_KEYS, STEP_DEADLINES, WRITE_PROTECTED,
+    KERNEL_ARGS, MAX_HOSTS, MAX_KERNEL_ARGS, MAX_KEY, MAX_KEYS, MAX_STEP_SECONDS, MERGE_PRIORITY,
+    MESH_ENDPOINT, MESH_PORT, MESH_RELAY, NETWORK, REQUIRES_MESH, RUN, SSH_KEYS, STEP_DEADLINES,
+    WRITE_PROTECTED,
 };
+use crate::content::built_in;
 use protocol::install::{MAX_RAID, MAX_VOLUMES, Step};
-use protocol::model::{BUILTIN_BUNDLE, Envelope, Param};
+use protocol::mesh::DEFAULT_PORT;
+use protocol::model::Param;
 use serde_json::{Map, Value, json};
 
 /// Longest cloud-init template, in bytes.
@@ -14,7 +17,7 @@ pub(crate) const MAX_TEMPLATE: usize = 1_024 * 1_024;
 
 /// All of them.
 pub fn builtin() -> Vec<Param> {
-    what_is_installed().into_iter().chain(where_to()).chain(how()).chain(what_runs()).collect()
+    what_is_installed().into_iter().chain(where_to()).chain(how()).chain(mesh()).chain(what_runs()).collect()
 }
 
 fn param(name: &str, schema: Value, description: &str, documentation: &str) -> Param {
@@ -23,14 +26,7 @@ fn param(name: &str, schema: Value, description: &str, documentation: &str) -> P
         documentation: documentation.to_owned(),
         secure: false,
         schema,
-        envelope: Envelope {
-            description: description.to_owned(),
-            validated: true,
-            available: true,
-            read_only: true,
-            bundle: BUILTIN_BUNDLE.to_owned(),
-            ..Envelope::default()
-        },
+        envelope: built_in(description),
     }
 }
 
@@ -158,8 +154,33 @@ fn how() -> Vec<Param> {
     ]
 }
 
+fn mesh() -> Vec<Param> {
+    vec![
+        flag(
+            MESH_RELAY,
+            Some(false),
+            "Whether the machine forwards between others of its mesh network",
+            "Machines that cannot reach each other go by the online relay with the lowest UUID. Mark one that all \
+             others reach.",
+        ),
+        param(
+            MESH_ENDPOINT,
+            json!({"type": "string", "maxLength": 64, "pattern": "^(|[0-9.]+:[0-9]+|\\[[0-9a-fA-F:.]+\\]:[0-9]+)$"}),
+            "Where other machines of the mesh network reach this one",
+            "An address and a port, such as 203.0.113.7:51820 or [2001:db8::7]:51820: where a NAT forwards to it. \
+             Without it they try what they see of it, and its own addresses.",
+        ),
+        param(
+            MESH_PORT,
+            json!({"type": "integer", "minimum": 1, "maximum": 65_535, "default": DEFAULT_PORT}),
+            "UDP port that the machine listens on for its mesh network",
+            "",
+        ),
+    ]
+}
+
 fn what_runs() -> Vec<Param> {
-    let seconds = json!({"type": "integer", "minimum": 1, "maximum": 604_800});
+    let seconds = json!({"type": "integer", "minimum": 1, "maximum": MAX_STEP_SECONDS});
     let steps: Map<String, Value> =
         Step::ALL.iter().map(|step| (step.word().to_owned(), seconds.clone())).collect();
     vec![

@@ -2,7 +2,7 @@
 //! that would lead the kernel somewhere else than the installation (`spec/security.md` T10, 3.5).
 
 /// Longest kernel arguments, in bytes: what the layout needs comes beside them.
-pub const MAX_KERNEL_ARGS: usize = 1_024;
+pub(super) const MAX_KERNEL_ARGS: usize = 1_024;
 
 /// What words may have beside letters and digits. No quotes, no `$`, no `;`: GRUB reads the line as a script.
 const PUNCTUATION: &str = "-_.,:=/@+%[]!~^*";
@@ -23,7 +23,7 @@ const RESERVED: [&str; 11] = [
 
 /// Why a text cannot be kernel arguments.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum KernelArgsError {
+pub(super) enum KernelArgsError {
     /// Longer than [`MAX_KERNEL_ARGS`].
     #[error("{0} bytes are more than the {MAX_KERNEL_ARGS} that kernel arguments may have")]
     TooLong(usize),

@@ -26,7 +26,7 @@ pub struct RoleRef {
 }
 
 /// Whether a profile is a machine role.
-fn is_role(profile: &Profile) -> bool {
+pub fn is_role(profile: &Profile) -> bool {
     profile.envelope.meta.get(ROLE_LABEL).is_some_and(|value| value == "true")
 }
 
@@ -50,10 +50,15 @@ pub fn roles(content: &Content, machine: &Machine) -> Vec<RoleRef> {
     roles
 }
 
+/// Their names, in the same order.
+pub fn role_names(content: &Content, machine: &Machine) -> Vec<String> {
+    roles(content, machine).into_iter().map(|role| role.name).collect()
+}
+
 /// The machine as its roles see it: they are the first of its profiles, whoever gave them.
 pub fn with_roles(content: &Content, machine: &Machine) -> Machine {
     let mut machine = machine.clone();
-    let roles: Vec<String> = roles(content, &machine).into_iter().map(|role| role.name).collect();
+    let roles = role_names(content, &machine);
     machine.fields.profiles.retain(|profile| !roles.contains(profile));
     machine.fields.profiles.splice(0..0, roles);
     machine

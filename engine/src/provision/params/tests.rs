@@ -4,7 +4,7 @@ use super::*;
 use crate::content::sample::{and, builtin as built_in, cause, create, with};
 use crate::machine::Machine;
 use crate::machine::tests::machine as blank;
-use protocol::install::Pick;
+use protocol::install::{Pick, SourceKind};
 use protocol::model::Kind;
 use serde_json::json;
 
@@ -182,4 +182,51 @@ fn schemas_of_the_built_in_params_take_what_the_types_take_and_no_more() {
     ] {
         assert!(profile(params.clone()).is_err(), "{params}");
     }
+}
+
+#[test]
+fn setup_says_of_every_param_who_says_what_and_what_is_wrong() {
+    let content = with(&[
+        uploaded("debian"),
+        role("low", 10, json!({IMAGE: "debian", "site/rack": "low", KERNEL_ARGS: "a;b"})),
+        role("high", 200, json!({NETWORK: "dhcp", "site/rack": "high", CLOUD_INIT: "#".repeat(20_000)})),
+        (Kind::Params, json!({"Name": "site/row", "Schema": {"type": "integer", "default": 3}})),
+    ]);
+    let setup = setup(&content, &machine(json!({NETWORK: "if=eth0,vlan=99999"}), &["low", "high"]));
+    let roles: Vec<_> = setup.roles.iter().map(|role| (role.name.as_str(), role.priority)).collect();
+    assert_eq!(roles, [("high", 200), ("low", 10)]);
+    assert_eq!((setup.image.as_str(), setup.image_from.name.as_str()), ("debian", "low"));
+    let sources = |name: &str| {
+        let param = setup.params.iter().find(|param| param.name == name).unwrap();
+        param.sources.iter().map(|it| (it.kind, it.name.as_str(), it.value.clone())).collect::<Vec<_>>()
+    };
+    // Roles win by priority where params are ours, by the machine's order where they are not.
+    assert_eq!(
+        sources(NETWORK),
+        [(SourceKind::Machine, "", json!("if=eth0,vlan=99999")), (SourceKind::Role, "high", json!("dhcp"))]
+    );
+    assert_eq!(
+        sources("site/rack"),
+        [(SourceKind::Role, "low", json!("low")), (SourceKind::Role, "high", json!("high"))]
+    );
+    assert_eq!(
+        params::lookup(&content, Some(&machine(json!({}), &["low", "high"])), "site/rack"),
+        Some(json!("low"))
+    );
+    assert_eq!(sources("site/row"), [(SourceKind::Default, "", json!(3))]);
+    let template = setup.params.iter().find(|param| param.name == CLOUD_INIT).unwrap();
+    assert_eq!((&template.sources[0].value, template.sources[0].cut), (&Value::Null, 20_002));
+    assert!(setup.errors[KERNEL_ARGS].contains("of role low: must not contain ';'"), "{:?}", setup.errors);
+    assert!(setup.errors[NETWORK].contains("of the machine: "), "{:?}", setup.errors);
+    assert!(!setup.errors.contains_key(IMAGE) && !setup.write_protected);
+}
+
+#[test]
+fn setup_without_an_image_says_how_one_is_chosen() {
+    let content = with(&[]);
+    let setup = setup(&content, &machine(json!({WRITE_PROTECTED: "yes"}), &[]));
+    assert_eq!(setup.image, "");
+    assert!(setup.errors[IMAGE].contains("set param muster/image of a role"), "{:?}", setup.errors);
+    // What cannot be read protects.
+    assert!(setup.write_protected && setup.errors.contains_key(WRITE_PROTECTED));
 }

@@ -1,6 +1,7 @@
 //! `.Machine`, `.Param`, `.Env` and the others, one by one.
 
 use super::*;
+use crate::provision::params::ROLE_LABEL;
 
 #[test]
 fn machine_has_its_fields_and_what_follows_from_them() {
@@ -29,6 +30,17 @@ fn machine_has_its_fields_and_what_follows_from_them() {
     }
     site.fails("{{.Machine.Nope}}", "Nope");
     site.fails("{{.Machine.MacAddr \"token-ring\"}}", "format \"token-ring\" is not known");
+}
+
+#[test]
+fn machine_has_the_roles_that_rest_shows() {
+    let mut site = Site::new();
+    let mut web = Profile { name: "web".into(), ..Profile::default() };
+    web.envelope.meta.insert(ROLE_LABEL.into(), "true".into());
+    site.content.profiles.put(web);
+    site.machine.fields.profiles.push("web".into());
+    site.machine.placement.roles = vec!["db".into()];
+    site.says("{{join \" \" .Machine.Roles}}", "db web");
 }
 
 #[test]
