@@ -25,7 +25,7 @@ mod wire;
 pub use archives::{cpio, iso9660};
 pub use boot::boot_render;
 pub use bounds::{MAX_MEMORY, MAX_TIME, bounded};
-pub use calls::{enrollment, jwe};
+pub use calls::{enrollment, jwe, mesh, terminal};
 pub use cloud_init::cloud_init;
 pub use dhcp::dhcp_server;
 pub use disks::{gpt, permit, superblock};
@@ -48,7 +48,7 @@ pub type Property = fn(&[u8]) -> bool;
 pub type Target = (&'static str, Property);
 
 /// Every target.
-pub const TARGETS: [Target; 35] = [
+pub const TARGETS: [Target; 37] = [
     ("cmdline", cmdline),
     ("code", code),
     ("token", token),
@@ -79,6 +79,8 @@ pub const TARGETS: [Target; 35] = [
     ("permit", permit),
     ("enrollment", enrollment),
     ("jwe", jwe),
+    ("terminal", terminal),
+    ("mesh", mesh),
     ("template", template),
     ("boot_render", boot_render),
     ("cloud_init", cloud_init),

@@ -222,5 +222,24 @@ fn calls() -> Vec<Seed> {
         seed("enrollment", "virtual-machine", serde_json::to_vec(&request).unwrap_or_default()),
         seed("jwe", "claims", claims),
         seed("jwe", "narrow", narrow),
+        seed("terminal", "open", r#"{"Type":"open","Csrf":"secret","Size":{"Cols":132,"Rows":50}}"#),
+        seed(
+            "terminal",
+            "start",
+            r#"{"Type":"start","User":"ann","Source":"10.0.0.7","Size":{"Cols":80,"Rows":24}}"#,
+        ),
+        seed("terminal", "ended", r#"{"Type":"ended","Reason":"no_answer","Message":"it did not come"}"#),
+        seed("terminal", "exited", r#"{"Type":"exited","Code":3,"Signal":9}"#),
+        seed(
+            "mesh",
+            "news",
+            r#"{"cursor":"7","own":{"addresses":["fd00::1"],"networks":["fd00::/64"],"port":1},"peers":[{"machine":"00000000-0000-0000-0000-000000000002","name":"b","addresses":[],"endpoints":["1.2.3.4:5"],"way":"relay"}],"vips":[{"name":"v","prefix":"fd00::9/128","check":{"Type":"tcp","Target":":1"}}]}"#,
+        ),
+        seed(
+            "mesh",
+            "report",
+            r#"{"key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","port":1,"addresses":["1.2.3.4"],"peers":[{"machine":"00000000-0000-0000-0000-000000000002","handshake":1}],"vips":[{"name":"v","healthy":true}]}"#,
+        ),
+        seed("mesh", "answer", r#"{"due":5,"grants":[{"name":"v","epoch":3,"lease":900}]}"#),
     ]
 }
