@@ -26,11 +26,13 @@ pub(crate) struct Asset {
 /// The file at this path below the root; the page itself for every address inside it.
 pub(crate) fn find(path: &str) -> Option<Asset> {
     let path = path.trim_start_matches('/');
-    let last = path.rsplit_once('/').map_or(path, |(_, last)| last);
-    // The page's own addresses have no extension; a missing file is a missing file.
-    let name =
-        if path.is_empty() || (!last.contains('.') && !path.starts_with(HASHED)) { INDEX } else { path };
-    let file = Assets::get(name)?;
+    let (name, file) = match Assets::get(path) {
+        Some(file) => (path, file),
+        // The page's own addresses may end like a file, since they name objects: /templates/motd.tmpl.
+        // What lies at the top or in the folder of hashed files and is missing is a missing file.
+        None if path.starts_with(HASHED) || (path.contains('.') && !path.contains('/')) => return None,
+        None => (INDEX, Assets::get(INDEX)?),
+    };
     Some(Asset { bytes: file.data, mime: mime(name), immutable: name.starts_with(HASHED) })
 }
 

@@ -157,6 +157,8 @@ struct Inner {
     guesses: Buckets<String>,
     failed_proofs: Buckets<Host>,
     observations: Buckets<MachineId>,
+    mesh_polls: Buckets<MachineId>,
+    mesh_reports: Buckets<MachineId>,
     misses: VecDeque<(Timestamp, String)>,
     step_up: HashSet<String>,
 }
@@ -179,6 +181,8 @@ impl Limits {
             guesses: Buckets::new(10, Duration::from_secs(360)),
             failed_proofs: Buckets::new(5, Duration::from_secs(60)),
             observations: Buckets::new(3, Duration::from_secs(10)),
+            mesh_polls: Buckets::new(600, Duration::from_millis(50)),
+            mesh_reports: Buckets::new(60, Duration::from_millis(250)),
             misses: VecDeque::new(),
             step_up: HashSet::new(),
         }))
@@ -239,6 +243,17 @@ impl Limits {
         self.lock().observations.take(machine, now)
     }
 
+    /// One more question of this machine what is new in its mesh network: it comes again after each answer,
+    /// and a network that is being filled has many.
+    pub(crate) fn mesh_poll(&self, machine: MachineId, now: Timestamp) -> Result<(), Limited> {
+        self.lock().mesh_polls.take(machine, now)
+    }
+
+    /// One more report of this machine of its mesh network.
+    pub(crate) fn mesh_report(&self, machine: MachineId, now: Timestamp) -> Result<(), Limited> {
+        self.lock().mesh_reports.take(machine, now)
+    }
+
     /// One more code typed by this account. Charged before anything is looked up, so that
     /// parallel guesses count too; [`Limits::hit`] gives it back.
     pub(crate) fn guess(&self, account: &str, now: Timestamp) -> Result<(), Limited> {
@@ -288,6 +303,8 @@ impl Limits {
         inner.guesses.prune(now);
         inner.failed_proofs.prune(now);
         inner.observations.prune(now);
+        inner.mesh_polls.prune(now);
+        inner.mesh_reports.prune(now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -225,6 +225,13 @@ impl Liveness {
         machines.values().filter(|heard| Presence::at(now, heard.last_seen, heard.goodbye).online).count()
     }
 
+    /// The machines that are online.
+    pub(crate) fn who_is_online(&self, now: Timestamp) -> Vec<MachineId> {
+        let machines = self.machines();
+        let online = |heard: &Heard| Presence::at(now, heard.last_seen, heard.goodbye).online;
+        machines.iter().filter(|(_, heard)| online(heard)).map(|(id, _)| *id).collect()
+    }
+
     /// How many machines wait for an operator.
     pub(crate) fn waiting(&self) -> usize {
         self.pool().waiting.len()

@@ -51,6 +51,8 @@ const LEAF_CHECK: Duration = Duration::from_secs(10);
 const IMAGES: &str = "images";
 /// The boot tree, in the data directory: kernels and installers, put there by the operator.
 const BOOT_TREE: &str = "boot";
+/// Recordings of terminals, in the data directory.
+const TERMINALS: &str = "terminals";
 
 /// Most large boot files on their way at once, unless said otherwise: on a network of 10 Gbit/s each
 /// has 2 MB a second.
@@ -264,6 +266,7 @@ pub async fn start(options: ServeOptions) -> Result<Server, ServeError> {
         server_name: host_name().unwrap_or_else(|| keys.server_id().to_owned()),
         advertise: told_to_machines(&options.advertise, doors.address.port()),
         boot: boot_settings(&options, &doors),
+        terminals: options.data_dir.join(TERMINALS),
     };
     let reverse_dns = if options.reverse_dns { ReverseDns::system() } else { ReverseDns::off() };
     let images = options.data_dir.join(IMAGES);

@@ -33,7 +33,7 @@ const RETRIES: usize = 4;
 
 impl App {
     /// An agent says that it is there. Held up to `wait`, until there is something to tell: work for
-    /// an agent that has none, or another name.
+    /// an agent that has none, a terminal, another name, or that it is in a mesh network now or no more.
     ///
     /// # Errors
     /// `access_denied` when the machine was deleted or has another key now.
@@ -63,13 +63,16 @@ impl App {
             && !self.knows_inventory(&machine, &request.inventory_digest)?;
         let goodbye = request.state == AgentState::Stopping;
         // An agent that tells of no boot runs no jobs, and one that runs some knows of work.
-        let is_called =
-            |machine: &Machine| machine.wants_runner() && !request.boot_id.is_empty() && !request.working;
+        let is_called = |machine: &Machine| {
+            machine.wants_runner() && !request.boot_id.is_empty() && !request.working
+                || self.terminals.calls(machine.id)
+        };
         if send_inventory || goodbye || is_called(&machine) {
             return Ok(self.heartbeat_answer(&machine, send_inventory && !goodbye));
         }
         let (end, mut now) = (Instant::now() + wait.min(LONGEST_HOLD), machine.clone());
-        while now.name == machine.name && !is_called(&now) && Instant::now() < end && !waiter.is_let_go() {
+        let told = |now: &Machine| (now.name == machine.name) && now.wants_mesh() == machine.wants_mesh();
+        while told(&now) && !is_called(&now) && Instant::now() < end && !waiter.is_let_go() {
             waiter.wait(end.saturating_duration_since(Instant::now())).await;
             now = self.own_machine(caller).await?;
         }
@@ -250,6 +253,8 @@ impl App {
             work: machine.wants_runner(),
             ca_hash: self.keys.pins(),
             boot_env: machine.fields.boot_env.clone(),
+            terminal: self.terminals.ticket(machine.id),
+            mesh: machine.wants_mesh(),
             nonce: self.keys.nonce(self.clock.now()),
         }
     }

@@ -11,9 +11,10 @@ use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
 use super::machines::fresh_secret;
+use super::mesh::Placed;
 use crate::limits::Miss;
 use crate::store::{Conflict, StoreError};
-use engine::change::{AuditKind, AuditRow, Changes, Revision};
+use engine::change::{AuditKind, AuditRow, Change, Changes};
 use engine::enrollment::{
     Approval, Becomes, CODE_REST, DecisionError, Enrollment, State, Surroundings, preview, warnings,
 };
@@ -84,9 +85,8 @@ impl App {
             let cause = actor.cause(self.clock.now());
             let (approved, machine, changes) = enrollment.approve(approval, &cause)?;
             let existed = wish.merge.is_some();
-            match self.commit_registration(&machine, existed, changes, &cause.principal).await {
-                Ok(revision) => {
-                    let machine = Machine { revision, ..machine };
+            match self.commit_registration(machine, existed, changes, &cause.principal).await {
+                Ok(machine) => {
                     self.limits.answered(approved.source);
                     self.settled(&approved, &cause.principal).await;
                     return Ok(self.view(&machine));
@@ -157,7 +157,7 @@ impl App {
             let cause = actor.cause(self.clock.now());
             let earlier = self.strikes(&enrollment, cause.at).await?;
             let (denied, changes) = enrollment.deny(request.reason.as_deref(), earlier, &cause)?;
-            match self.store.commit(&changes).await {
+            match self.commit(changes, Vec::new()).await {
                 Ok(_) => {
                     self.limits.answered(denied.source);
                     let preview = self.preview(&denied, Dns::Known).await?;
@@ -230,7 +230,7 @@ impl App {
                 changes.audit(row.reason("60 wrong bootstrap codes within an hour"))
             }
         };
-        self.store.commit(&changes).await?;
+        self.commit(changes, Vec::new()).await?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl App {
 
     /// Stores one audit row on its own.
     pub(crate) async fn audit(&self, row: AuditRow) -> Result<(), AppError> {
-        self.store.commit(&Changes::new(row.at).audit(row)).await?;
+        self.commit(Changes::new(row.at).audit(row), Vec::new()).await?;
         Ok(())
     }
 
@@ -299,22 +299,35 @@ impl App {
         }
     }
 
-    /// Commits what registers a machine or gives it a new key, and tells of it.
+    /// Commits what registers a machine or gives it a new key, and tells of it. A new one joins its mesh
+    /// network; one that is full keeps no machine out, and the machine's errors say so. Answers the
+    /// machine as it is stored.
     ///
     /// # Errors
     /// As the store.
     pub(super) async fn commit_registration(
         &self,
-        machine: &Machine,
+        mut machine: Machine,
         existed: bool,
-        changes: Changes,
+        mut changes: Changes,
         principal: &str,
-    ) -> Result<Revision, StoreError> {
+    ) -> Result<Machine, StoreError> {
         let content = self.content();
+        let mut placed = Placed::default();
+        for change in &mut changes.list {
+            if let Change::InsertMachine(new) = change {
+                new.goes_to_default_mesh(&content);
+                placed = self.place(None, new, &content).await?;
+                machine.clone_from(new);
+            }
+        }
+        let changes = placed.with(changes);
         let changes = self.with_errors_found(changes, &content).await;
         let did = if existed { Did::Update } else { Did::Create };
-        let told = self.machine_happening(did, principal, machine, None);
-        let revision = self.commit(changes, vec![told]).await?;
+        let mut told = vec![self.machine_happening(did, principal, &machine, None)];
+        told.extend(placed.told(self, principal));
+        let revision = self.commit(changes, told).await?;
+        drop(placed);
         if self.content().revision != content.revision {
             // Content changed on the way, and whoever changed it did not see this machine yet.
             self.revalidate(&[(Kind::BootEnvs, machine.fields.boot_env.clone())]).await;
@@ -322,7 +335,7 @@ impl App {
         if !existed {
             self.liveness.recall(machine.id, None, self.clock.now());
         }
-        Ok(revision)
+        Ok(Machine { revision, ..machine })
     }
 }
 

@@ -1,11 +1,13 @@
-//! Who calls: sessions and API tokens, and whether they still hold. Passwords, users and machine
-//! tokens are next door.
+//! Who calls: sessions and API tokens, how they begin, and whether they still hold. What comes while
+//! they last, passwords, users and machine tokens are next door.
 //!
 //! Sessions and API tokens are random and stored as SHA-256 only, among the store's records, so a
 //! restart logs nobody out and a stolen database logs nobody in. Each remembers the stamp that its
 //! user had when it began: another password, another `Secret` or another user of the name has
 //! another stamp, which ends it, whatever else happens at the same time.
 
+use super::events::Did;
+use super::sessions::{JUST_NOW, logins_happening};
 use super::{Actor, App, AppError, AppErrorKind, UserActor};
 use crate::hub::{LOGINS, Waiter};
 use crate::keys;
@@ -13,8 +15,9 @@ use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Record, Revisi
 use engine::claims::Claims;
 use engine::lifetime::Lifetime;
 use engine::time::Timestamp;
+use protocol::inventory::{clean_line, clean_text};
 use protocol::model::Kind;
-use protocol::rest::{ApiToken, LoginRequest, Session};
+use protocol::rest::{ApiToken, LoginKind, LoginRequest, Session};
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -31,23 +34,41 @@ const API_TOKEN_DEFAULT: Duration = Duration::from_secs(3_600);
 const API_TOKEN_SHORTEST: Duration = Duration::from_secs(1);
 const API_TOKEN_LONGEST: Duration = Duration::from_secs(31_536_000);
 
-const SESSION: &str = "session";
-const API_TOKEN: &str = "api-token";
+/// Longest description of an API token, in characters.
+const MAX_DESCRIPTION: usize = 200;
+
+pub(super) const SESSION: &str = "session";
+pub(super) const API_TOKEN: &str = "api-token";
 
 /// A session or an API token as it is stored under the SHA-256 of its secret.
 #[derive(Clone, Serialize, Deserialize)]
-struct StoredLogin {
-    user: String,
-    expires_at: Timestamp,
+pub(super) struct StoredLogin {
+    pub(super) user: String,
+    pub(super) expires_at: Timestamp,
     /// Key of the session that an API token came from, and with which it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    session: Option<String>,
+    pub(super) session: Option<String>,
     /// The user's stamp; none in what was stored before there were stamps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    stamp: Option<String>,
+    pub(super) stamp: Option<String>,
     /// Of the user's roles, those that it is good for; none for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    roles: Option<Vec<String>>,
+    pub(super) roles: Option<Vec<String>>,
+    /// What an API token is for, in its maker's words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) description: String,
+    /// When it began; this and what follows is none in what older servers stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) began_at: Option<Timestamp>,
+    /// When it was used last, to the minute; none for a token that never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) used_at: Option<Timestamp>,
+    /// From where it was made, or used last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) source: Option<IpAddr>,
+    /// When the password was entered last in this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) confirmed_at: Option<Timestamp>,
 }
 
 /// Somebody who is logged in, and until when.
@@ -57,6 +78,10 @@ pub(crate) struct LoggedIn {
     pub(crate) actor: Actor,
     /// End of the session or token; none for a password.
     pub(crate) expires_at: Option<Timestamp>,
+    /// When the password was entered last; none for a token.
+    pub(super) confirmed_at: Option<Timestamp>,
+    /// Key of the session or API token itself; none for a password or a machine token.
+    pub(super) key: Option<String>,
     /// What shows that it still holds.
     pub(super) proof: Proof,
 }
@@ -77,7 +102,7 @@ pub(super) enum Proof {
 
 impl Proof {
     /// Key of the session that is behind it, if one is.
-    const fn session(&self) -> Option<&String> {
+    pub(super) const fn session(&self) -> Option<&String> {
         match self {
             Self::User { session, .. } => session.as_ref(),
             Self::MachineToken(_) => None,
@@ -122,6 +147,10 @@ pub(crate) struct ApiTokenWish<'a> {
     pub(crate) ttl: Option<&'a str>,
     /// Roles that it is good for, a comma list; all when empty.
     pub(crate) roles: &'a str,
+    /// What it is for.
+    pub(crate) description: &'a str,
+    /// It outlives the session that makes it.
+    pub(crate) lasting: bool,
 }
 
 impl App {
@@ -142,13 +171,24 @@ impl App {
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
         let expires_at = now.plus(SESSION_LIFETIME);
         let user = request.username.clone();
-        let stored = StoredLogin { user, expires_at, session: None, stamp, roles: None };
+        let stored = StoredLogin {
+            user,
+            expires_at,
+            session: None,
+            stamp,
+            roles: None,
+            description: String::new(),
+            began_at: Some(now),
+            used_at: Some(now),
+            source: Some(origin.source),
+            confirmed_at: Some(now),
+        };
         let changes = self
             .forget_expired(SESSION, Changes::new(now))
             .await?
             .and(Change::PutRecord(record(SESSION, &hashed(&secret), &stored)?))
             .audit(AuditRow::new(AuditKind::SessionOpened, &cause(&request.username, origin, now)));
-        self.store.commit(&changes).await?;
+        self.commit(changes, vec![logins_happening(Did::Create, &request.username)]).await?;
         let session = Session {
             csrf_token: self.csrf_token(&secret),
             username: request.username,
@@ -162,8 +202,11 @@ impl App {
     /// # Errors
     /// When the store cannot be written.
     pub(crate) async fn logout(&self, secret: &str) -> Result<(), AppError> {
-        let change = Change::DeleteRecord { kind: SESSION.to_owned(), key: hashed(secret) };
-        self.commit(Changes::new(self.clock.now()).and(change), Vec::new()).await?;
+        let key = hashed(secret);
+        let Some(record) = self.store.record(SESSION, &key).await? else { return Ok(()) };
+        let told = logins_happening(Did::Delete, &StoredLogin::read(&record)?.user);
+        let change = Change::DeleteRecord { kind: SESSION.to_owned(), key };
+        self.commit(Changes::new(self.clock.now()).and(change), vec![told]).await?;
         Ok(())
     }
 
@@ -181,7 +224,7 @@ impl App {
         secret: &str,
         origin: LoginOrigin<'_>,
     ) -> Result<LoggedIn, AppError> {
-        self.by_secret(SESSION, secret, origin).await
+        self.by_secret(LoginKind::Session, secret, origin).await
     }
 
     /// Who a token speaks for: a user's API token or a machine's.
@@ -193,7 +236,7 @@ impl App {
             return self.by_machine_token(token, origin).await;
         }
         match token.strip_prefix(API_TOKEN_PREFIX) {
-            Some(secret) => self.by_secret(API_TOKEN, secret, origin).await,
+            Some(secret) => self.by_secret(LoginKind::ApiToken, secret, origin).await,
             None => Err(unauthenticated("the API token is unknown or has ended; get a new one")),
         }
     }
@@ -242,11 +285,12 @@ impl App {
     }
 
     /// Makes an API token. It lives no longer than the log-in that asks for it, and ends with its
-    /// session. One for somebody else is for those who may, and may do what that user may.
+    /// session, unless it is to last and the password was entered just now. One for somebody else is
+    /// for those who may, and may do what that user may.
     ///
     /// # Errors
-    /// `Forbidden` for more than the caller may, not found, `Invalid` for a lifetime out of bounds
-    /// or a role that the user does not have.
+    /// `Forbidden` for more than the caller may, `StepUp` for a lasting one, not found, `Invalid` for
+    /// a lifetime out of bounds, a role that the user does not have or too long a description.
     pub(crate) async fn create_api_token(
         &self,
         caller: &LoggedIn,
@@ -269,19 +313,34 @@ impl App {
             return Err(AppError::not_found(Kind::Users.prefix(), name));
         }
         let roles = self.roles_of_token(name, own_roles, wish.roles)?;
-        let ttl = lifetime_of(wish.ttl)?;
         let now = self.clock.now();
-        let wanted = now.plus(ttl);
-        let expires_at = caller.expires_at.map_or(wanted, |end| end.min(wanted));
+        let wanted = now.plus(lifetime_of(wish.ttl)?);
+        let (expires_at, session) = if wish.lasting {
+            self.confirmed_within(caller, JUST_NOW)?;
+            (wanted, None)
+        } else {
+            (caller.expires_at.map_or(wanted, |end| end.min(wanted)), session)
+        };
         let secret = base64url(&keys::random::<32>().map_err(AppError::internal)?);
-        let stored = StoredLogin { user: name.to_owned(), expires_at, session, stamp, roles };
+        let stored = StoredLogin {
+            user: name.to_owned(),
+            expires_at,
+            session,
+            stamp,
+            roles,
+            description: described(wish.description)?,
+            began_at: Some(now),
+            used_at: None,
+            source: None,
+            confirmed_at: None,
+        };
         let row = AuditRow::new(AuditKind::ApiTokenIssued, &caller.actor.cause(now));
         let changes = self
             .forget_expired(API_TOKEN, Changes::new(now))
             .await?
             .and(Change::PutRecord(record(API_TOKEN, &hashed(&secret), &stored)?))
             .audit(row.reason(format!("for {name} until {expires_at}")));
-        self.store.commit(&changes).await?;
+        self.commit(changes, vec![logins_happening(Did::Create, name)]).await?;
         let token = format!("{API_TOKEN_PREFIX}{secret}");
         Ok(ApiToken { token, expires_at: expires_at.to_string(), info: None })
     }
@@ -312,17 +371,17 @@ impl App {
 
     async fn by_secret(
         &self,
-        kind: &str,
+        kind: LoginKind,
         secret: &str,
         origin: LoginOrigin<'_>,
     ) -> Result<LoggedIn, AppError> {
         let ended = || unauthenticated("the log-in has ended; log in again");
         let key = hashed(secret);
-        let record = self.store.record(kind, &key).await?.ok_or_else(ended)?;
-        let stored: StoredLogin = serde_json::from_str(&record.body).map_err(AppError::internal)?;
+        let record = self.store.record(sort_of(kind), &key).await?.ok_or_else(ended)?;
+        let stored = StoredLogin::read(&record)?;
         let stamp = self.stamp(&stored.user).ok_or_else(ended)?;
-        let another = stored.stamp.is_some_and(|begun_with| begun_with != stamp);
-        if stored.expires_at <= self.clock.now() || another {
+        let another = stored.stamp.as_ref().is_some_and(|begun_with| *begun_with != stamp);
+        if stored.is_over(kind, self.clock.now()) || another {
             return Err(ended());
         }
         if let Some(session) = &stored.session
@@ -330,10 +389,15 @@ impl App {
         {
             return Err(ended());
         }
-        let session = if kind == SESSION { Some(key) } else { stored.session };
         let actor = self.user_actor(&stored.user, stored.roles.as_deref(), origin).ok_or_else(ended)?;
+        self.note_use(&record, &stored, origin).await;
+        let (expires_at, confirmed_at) = (Some(stored.expires_at), stored.confirmed_at);
+        let session = match kind {
+            LoginKind::Session => Some(key.clone()),
+            LoginKind::ApiToken => stored.session,
+        };
         let proof = Proof::User { stamp, session, roles: stored.roles };
-        Ok(LoggedIn { actor, expires_at: Some(stored.expires_at), proof })
+        Ok(LoggedIn { actor, expires_at, confirmed_at, key: Some(key), proof })
     }
 
     /// What a user's log-ins end with: derived, so that it is a name of the secret and no secret.
@@ -397,6 +461,25 @@ pub(super) fn is_login(kind: &str) -> bool {
     kind == SESSION || kind == API_TOKEN
 }
 
+/// Sort of the records that log-ins of a kind are.
+const fn sort_of(kind: LoginKind) -> &'static str {
+    match kind {
+        LoginKind::Session => SESSION,
+        LoginKind::ApiToken => API_TOKEN,
+    }
+}
+
+/// What a token is for, as it is kept.
+fn described(text: &str) -> Result<String, AppError> {
+    if text.chars().count() > MAX_DESCRIPTION {
+        let message = format!("the description of a token has {MAX_DESCRIPTION} characters at most");
+        return Err(AppError::new(AppErrorKind::Invalid, message));
+    }
+    let mut line = text.to_owned();
+    clean_line(&mut line, text.len());
+    Ok(line)
+}
+
 fn lifetime_of(ttl: Option<&str>) -> Result<Duration, AppError> {
     let Some(text) = ttl else { return Ok(API_TOKEN_DEFAULT) };
     let ttl = text.parse::<Lifetime>();
@@ -430,7 +513,7 @@ pub(super) fn record(kind: &str, key: &str, body: &impl Serialize) -> Result<Rec
 /// A log-in as the reason for an audit row; the name is anything that somebody typed.
 pub(super) fn cause(name: &str, origin: LoginOrigin<'_>, at: Timestamp) -> Cause {
     Cause {
-        principal: format!("user:{}", protocol::inventory::clean_text(name)),
+        principal: format!("user:{}", clean_text(name)),
         source: Some(origin.source),
         request_id: origin.request_id.to_owned(),
         at,

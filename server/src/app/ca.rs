@@ -33,7 +33,7 @@ impl App {
         // failed, which the next row then says.
         let row = AuditRow::new(AuditKind::KeyRotated, &actor.cause(now));
         let told = row.clone().reason(format!("CA {} gives way to the next", before.ca));
-        self.store.commit(&Changes::new(now).audit(told)).await?;
+        self.commit(Changes::new(now).audit(told), Vec::new()).await?;
         let (identity, current) = (self.keys.identity(), before.ca.clone());
         let rolled = tokio::task::spawn_blocking(move || identity.roll(&current, now)).await;
         let failed = match rolled.map_err(AppError::internal)? {
@@ -42,7 +42,7 @@ impl App {
             Err(error) => AppError::internal(error),
         };
         let row = row.reason(format!("CA {}: {failed}", before.ca));
-        self.store.commit(&Changes::new(now).audit(row)).await?;
+        self.commit(Changes::new(now).audit(row), Vec::new()).await?;
         Err(failed)
     }
 

@@ -3,12 +3,10 @@
 use super::App;
 use super::actor::Actor;
 use super::error::AppError;
-use super::found::{Found, missing};
 use engine::content::Content;
 use engine::machine::Machine;
 use engine::provision::params;
 use protocol::install::{DiskPlan, shown};
-use protocol::model::Kind;
 
 impl App {
     /// The plan for the machine that a key of a path names.
@@ -16,9 +14,7 @@ impl App {
     /// # Errors
     /// As every reading of a machine.
     pub(crate) async fn show_disk_plan(&self, actor: &Actor, key: &str) -> Result<DiskPlan, AppError> {
-        let found = self.find(actor, Kind::Machines, key, "get").await?;
-        let Found::Machine(machine) = found else { return Err(missing(Kind::Machines, key)) };
-        Ok(self.disk_plan(&machine))
+        Ok(self.disk_plan(&self.machine_for(actor, key, "get").await?))
     }
 
     /// The plan by the machine's params and by what it told of its disks. Where there is none, every disk is

@@ -151,7 +151,7 @@ impl App {
         for _ in 0..MAX_DRAWS {
             let code = draw_code().map_err(Coding::App)?;
             let (mut enrollment, changes) = decide(code).map_err(Coding::App)?;
-            match self.store.commit(&changes).await {
+            match self.commit(changes, Vec::new()).await {
                 Ok(revision) => {
                     enrollment.revision = revision;
                     return Ok(enrollment);
@@ -291,7 +291,7 @@ impl App {
             let enrollment = self.own_enrollment(caller, id).await?;
             let cause = cause_of(caller, self.clock.now());
             let Ok((cancelled, changes)) = enrollment.cancel(&cause) else { return Ok(()) };
-            match self.store.commit(&changes).await {
+            match self.commit(changes, Vec::new()).await {
                 Ok(_) => {
                     self.settled(&cancelled, &cause.principal).await;
                     return Ok(());
@@ -314,7 +314,7 @@ impl App {
         let cause = cause_of(caller, self.clock.now());
         for enrollment in self.store.enrollments_of_key(caller.key).await? {
             let Some((collected, changes)) = enrollment.collected(&cause) else { continue };
-            match self.store.commit(&changes).await {
+            match self.commit(changes, Vec::new()).await {
                 Ok(_) => self.settled(&collected, &cause.principal).await,
                 // The same machine asked twice at once, and the other call noted it.
                 Err(error) if error.is_stale() => {}
@@ -353,7 +353,7 @@ impl App {
             self.liveness.waits_no_longer(id);
             return Ok(());
         };
-        match self.store.commit(&changes).await {
+        match self.commit(changes, Vec::new()).await {
             Ok(_) => self.settled(&expired, &cause.principal).await,
             // Approved, denied or polled with a new code in between: it is the other's now.
             Err(error) if error.is_stale() => {}

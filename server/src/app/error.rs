@@ -237,6 +237,10 @@ impl From<StoreError> for AppError {
                 | Conflict::NoncesOut
                 | Conflict::NonceUsed,
             ) => Self::new(AppErrorKind::Conflict, "it was changed meanwhile; look again").because(error),
+            StoreError::Conflict(Conflict::MeshUsed) => Self::new(
+                AppErrorKind::InUse,
+                "machines are in this mesh network: it stays, and so do its networks, until they are out of it",
+            ),
             StoreError::Conflict(Conflict::LogFull) => Self::new(
                 AppErrorKind::TooLarge,
                 "the job's log is as long as a log may be, 16 MiB; write less, or elsewhere",

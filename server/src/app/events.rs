@@ -3,9 +3,10 @@
 
 use super::App;
 use super::auth::is_login;
+use super::watch::{AUDIT, BOOTSTRAP_TOKENS};
 use crate::hub::{CONTENT, Hub, LOGINS, Told};
 use crate::store::StoreError;
-use engine::change::{Change, Changes, Revision, StoredObject};
+use engine::change::{AuditRow, Change, Changes, Revision, StoredObject};
 use engine::machine::Machine;
 use engine::time::Timestamp;
 use protocol::event::Event;
@@ -13,7 +14,7 @@ use protocol::install::Provision;
 use protocol::model::{self, Kind};
 use protocol::rest;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -66,6 +67,12 @@ impl Shown {
             for secret in ["Secret", "PasswordHash"] {
                 fields.insert(secret.to_owned(), Value::from(""));
             }
+        }
+        if kind == Kind::Meshes
+            && let Some(fields) = object.as_object_mut()
+        {
+            // Counted when somebody asks.
+            fields.retain(|name, _| !matches!(name.as_str(), "Members" | "FreeAddresses"));
         }
         Self::Json(object)
     }
@@ -177,7 +184,8 @@ impl Pending {
 }
 
 impl App {
-    /// Commits a decision, then wakes who waits for its objects and tells of it.
+    /// Commits a decision, then wakes who waits for its objects and tells of it, also of what it adds to
+    /// the audit log and does to bootstrap tokens.
     ///
     /// # Errors
     /// As the store; nobody was told anything then.
@@ -201,11 +209,13 @@ impl App {
     ) -> Result<Revision, StoreError> {
         let concerned = concerned(&changes);
         let (at, listened) = (self.clock.now(), self.hub.subscribers() > 0);
+        let happenings = happenings.into_iter().chain(changes.list.iter().filter_map(by_itself));
         let pending: Vec<Pending> =
-            happenings.into_iter().filter_map(|happening| Self::pending(happening, at, listened)).collect();
-        let hub = Arc::clone(&self.hub);
+            happenings.filter_map(|happening| Self::pending(happening, at, listened)).collect();
+        let (hub, steps) = (Arc::clone(&self.hub), self.mesh_steps(&changes));
         let then = move |revision| {
             first(revision);
+            steps.take(revision, &hub);
             for id in concerned {
                 hub.wake(id);
             }
@@ -271,6 +281,27 @@ impl App {
     }
 }
 
+/// What a change tells of by itself: that the audit log has another row, or that a token is another one now.
+/// Who may list them asks for what it says.
+fn by_itself(change: &Change) -> Option<Happening> {
+    let of_token = |did: Did, jti: &str| {
+        Some(Happening::other(BOOTSTRAP_TOKENS, did.word(), jti.to_owned(), "", Value::Null))
+    };
+    if let Change::Audit(AuditRow { kind, machine, principal, .. }) = change {
+        let key = machine.map(|machine| machine.to_string()).unwrap_or_default();
+        let object = json!({ "Kind": kind });
+        return Some(Happening::other(AUDIT, Did::Create.word(), key, principal, object));
+    }
+    if let Change::IssueToken(issued) = change {
+        return of_token(Did::Create, &issued.marks.jti);
+    }
+    if let Change::UseToken { token, .. } = change {
+        return of_token(Did::Update, &token.jti);
+    }
+    // One, or many.
+    if let Change::Revoke(_) = change { of_token(Did::Update, "") } else { None }
+}
+
 /// Whom a commit wakes: held requests for its machines and jobs, for the machines of its jobs, for the
 /// content, and websockets whose log-in may have ended.
 fn concerned(changes: &Changes) -> Vec<Uuid> {
@@ -288,6 +319,7 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
                 ids.extend(matches!(kind, Kind::Users | Kind::Roles).then_some(LOGINS));
             }
             Change::InsertRun(run) | Change::UpdateRun(run) => ids.push(run.id),
+            Change::JoinMesh { .. } | Change::LeaveMesh(_) => ids.push(CONTENT),
             // Two of them are secrets of machine tokens.
             Change::SetPref { .. } => ids.extend([CONTENT, LOGINS]),
             Change::DeleteRecord { kind, .. } if is_login(kind) => ids.push(LOGINS),
@@ -304,6 +336,7 @@ fn concerned(changes: &Changes) -> Vec<Uuid> {
             | Change::UseNonce(_)
             | Change::EndNonces(_)
             | Change::MachinesChecked(_)
+            | Change::ClearMesh(_)
             | Change::PutRecord(_)
             | Change::ForgetCodes(_)
             | Change::ForgetEnrollments(_)

@@ -85,6 +85,22 @@ impl App {
         }
     }
 
+    /// The machine that a key of a path names, for a caller who may do this with it.
+    ///
+    /// # Errors
+    /// As [`App::find`].
+    pub(super) async fn machine_for(
+        &self,
+        actor: &Actor,
+        key: &str,
+        action: &str,
+    ) -> Result<Machine, AppError> {
+        match self.find(actor, Kind::Machines, key, action).await? {
+            Found::Machine(machine) => Ok(*machine),
+            Found::Content(..) | Found::Pool(_) | Found::Job(_) => Err(missing(Kind::Machines, key)),
+        }
+    }
+
     /// The object that a key of a path names, whoever asks.
     pub(super) async fn look_up(&self, kind: Kind, key: &str) -> Result<Option<Found>, AppError> {
         match kind {
@@ -93,6 +109,7 @@ impl App {
             Kind::BootEnvs
             | Kind::Contexts
             | Kind::Images
+            | Kind::Meshes
             | Kind::Params
             | Kind::Pools
             | Kind::Profiles
@@ -104,6 +121,7 @@ impl App {
             | Kind::Templates
             | Kind::Users
             | Kind::Variables
+            | Kind::Vips
             | Kind::Workflows => self.find_content(kind, key).await,
         }
     }
@@ -128,7 +146,7 @@ impl App {
     }
 
     /// An object in a shape.
-    pub(super) fn show(&self, found: &Found, shape: &Shape) -> Result<Shown, AppError> {
+    pub(super) async fn show(&self, found: &Found, shape: &Shape) -> Result<Shown, AppError> {
         let (mut value, mut etag) = match found {
             Found::Machine(machine) => (json(&self.view(machine))?, Some(machine.revision.0.to_string())),
             Found::Job(job) => (json(&job.fields)?, Some(job.revision.0.to_string())),
@@ -137,6 +155,12 @@ impl App {
                 let mut shown = content.show(*kind, key).ok_or_else(|| missing(*kind, key))?;
                 if *kind == Kind::Images {
                     self.show_import(key, &mut shown)?;
+                }
+                if *kind == Kind::Meshes {
+                    self.show_members(content, key, &mut shown).await?;
+                }
+                if *kind == Kind::Vips {
+                    self.show_standing(content, key, &mut shown);
                 }
                 (shown, None)
             }

@@ -6,6 +6,7 @@
 //! a script that says so and fails, since a pipe ends as its last program does.
 
 use super::App;
+use super::media::{AGENT_FILE, HELPER_FILE as HELPER_OF_MEDIA};
 use super::tokens::marks;
 use crate::keys::Opened;
 use crate::report::chain;
@@ -14,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use engine::admission::{Refused, check_holds};
 use protocol::agent_api::Origin;
 use protocol::config::{AgentConfig, ServerUrl};
-use protocol::installed::{PROGRAM_FILE, UNIT, UNIT_FILE};
+use protocol::installed::{HELPER_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
 use protocol::rest::MediaFile;
 use protocol::token::BootstrapToken;
 use std::net::IpAddr;
@@ -52,7 +53,7 @@ impl App {
             Err(problem) => Err(problem),
         };
         let server = reached.or_else(|| servers.first().cloned()).map(|url| url.to_string());
-        let Filled { config, agent, arch, problem } = made.unwrap_or_else(|Problem(problem)| {
+        let Filled { config, agent, helper, arch, problem } = made.unwrap_or_else(|Problem(problem)| {
             tracing::info!(%source, problem, "an install script that installs nothing");
             Filled { problem, ..Filled::default() }
         });
@@ -62,6 +63,8 @@ impl App {
             ("@PIN@", quoted(&self.leaf_pin())),
             ("@ARCH@", quoted(&arch)),
             ("@SHA256@", quoted(&agent.sha256)),
+            ("@HELPER_SHA256@", quoted(&helper.sha256)),
+            ("@HELPER@", quoted(HELPER_FILE)),
             ("@PROBLEM@", quoted(&problem)),
             ("@PROGRAM@", quoted(PROGRAM_FILE)),
             ("@UNIT_FILE@", quoted(UNIT_FILE)),
@@ -108,7 +111,9 @@ impl App {
     }
 
     fn filled(&self, token: &str, servers: &[ServerUrl]) -> Result<Filled, Problem> {
-        let agent = self.media.agent().map_err(|error| Problem(chain(&error)))?;
+        let program = |name| self.media.program(name).map_err(|error| Problem(chain(&error)));
+        let agent = program(AGENT_FILE)?;
+        let helper = program(HELPER_OF_MEDIA)?.map(|(_, helper)| helper).unwrap_or_default();
         let (arch, agent) = agent.ok_or_else(|| {
             Problem(
                 "the server has no agent to hand out; have its media built with 'muster media build'".into(),
@@ -128,7 +133,7 @@ impl App {
         };
         let config = config.render().map_err(|error| Problem(chain(&error)))?;
         let config = String::from_utf8_lossy(&config).into_owned();
-        Ok(Filled { config, agent, arch, problem: String::new() })
+        Ok(Filled { config, agent, helper, arch, problem: String::new() })
     }
 }
 
@@ -137,6 +142,8 @@ impl App {
 struct Filled {
     config: String,
     agent: MediaFile,
+    /// Empty where the media have none.
+    helper: MediaFile,
     arch: String,
     problem: String,
 }
@@ -164,6 +171,8 @@ mod tests {
             "PIN",
             "ARCH",
             "SHA256",
+            "HELPER_SHA256",
+            "HELPER",
             "PROBLEM",
             "PROGRAM",
             "UNIT_FILE",

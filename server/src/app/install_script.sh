@@ -10,7 +10,9 @@ pin=@PIN@
 arch=@ARCH@
 sha256=@SHA256@
 problem=@PROBLEM@
+helper_sha256=@HELPER_SHA256@
 program=@PROGRAM@
+helper=@HELPER@
 unit=@UNIT_FILE@
 folder=/etc/muster
 patience=90
@@ -58,17 +60,18 @@ digest() {
     sha256sum "$1" | cut -d ' ' -f 1
 }
 
+# put_program PATH SHA256: a program of the server's media, by its own name.
 put_program() {
-    if [ -f "$program" ] && [ "$(digest "$program")" = "$sha256" ]; then
+    if [ -f "$1" ] && [ "$(digest "$1")" = "$2" ]; then
         return
     fi
-    (umask 022 && mkdir -p "${program%/*}")
-    new=$(mktemp "$program.XXXXXX")
-    fetch "$server/media/muster-agent" "$new" || fail "cannot download the agent from $server"
-    [ "$(digest "$new")" = "$sha256" ] || fail "what came from $server is not its agent; nothing was installed"
+    (umask 022 && mkdir -p "${1%/*}")
+    new=$(mktemp "$1.XXXXXX")
+    fetch "$server/media/${1##*/}" "$new" || fail "cannot download ${1##*/} from $server"
+    [ "$(digest "$new")" = "$2" ] || fail "what came from $server is not its ${1##*/}; nothing was installed"
     chmod 0755 "$new"
-    "$new" --version >/dev/null || fail "the agent does not run here; see the line above"
-    mv -f "$new" "$program"
+    "$new" --version >/dev/null || fail "${1##*/} does not run here; see the line above"
+    mv -f "$new" "$1"
     new=
 }
 
@@ -114,7 +117,9 @@ install_agent() {
     if [ -n "$known" ] && [ "$known" != "$server_id" ]; then
         fail "this machine is registered with the server $known; take that agent away first with --uninstall"
     fi
-    put_program
+    put_program "$program" "$sha256"
+    # For terminals alone; media of older builders have none.
+    [ -z "$helper_sha256" ] || put_program "$helper" "$helper_sha256"
     # A machine that is registered keeps its configuration: it has no use for another token.
     [ -n "$known" ] || put_config
     put_unit
@@ -132,10 +137,14 @@ uninstall_agent() {
         # Stopped, the agent says goodbye to its server.
         systemctl disable --quiet --now muster-agent.service || say "systemd did not stop the agent" >&2
     fi
+    if [ -x "$helper" ] && [ -d /var/lib/muster/mesh ]; then
+        MUSTER_MESH_DIR=/var/lib/muster/mesh "$helper" mesh leave ||
+            say "tunnels of its mesh network stay until this machine restarts" >&2
+    fi
     if [ -x "$program" ]; then
         "$program" forget || fail "the agent's key stays; stop the agent and run this again"
     fi
-    rm -f "$unit" "$program"
+    rm -f "$unit" "$program" "$helper"
     rm -rf "$folder" /var/lib/muster /run/muster
     systemctl daemon-reload || say "systemd was not told" >&2
     say "the agent is gone; the server keeps the machine until somebody deletes it there"

@@ -3,22 +3,26 @@
 
 use super::App;
 use super::actor::Actor;
-use super::error::AppError;
+use super::error::{AppError, AppErrorKind};
 use super::found::{json, set_params};
 use super::objects::{Pair, pairs};
-use crate::store::{self, Plan};
+use crate::store::{self, Known, Plan};
 use engine::content::Content;
 use engine::filter::{self, Query};
 use engine::index::{self, Index};
 use engine::job::Job;
 use engine::machine::Machine;
 use engine::params;
+use engine::provision::params::is_role;
 use protocol::model::Kind;
 use serde_json::Value;
 use uuid::Uuid;
 
 /// Rows of the store that are looked at together.
 const PIECE: u32 = 500;
+/// Why a list cannot go on.
+const AFTER: &str = "after takes the x-muster-list-next of a list with the same order, and goes with filters that \
+                     have an index only: begin the list again without it, or use offset";
 /// Objects kept beyond what a part needs, before they are put in order and the last ones dropped.
 const SPARE: usize = 1_000;
 
@@ -33,6 +37,8 @@ pub(crate) struct Listed {
     pub(crate) filtered: usize,
     /// How many there are.
     pub(crate) total: usize,
+    /// Where the next part begins, for `after`.
+    pub(crate) next: Option<String>,
 }
 
 impl App {
@@ -51,9 +57,11 @@ impl App {
                 pools.extend(self.implicit_pools().await?.iter().map(json).collect::<Result<Vec<_>, _>>()?);
                 Ok(in_memory(kind, pools, &query))
             }
+            Kind::Meshes => Ok(in_memory(kind, self.list_meshes().await?, &query)),
+            Kind::Images => Ok(in_memory(kind, self.list_images()?, &query)),
+            Kind::Vips => Ok(in_memory(kind, self.list_vips(), &query)),
             Kind::BootEnvs
             | Kind::Contexts
-            | Kind::Images
             | Kind::Params
             | Kind::Profiles
             | Kind::RegistryCredentials
@@ -69,8 +77,11 @@ impl App {
     }
 
     async fn list_stored<R: Row>(&self, query: &Query) -> Result<Listed, AppError> {
-        let plan = Plan::<R>::of(query);
         let content = self.content();
+        let plan = R::planned(self, &content, query);
+        if !plan.is_possible() {
+            return Err(AppError::new(AppErrorKind::BadList, AFTER).about(R::KIND.prefix(), ""));
+        }
         if !plan.is_whole() {
             return self.list_by_looking(&plan, &content, query).await;
         }
@@ -80,7 +91,7 @@ impl App {
         for row in &page.items {
             array.push(row.shown(self, &content, query)?, query);
         }
-        Ok(array.listed(whole(page.filtered), whole(page.total)))
+        Ok(Listed { next: page.next, ..array.listed(whole(page.filtered), whole(page.total)) })
     }
 
     /// Looks at everything that the store's indexes leave, and keeps no more than the part that
@@ -114,6 +125,7 @@ impl App {
 trait Row: store::Listed {
     const KIND: Kind;
     fn id(&self) -> Uuid;
+    fn planned(app: &App, content: &Content, query: &Query) -> Plan<Self>;
     fn shown(&self, app: &App, content: &Content, query: &Query) -> Result<Value, AppError>;
 }
 
@@ -122,6 +134,12 @@ impl Row for Machine {
 
     fn id(&self) -> Uuid {
         self.id.0
+    }
+
+    fn planned(app: &App, content: &Content, query: &Query) -> Plan<Self> {
+        let is_role = |name: &str| content.profiles.get(name).is_some_and(|profile| is_role(profile));
+        let online = || app.liveness.who_is_online(app.clock.now());
+        app.store.knowing(Plan::of(query), &Known { online: &online, is_role: &is_role })
     }
 
     /// Without the long lists of its inventory.
@@ -141,6 +159,10 @@ impl Row for Job {
 
     fn id(&self) -> Uuid {
         self.fields.uuid
+    }
+
+    fn planned(_app: &App, _content: &Content, query: &Query) -> Plan<Self> {
+        Plan::of(query)
     }
 
     fn shown(&self, _app: &App, _content: &Content, _query: &Query) -> Result<Value, AppError> {
@@ -179,7 +201,7 @@ impl Array {
 
     fn listed(mut self, filtered: usize, total: usize) -> Listed {
         self.text.push_str(if self.count == 0 { "[]" } else { "]" });
-        Listed { json: self.text, count: self.count, filtered, total }
+        Listed { json: self.text, count: self.count, filtered, total, next: None }
     }
 }
 

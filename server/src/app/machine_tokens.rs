@@ -2,7 +2,6 @@
 //! long they last, and what they stand on.
 
 use super::auth::{LoggedIn, LoginOrigin, Proof, unauthenticated};
-use super::found::Found;
 use super::{Actor, App, AppError, AppErrorKind, MachineTokenActor};
 use crate::keys::{GrantSecrets, MachineGrant, MachineTokens};
 use engine::change::{AuditKind, AuditRow};
@@ -39,9 +38,7 @@ impl App {
         key: &str,
         ttl: Option<&str>,
     ) -> Result<MachineToken, AppError> {
-        let Found::Machine(machine) = self.find(actor, Kind::Machines, key, "token").await? else {
-            return Err(AppError::not_found(Kind::Machines.prefix(), key));
-        };
+        let machine = self.machine_for(actor, key, "token").await?;
         let usual = Lifetime::Of(self.usual_lifetime());
         let asked = ttl.map(str::parse::<Lifetime>).transpose();
         let asked = asked.map_err(|error| AppError::new(AppErrorKind::Invalid, format!("ttl: {error}")))?;
@@ -88,7 +85,8 @@ impl App {
             source: origin.source,
             request_id: origin.request_id.to_owned(),
         });
-        Ok(LoggedIn { actor, expires_at: Some(expires_at), proof: Proof::MachineToken(token.to_owned()) })
+        let proof = Proof::MachineToken(token.to_owned());
+        Ok(LoggedIn { actor, expires_at: Some(expires_at), confirmed_at: None, key: None, proof })
     }
 
     /// How long a token lives when nobody says how long.

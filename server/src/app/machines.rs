@@ -7,8 +7,9 @@ use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};
 use super::events::Did;
 use super::found::{Found, Shown, bare_key, json, missing};
-use super::objects::{Deleted, Fields, How, Pair, VOLATILE, fields_of, force, text};
+use super::objects::{Deleted, Fields, How, KEPT, Pair, VOLATILE, fields_of, force, text};
 use super::provision::Heard;
+use super::terminals::no_switch;
 use crate::keys;
 use crate::store::{Conflict, StoreError};
 use base64::Engine as _;
@@ -49,10 +50,15 @@ impl App {
             let (content, cause) = (self.content(), actor.cause(self.clock.now()));
             let secret = fresh_secret()?;
             let wish = wish(actor, &content, &cause, false, &secret);
-            let machine = machine::create(&Value::Object(wanted.clone()), &wish)?;
+            let mut machine = machine::create(&Value::Object(wanted.clone()), &wish)?;
+            let placed = self.place(None, &mut machine, &content).await?;
+            if !machine.membership.by_default {
+                placed.or_refuse(&machine)?;
+            }
             let machine = self.with_errors(machine, &content).await;
-            let changes = machine.saved(None, content.revision, &cause);
-            let told = vec![self.machine_happening(Did::Create, &cause.principal, &machine, None)];
+            let changes = placed.with(machine.saved(None, content.revision, &cause));
+            let mut told = vec![self.machine_happening(Did::Create, &cause.principal, &machine, None)];
+            told.extend(placed.told(self, &cause.principal));
             match self.commit(changes, told).await {
                 Ok(revision) => {
                     self.liveness.recall(machine.id, None, self.clock.now());
@@ -98,8 +104,14 @@ impl App {
             if text(&wanted, "Uuid").is_empty() {
                 wanted.insert("Uuid".to_owned(), id.to_string().into());
             }
+            // Clients that do not know them leave them as they are, and need no right to.
+            for own in ["Roles", "MeshNetwork"] {
+                if let Some(value) = before.get(own).filter(|_| !wanted.contains_key(own)) {
+                    wanted.insert(own.to_owned(), value.clone());
+                }
+            }
             let wanted = Value::Object(wanted);
-            let paths = claims::changed(&before, &wanted, &VOLATILE);
+            let paths = claims::changed(&before, &wanted, &KEPT);
             actor.may_change(Kind::Machines.prefix(), &id.to_string(), &paths)?;
             Ok(machine::edit(machine, &wanted, context)?)
         };
@@ -121,14 +133,19 @@ impl App {
             let guard = self.lease_guard(&before, how.lease).await?;
             let secret = fresh_secret()?;
             let mut after = decide(&before, &wish(actor, &content, &cause, how.force, &secret))?;
+            let placed = self.place(Some(&before), &mut after, &content).await?;
+            if after.placement.mesh_network != before.placement.mesh_network {
+                placed.or_refuse(&after)?;
+            }
             let follows = self.follow_run(&mut after, Heard::Changed(None), &cause).await?;
             let after = self.with_errors(after, &content).await;
             if after == before {
                 return Ok(before);
             }
-            let changes = after.saved(Some(&before), content.revision, &cause);
+            let changes = placed.with(after.saved(Some(&before), content.revision, &cause));
             let changes = guard.into_iter().fold(changes, Changes::and);
             let mut told = vec![self.machine_happening(Did::Update, &cause.principal, &after, Some(&before))];
+            told.extend(placed.told(self, &cause.principal));
             let changes = self.with_run(follows, changes, &mut told, &cause);
             match self.commit(changes, told).await {
                 Ok(revision) => return Ok(Machine { revision, ..after }),
@@ -157,8 +174,9 @@ impl App {
             let principal = &cause.principal;
             let (changes, told, deleted) = match removal {
                 Removal::Now(changes) => {
-                    let mut changes = changes.on(content.revision);
+                    let mut changes = changes.on(content.revision).and(no_switch(id));
                     let mut told = vec![self.machine_happening(Did::Delete, principal, &machine, None)];
+                    told.extend(self.mesh_happening(&machine.placement.mesh_network, principal));
                     if let Some((change, happening)) = self.orphaned_job(&machine, &cause).await? {
                         changes = changes.and(change);
                         told.push(happening);
@@ -224,11 +242,11 @@ impl App {
             }
             wanted.insert("Runnable".to_owned(), true.into());
             let wanted = Value::Object(wanted);
-            actor.may_change(Kind::Machines.prefix(), &key, &claims::changed(&before, &wanted, &VOLATILE))?;
+            actor.may_change(Kind::Machines.prefix(), &key, &claims::changed(&before, &wanted, &KEPT))?;
             Ok(machine::start(machine, &wanted, context)?)
         };
         let machine = self.change_machine(actor, machine.id, how, decide).await?;
-        self.show(&Found::Machine(Box::new(machine)), &Shape::default())
+        self.show(&Found::Machine(Box::new(machine)), &Shape::default()).await
     }
 
     /// Deletes a machine as [`App::delete`] does.
@@ -246,7 +264,13 @@ impl App {
 }
 
 /// What the engine has to know to decide about a machine.
-fn wish<'a>(actor: &Actor, content: &'a Content, cause: &'a Cause, force: bool, secret: &'a str) -> Wish<'a> {
+pub(super) fn wish<'a>(
+    actor: &Actor,
+    content: &'a Content,
+    cause: &'a Cause,
+    force: bool,
+    secret: &'a str,
+) -> Wish<'a> {
     let fresh = Fresh { id: Uuid::new_v4(), secret };
     Wish { content, cause, force, by_user: actor.is_user(), fresh }
 }

@@ -32,7 +32,9 @@ const DOWNLOADS_PER_SOURCE: usize = 16;
 /// Seconds after which a refused download should be tried again.
 const RETRY_AFTER: u64 = 10;
 /// The agent as a program of its own.
-const AGENT_FILE: &str = "muster-agent";
+pub(super) const AGENT_FILE: &str = "muster-agent";
+/// Its helper, which terminals take; media of older builders have none.
+pub(super) const HELPER_FILE: &str = "muster-installer";
 const MANIFEST_FILE: &str = "manifest.json";
 /// Files that the manifest does not list, since it could not list itself.
 const UNLISTED: [&str; 2] = [MANIFEST_FILE, "SHA256SUMS"];
@@ -170,14 +172,14 @@ impl Media {
         }
     }
 
-    /// The agent that the media's machines run, with the architecture it is for; none when no media were built.
+    /// A program beside the media, with the architecture it is for; none when no media were built.
     ///
     /// # Errors
     /// When the directory cannot be read.
-    pub(super) fn agent(&self) -> Result<Option<(String, MediaFile)>, AppError> {
+    pub(super) fn program(&self, name: &str) -> Result<Option<(String, MediaFile)>, AppError> {
         let Some((_, manifest)) = self.manifest()? else { return Ok(None) };
-        let file = manifest.files.get(AGENT_FILE).map(|file| MediaFile {
-            name: AGENT_FILE.to_owned(),
+        let file = manifest.files.get(name).map(|file| MediaFile {
+            name: name.to_owned(),
             size: file.size,
             sha256: file.sha256.clone(),
         });

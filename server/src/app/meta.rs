@@ -69,7 +69,7 @@ impl App {
     /// `AUTH` without the claim, not found.
     pub(crate) async fn meta(&self, actor: &Actor, prefix: &str, key: &str) -> Result<Value, AppError> {
         let found = self.find(actor, kind_of("meta", prefix)?, key, "get").await?;
-        Ok(meta_of(&mut self.show(&found, &Shape::default())?.value))
+        Ok(meta_of(&mut self.show(&found, &Shape::default()).await?.value))
     }
 
     /// Changes labels of an object; answers all of them.
@@ -139,7 +139,7 @@ impl App {
     /// `AUTH` without the claim.
     pub(crate) fn subnets(&self, actor: &Actor) -> Result<Listed, AppError> {
         actor.may("subnets", "list", "")?;
-        Ok(Listed { json: "[]".to_owned(), count: 0, filtered: 0, total: 0 })
+        Ok(Listed { json: "[]".to_owned(), count: 0, filtered: 0, total: 0, next: None })
     }
 }
 

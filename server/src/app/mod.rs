@@ -14,11 +14,13 @@ use engine::time::Timestamp;
 use protocol::agent_api::{AgentSettings, Approved};
 use protocol::config::ServerUrl;
 use protocol::rest;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 mod actor;
 mod agents;
 mod approve;
+mod audit;
 mod auth;
 mod boot;
 mod ca;
@@ -37,6 +39,7 @@ mod lists;
 mod machine_tokens;
 mod machines;
 mod media;
+mod mesh;
 mod meta;
 mod names;
 mod objects;
@@ -52,9 +55,12 @@ mod revalidate;
 mod revoke;
 mod secrets;
 mod seed;
+mod sessions;
+mod setup;
 mod snapshot;
 mod succession;
 mod sweep;
+mod terminals;
 mod token_keys;
 mod tokens;
 mod turns;
@@ -83,6 +89,7 @@ pub(crate) use lists::Listed;
 pub(crate) use media::{Download, Media, interface_addresses, own_addresses};
 pub(crate) use names::ReverseDns;
 pub(crate) use objects::{Deleted, Known};
+pub(crate) use terminals::{Ended, FromMachine, MachineSide, Seat, ToMachine};
 pub(crate) use watch::{News, Watch};
 
 /// What an operator chose when the server was started.
@@ -94,6 +101,8 @@ pub(crate) struct Settings {
     pub advertise: Vec<ServerUrl>,
     /// How boot files are served.
     pub boot: BootSettings,
+    /// Where recordings of terminals lie.
+    pub terminals: PathBuf,
 }
 
 /// Everything the use cases work with. One per server; `http` shares it.
@@ -112,8 +121,12 @@ pub(crate) struct App {
     pub(crate) passwords: password::Passwords,
     pub(crate) snapshot: snapshot::Snapshot,
     pub(crate) turns: turns::Turns,
+    /// Machines that join one mesh network take turns, each of them holding its own turn already.
+    pub(crate) mesh_turns: turns::Turns,
+    mesh: Arc<mesh::Mesh>,
     pub(crate) media: Media,
     pub(crate) images: Arc<Images>,
+    pub(crate) terminals: terminals::Terminals,
     blob_door: images::BlobDoor,
     live_progress: provision::LiveProgress,
     boot: boot::Boot,
@@ -137,6 +150,7 @@ impl App {
         let app = Self {
             media: Media::new(settings.boot.media.clone(), settings.boot.advertise.clone()),
             images: Arc::new(images),
+            terminals: terminals::Terminals::new(settings.terminals.clone()),
             blob_door: images::BlobDoor::new(),
             boot: boot::Boot::new(settings.boot.clone()),
             revalidation: revalidate::Revalidation::new(),
@@ -152,6 +166,8 @@ impl App {
             reverse_dns,
             passwords: password::Passwords::new(),
             turns: turns::Turns::new(),
+            mesh_turns: turns::Turns::new(),
+            mesh: Arc::new(mesh::Mesh::new()),
             live_progress: provision::LiveProgress::default(),
             snapshot: snapshot::Snapshot::default(),
         };
@@ -165,6 +181,7 @@ impl App {
         for (machine, last_seen) in app.store.last_seen().await? {
             app.liveness.recall(machine, last_seen, now);
         }
+        app.load_meshes().await?;
         Ok(app)
     }
 
@@ -182,6 +199,7 @@ impl App {
     pub(crate) fn view(&self, machine: &Machine) -> rest::Machine {
         let now = self.clock.now();
         let mut view = machine.view(self.presence(machine, now));
+        view.own.roles = engine::provision::params::role_names(&self.content(), machine);
         view.own.pending_changes = self.has_pending_changes(machine);
         view.own.wait_reason = engine::run::why_waiting(machine, now).unwrap_or_default();
         view

@@ -24,14 +24,31 @@ pub(crate) type Pair = (String, String);
 /// An object on its way in or out.
 pub(super) type Fields = Map<String, Value>;
 
-/// Members of a machine that change by themselves, or are not the page's: a test of the whole
-/// object does not look at them.
-pub(super) const VOLATILE: [&str; 10] = [
+/// Members of a machine or of a mesh network that change by themselves, or are not the page's: a test
+/// of the whole object does not look at them.
+pub(super) const VOLATILE: [&str; 14] = [
     "Online",
     "LastSeenAt",
     "ProvisionState",
     "Roles",
     "MeshNetwork",
+    "MeshAddresses",
+    "MeshKey",
+    "Members",
+    "FreeAddresses",
+    "Origin",
+    "Inventory",
+    "Ebpf",
+    "PendingChanges",
+    "WaitReason",
+];
+/// Members of a machine that the server keeps whatever a client writes: nobody needs a right for them.
+pub(super) const KEPT: [&str; 10] = [
+    "Online",
+    "LastSeenAt",
+    "ProvisionState",
+    "MeshAddresses",
+    "MeshKey",
     "Origin",
     "Inventory",
     "Ebpf",
@@ -89,7 +106,7 @@ impl App {
     ) -> Result<Option<Shown>, AppError> {
         let shape = filter::parse_shape(kind, pairs(query))?;
         let found = self.find(actor, kind, key, "get").await?;
-        let shown = self.show(&found, &shape)?;
+        let shown = self.show(&found, &shape).await?;
         if !known.is(&shown.etag) {
             return Ok(Some(shown));
         }
@@ -97,7 +114,7 @@ impl App {
         let mut waiter = self.hub.waiter(found.topic());
         loop {
             // Looked at after the wait was registered: a change in between is not missed.
-            let shown = self.show(&self.find(actor, kind, key, "get").await?, &shape)?;
+            let shown = self.show(&self.find(actor, kind, key, "get").await?, &shape).await?;
             if !known.is(&shown.etag) {
                 return Ok(Some(shown));
             }
@@ -127,14 +144,14 @@ impl App {
         actor.may(kind.prefix(), "create", &key)?;
         if kind == Kind::Machines {
             let machine = self.create_machine(actor, &wanted).await?;
-            return self.show(&Found::Machine(Box::new(machine)), &Shape::default());
+            return self.show(&Found::Machine(Box::new(machine)), &Shape::default()).await;
         }
         if key.is_empty() {
             let message = format!("a {} needs a {}", kind.noun(), kind.key_field());
             return Err(AppError::new(AppErrorKind::EmptyKey, message).about(kind.prefix(), ""));
         }
         let after = self.put(actor, kind, &key, wanted).await?;
-        self.show(&Found::Content(after, kind, key), &Shape::default())
+        self.show(&Found::Content(after, kind, key), &Shape::default()).await
     }
 
     /// Puts an object in the place of the one there is; what only the server sets stays. A runner
@@ -279,7 +296,7 @@ impl App {
                 Found::Content(after, kind, key)
             }
         };
-        self.show(&found, &Shape::default())
+        self.show(&found, &Shape::default()).await
     }
 
     /// Makes an object of the content.
@@ -311,6 +328,7 @@ impl App {
             | Kind::Images
             | Kind::Jobs
             | Kind::Machines
+            | Kind::Meshes
             | Kind::Params
             | Kind::Pools
             | Kind::RegistryCredentials
@@ -319,7 +337,8 @@ impl App {
             | Kind::Tasks
             | Kind::Templates
             | Kind::Users
-            | Kind::Variables => return Ok(false),
+            | Kind::Variables
+            | Kind::Vips => return Ok(false),
         };
         Ok(!self.store.machines_about(about, None, 1).await?.is_empty())
     }

@@ -124,7 +124,7 @@ impl App {
         self.password_entered(name);
         let actor = self.user_actor(name, None, origin).ok_or_else(gone)?;
         let proof = Proof::User { stamp: stamp.ok_or_else(gone)?, session: None, roles: None };
-        Ok(LoggedIn { actor, expires_at: None, proof })
+        Ok(LoggedIn { actor, expires_at: None, confirmed_at: Some(now), key: None, proof })
     }
 
     /// Checks a name and password. What is wrong is charged to the source, and audited.

@@ -150,8 +150,7 @@ impl App {
     /// # Errors
     /// As [`App::move_in_pool`].
     pub(crate) async fn release_to_pool(&self, actor: &Actor, key: &str) -> Result<Value, AppError> {
-        let found = self.find(actor, Kind::Machines, key, "update").await?;
-        let Found::Machine(machine) = found else { return Err(missing(Kind::Machines, key)) };
+        let machine = self.machine_for(actor, key, "update").await?;
         let body = literal!({"machine-list": [machine.id.to_string()]});
         self.move_in_pool(actor, &machine.fields.pool, "releaseMachines", &[], body).await
     }

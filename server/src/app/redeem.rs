@@ -16,7 +16,7 @@ use engine::boot_nonce::{GivenNonce, Redeemed, Refused, redeem};
 use engine::change::Cause;
 use engine::enrollment::Enrollment;
 use engine::identity::{Match, hints, rank};
-use engine::machine::{Machine, Presence};
+use engine::machine::Presence;
 use engine::time::Timestamp;
 use protocol::agent_api::{Approved, RefusalKind, RegisterRequest};
 use protocol::inventory::Inventory;
@@ -68,12 +68,12 @@ impl App {
             };
             let waiting = earlier.into_iter().find(|one: &Enrollment| one.live_code().is_some());
             let (taken_back, changes) = take_back(waiting, changes, &cause)?;
-            match self.commit_registration(&machine, true, changes, &cause.principal).await {
-                Ok(revision) => {
+            match self.commit_registration(machine, true, changes, &cause.principal).await {
+                Ok(machine) => {
                     if let Some(enrollment) = taken_back {
                         self.settled(&enrollment, &cause.principal).await;
                     }
-                    return Ok(self.welcome(&Machine { revision, ..machine }));
+                    return Ok(self.welcome(&machine));
                 }
                 // Twice at once, or somebody decided meanwhile: look again.
                 Err(StoreError::Conflict(Conflict::NonceUsed | Conflict::KeyTaken | Conflict::Stale)) => {}
@@ -105,7 +105,7 @@ impl App {
         caller: &MachineCaller,
         cause: &Cause,
     ) -> Result<(), AppError> {
-        match self.store.commit(&given.refuse(why, caller.key, cause)).await {
+        match self.commit(given.refuse(why, caller.key, cause), Vec::new()).await {
             // Used or over meanwhile: there is nothing left to use.
             Ok(_) | Err(StoreError::Conflict(Conflict::NonceUsed)) => Ok(()),
             Err(error) => Err(error.into()),

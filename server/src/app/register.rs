@@ -103,9 +103,8 @@ impl App {
             let Registration { machine, existed, changes } =
                 self.registration(applicant, taken, &cause).await?;
             let (taken_back, changes) = take_back(waiting, changes, &cause)?;
-            match self.commit_registration(&machine, existed, changes, &cause.principal).await {
-                Ok(revision) => {
-                    let machine = Machine { revision, ..machine };
+            match self.commit_registration(machine, existed, changes, &cause.principal).await {
+                Ok(machine) => {
                     if let Some(enrollment) = taken_back {
                         self.settled(&enrollment, &cause.principal).await;
                     }

@@ -46,6 +46,7 @@ enum Concern {
     Stage(String),
     Workflow(String),
     Profile(String),
+    Mesh(String),
 }
 
 impl Concern {
@@ -56,6 +57,7 @@ impl Concern {
             Self::Stage(name) => About::Stage(name),
             Self::Workflow(name) => About::Workflow(name),
             Self::Profile(name) => About::Profile(name),
+            Self::Mesh(name) => About::Mesh(name),
         }
     }
 }
@@ -249,6 +251,7 @@ impl App {
                 let machines = self.store.machines_about(concern.about(), after, PIECE).await?;
                 let Some(last) = machines.last() else { break };
                 after = Some(last.id);
+                self.mesh_looks_again(&machines, &content);
                 let found = self.errors_of(machines, &content).await.map_err(AppError::internal)?;
                 let changed = found.into_iter().filter(|(machine, errors)| machine.errors != *errors);
                 if let Walked::Overtaken = self.save(changed.collect(), &content).await? {
@@ -300,8 +303,11 @@ fn concerns(content: &Content, kind: Kind, key: &str) -> BTreeSet<Concern> {
         Kind::Stages => of_stage(content, key),
         Kind::Workflows => BTreeSet::from([Concern::Workflow(key.to_owned())]),
         Kind::Profiles => of_profile(content, key),
+        Kind::Meshes => BTreeSet::from([Concern::Mesh(key.to_owned())]),
         // Looked at when a run begins, and when somebody asks for a preview.
         Kind::Images | Kind::RegistryCredentials | Kind::Secrets | Kind::Variables => BTreeSet::new(),
+        // Machines do not name them.
+        Kind::Vips => BTreeSet::new(),
         Kind::Contexts | Kind::Jobs | Kind::Machines | Kind::Pools | Kind::Roles | Kind::Users => {
             BTreeSet::new()
         }

@@ -79,7 +79,7 @@ impl App {
 
     async fn revoke(&self, actor: &Actor, revocation: Revocation) -> Result<TokenRevoked, AppError> {
         let ended = self.live_tokens_of(&revocation).await?;
-        self.store.commit(&revocation.decide(&actor.cause(self.clock.now()))).await?;
+        self.commit(revocation.decide(&actor.cause(self.clock.now())), Vec::new()).await?;
         Ok(TokenRevoked { revoked: revocation.in_words(), ended, kept_until: revocation.until.to_string() })
     }
 

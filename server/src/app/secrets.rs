@@ -44,6 +44,7 @@ const fn sealed_field(kind: Kind) -> Option<&'static str> {
         | Kind::Images
         | Kind::Jobs
         | Kind::Machines
+        | Kind::Meshes
         | Kind::Params
         | Kind::Pools
         | Kind::Profiles
@@ -53,6 +54,7 @@ const fn sealed_field(kind: Kind) -> Option<&'static str> {
         | Kind::Templates
         | Kind::Users
         | Kind::Variables
+        | Kind::Vips
         | Kind::Workflows => None,
     }
 }

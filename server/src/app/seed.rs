@@ -8,19 +8,16 @@ use super::App;
 use super::actor::Actor;
 use super::boot::AtRest;
 use super::error::AppError;
-use super::found::{Found, missing};
 use super::objects::Pair;
 use super::secrets;
 use crate::keys::Sealer;
 use crate::report::chain;
-use crate::store::About;
 use engine::cloud_init::{self, Draft};
 use engine::content::Content;
 use engine::machine::Machine;
 use engine::provision::params;
 use engine::render::{Facts, Peer, Scene, Surroundings};
 use protocol::install::{Seed, SeedPreview};
-use protocol::model::Kind;
 use std::fmt;
 use std::sync::Arc;
 
@@ -80,8 +77,7 @@ impl App {
         key: &str,
         query: &[Pair],
     ) -> Result<SeedPreview, AppError> {
-        let found = self.find(actor, Kind::Machines, key, "get").await?;
-        let Found::Machine(mut machine) = found else { return Err(missing(Kind::Machines, key)) };
+        let mut machine = self.machine_for(actor, key, "get").await?;
         let roles: Vec<String> =
             query.iter().filter(|(name, _)| name == "role").map(|(_, role)| role.clone()).collect();
         if !roles.is_empty() {
@@ -131,17 +127,16 @@ impl App {
             return Ok(peers);
         }
         let content = self.content();
-        let mut after = None;
+        let mut after = 0;
         loop {
-            let page = self.store.machines_about(About::All, after, PAGE).await.map_err(|error| {
+            let page = self.store.machines_of_mesh(mesh, after, PAGE).await.map_err(|error| {
                 tracing::error!(error = %chain(&error), "the peers of a machine cannot be read");
                 "the machines of its mesh network cannot be read".to_owned()
             })?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.id);
-            let others =
-                page.iter().filter(|other| other.id != machine.id && other.placement.mesh_network == *mesh);
-            peers.extend(others.map(|other| peer(&content, other)));
+            let Some((last, _)) = page.last() else { break };
+            after = *last;
+            let others = page.iter().filter(|(_, other)| other.id != machine.id);
+            peers.extend(others.map(|(_, other)| peer(&content, other)));
             if peers.len() > MAX_PEERS {
                 return Err(format!("mesh network {mesh} has more than {MAX_PEERS} machines"));
             }
@@ -155,7 +150,9 @@ fn peer(content: &Content, machine: &Machine) -> Peer {
     Peer {
         uuid: machine.id.to_string(),
         hostname: cloud_init::hostname(machine),
-        roles: params::roles(content, machine).into_iter().map(|role| role.name).collect(),
+        roles: params::role_names(content, machine),
+        mesh_network: machine.placement.mesh_network.clone(),
+        membership: machine.membership.clone(),
         addresses: machine.inventory.links.iter().flat_map(|link| link.addresses.iter().cloned()).collect(),
     }
 }

@@ -34,7 +34,22 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     fn get(&self) -> Arc<Content> {
-        Arc::clone(&self.now.read().unwrap_or_else(PoisonError::into_inner))
+        self.reader().get()
+    }
+
+    /// What was committed reads it where commits are put in order.
+    pub(super) fn reader(&self) -> Reader {
+        Reader(Arc::clone(&self.now))
+    }
+}
+
+/// Reads the snapshot from wherever it is wanted.
+#[derive(Debug, Clone)]
+pub(super) struct Reader(Arc<RwLock<Arc<Content>>>);
+
+impl Reader {
+    pub(super) fn get(&self) -> Arc<Content> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -73,6 +88,7 @@ impl App {
     pub(crate) async fn refresh_content(&self) -> Result<(), AppError> {
         if self.store.content_revisions().await?.0 > self.content().revision {
             self.load_content().await?;
+            self.mesh_follows_content();
             self.hub.wake(hub::CONTENT);
         }
         Ok(())

@@ -76,6 +76,7 @@ impl App {
         }
         self.end_overdue(now).await?;
         self.look_after_runs(now).await?;
+        self.attend_meshes();
         self.limits.prune(now);
         Ok(())
     }
@@ -131,7 +132,7 @@ impl App {
         let machine = self.store.machine_of_key(enrollment.key).await?;
         let cause = Cause::system(now);
         let Some((unclaimed, changes)) = enrollment.unclaimed(machine.clone(), &cause) else { return Ok(()) };
-        match self.store.commit(&changes).await {
+        match self.commit(changes, Vec::new()).await {
             Ok(_) => self.settled(&unclaimed, &cause.principal).await,
             // Collected in the last moment.
             Err(error) if error.is_stale() => return Ok(()),

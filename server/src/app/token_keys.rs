@@ -94,7 +94,7 @@ impl App {
         // Before the deed, so that no roll goes untold; one that fails is told by the log.
         let row = AuditRow::new(AuditKind::KeyRotated, cause);
         let row = row.reason(format!("token key {current} gives way to the next: {why}"));
-        self.store.commit(&Changes::new(cause.at).audit(row)).await?;
+        self.commit(Changes::new(cause.at).audit(row), Vec::new()).await?;
         let (tokens, from, at) = (self.keys.tokens(), current.to_owned(), cause.at);
         let rolled = tokio::task::spawn_blocking(move || tokens.roll(&from, at)).await;
         rolled.map_err(AppError::internal)?.map_err(failed)

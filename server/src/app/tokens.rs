@@ -41,6 +41,7 @@ impl App {
         let lifetime = request.lifetime;
         let (kernel, initrd) = (place(&request.kernel, KERNEL), place(&request.initrd, INITRD));
         let terms = Terms::parse(request)?;
+        self.check_mesh(&terms)?;
         let (sealed, issued) = self.new_token(&actor.principal(), lifetime, terms).await?;
         let kernel_args = self.kernel_args(&sealed.token)?;
         let addresses = self.addresses(None);
@@ -50,6 +51,16 @@ impl App {
         let (command, token) = (self.install_command(&sealed.token), sealed.token.reveal().to_owned());
         let files = links(&self.media.list(), &addresses);
         Ok(TokenCreated { token, id, expires_at, command, kernel_args, menus, files })
+    }
+
+    /// Nobody means a mesh network that is not there. One that goes later keeps no machine out.
+    fn check_mesh(&self, terms: &Terms) -> Result<(), AppError> {
+        let name = &terms.placement.mesh_network;
+        if name.is_empty() || self.content().meshes.has(name) {
+            return Ok(());
+        }
+        let message = format!("mesh network {name} does not exist; make it first, or leave it out");
+        Err(AppError::new(AppErrorKind::Invalid, message).about("tokens", ""))
     }
 
     /// A bootstrap token, and what [`App::keep_token`] is to keep of it.
@@ -85,7 +96,7 @@ impl App {
     pub(super) async fn keep_token(&self, cause: &Cause, issued: IssuedToken) -> Result<(), AppError> {
         let row = AuditRow::new(AuditKind::TokenIssued, cause);
         let row = row.reason(format!("token {} until {}", issued.marks.jti, issued.expires_at));
-        self.store.commit(&Changes::new(cause.at).and(Change::IssueToken(issued)).audit(row)).await?;
+        self.commit(Changes::new(cause.at).and(Change::IssueToken(issued)).audit(row), Vec::new()).await?;
         Ok(())
     }
 
@@ -99,7 +110,7 @@ impl App {
         Ok(BootstrapClaims {
             iss: self.keys.server_id().to_owned(),
             aud: AUDIENCE.to_owned(),
-            jti: base64url(&random::<12>().map_err(AppError::internal)?),
+            jti: token_id(random().map_err(AppError::internal)?),
             iat,
             exp: iat.saturating_add(lifetime),
             by: by.to_owned(),
@@ -313,6 +324,27 @@ fn links(media: &[MediaFile], addresses: &Addresses) -> Vec<BootLink> {
     [KERNEL, INITRD].into_iter().filter_map(find).map(link).collect()
 }
 
+/// An id of these random bytes. People type it: it begins with a letter, where a command line would take a hyphen for
+/// an option.
+fn token_id(mut bytes: [u8; 12]) -> String {
+    let [first, ..] = &mut bytes;
+    *first &= 0x7f;
+    base64url(&bytes)
+}
+
 fn invalid(error: DocumentError) -> AppError {
     AppError::new(AppErrorKind::Invalid, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn id_of_a_token_is_no_option_of_a_command_line() {
+        for first in 0..=u8::MAX {
+            let id = token_id([first; 12]);
+            assert!(id.len() == 16 && id.starts_with(|c: char| c.is_ascii_alphabetic()), "{id}");
+        }
+    }
 }

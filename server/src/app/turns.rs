@@ -1,9 +1,8 @@
 //! Changes of one object take turns within this process: each would make the others stale, and
 //! decide again. What another server on the same database does is found out by the commit.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use tokio::sync::{Mutex, MutexGuard};
-use uuid::Uuid;
 
 /// Objects share this many locks: a few may wait for each other without need.
 const LOCKS: usize = 256;
@@ -12,7 +11,7 @@ const LOCKS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Turns(Vec<Mutex<()>>);
 
-/// A turn, until it is dropped. Whoever holds one asks for no other.
+/// A turn, until it is dropped. Whoever holds one asks for no other of the same [`Turns`].
 #[derive(Debug)]
 pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held, not looked at")] Option<MutexGuard<'a, ()>>);
 
@@ -22,8 +21,8 @@ impl Turns {
     }
 
     /// Waits for the turn to change this object.
-    pub(crate) async fn of(&self, id: Uuid) -> Turn<'_> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(id);
+    pub(crate) async fn of(&self, object: impl Hash) -> Turn<'_> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(object);
         let lock = usize::try_from(hash % LOCKS as u64).ok().and_then(|at| self.0.get(at));
         match lock {
             Some(lock) => Turn(Some(lock.lock().await)),
@@ -35,6 +34,7 @@ impl Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     #[tokio::test]
     async fn one_object_has_one_turn_at_a_time() {

@@ -1,6 +1,9 @@
 //! Watching events: what a websocket client asks for, may know and is told
 //! (`spec/machine-model.md` 6.1).
 
+use super::mesh::PEERS;
+use super::sessions::may_see_logins;
+use super::terminals::{RIGHT, TERMINALS};
 use super::{Action, Actor, App, AppError, AppErrorKind, Happening};
 use crate::hub::{Received, Subscription, Told};
 use protocol::event::{Event, EventPattern, MACHINE_JOBS, MAX_PATTERN, MAX_PATTERNS, Topic};
@@ -14,8 +17,27 @@ pub(super) const WEBSOCKET: &str = "websocket";
 /// `Type` of events about machines that wait for approval.
 pub(super) const ENROLLMENTS: &str = "enrollments";
 
+/// `Type` of events about rows of the audit log, with their machines as keys.
+pub(super) const AUDIT: &str = "audit";
+/// `Type` of events about bootstrap tokens.
+pub(super) const BOOTSTRAP_TOKENS: &str = "bootstrap_tokens";
+/// `Type` of events about what users are logged in with, whose names are the keys.
+pub(super) const USER_LOGINS: &str = "logins";
+
 /// Types of events that nobody else makes, beside the collections.
-const OURS: [&str; 6] = [WEBSOCKET, ENROLLMENTS, MACHINE_JOBS, "prefs", "preferences", "provisions"];
+const OURS: [&str; 11] = [
+    WEBSOCKET,
+    ENROLLMENTS,
+    MACHINE_JOBS,
+    TERMINALS,
+    PEERS,
+    AUDIT,
+    BOOTSTRAP_TOKENS,
+    USER_LOGINS,
+    "prefs",
+    "preferences",
+    "provisions",
+];
 /// Longest type and action of an event that somebody makes, in bytes.
 const MAX_WORD: usize = 64;
 
@@ -155,6 +177,16 @@ fn may_know(actor: &Actor, topic: Topic<'_>) -> bool {
     } else if topic.kind == Kind::Jobs.prefix() {
         let id = |text: &str| text.parse().unwrap_or_default();
         actor.may_job("get", id(topic.key), topic.job_of.map_or_else(Default::default, id))
+    } else if topic.kind == TERMINALS {
+        actor.may(Kind::Machines.prefix(), RIGHT, topic.key)
+    } else if topic.kind == PEERS {
+        actor.may(Kind::Machines.prefix(), "get", topic.key)
+    } else if topic.kind == AUDIT {
+        actor.may(AUDIT, "list", topic.key)
+    } else if topic.kind == BOOTSTRAP_TOKENS {
+        actor.require(Action::BootstrapTokenList)
+    } else if topic.kind == USER_LOGINS {
+        may_see_logins(actor, topic.key)
     } else {
         actor.may(topic.kind, "get", topic.key)
     };
@@ -168,6 +200,7 @@ mod tests {
     use super::*;
     use crate::hub::Hub;
     use engine::claims::Claims;
+    use protocol::model::Claim;
 
     const HERE: std::net::IpAddr = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const OWN: &str = "00000000-0000-0000-0000-000000000001";
@@ -215,6 +248,29 @@ mod tests {
         assert!(!watch.admits(topic("machines", OWN)) && !watch.admits(topic("users", "admin")));
         watch.goes_on_as(user(Claims::all()));
         assert!(watch.admits(topic("machines", OWN)) && watch.admits(topic("users", "admin")));
+    }
+
+    #[test]
+    fn logs_and_log_ins_are_told_of_to_those_who_may_list_them() {
+        let claims = |scope: &str, action: &str, specific: &str| {
+            let (scope, action, specific) = (scope.to_owned(), action.to_owned(), specific.to_owned());
+            user(Claims::of_list(vec![Claim { scope, action, specific }]))
+        };
+        for (told, actor, topic) in [
+            (true, claims("audit", "list", "*"), topic(AUDIT, "")),
+            (true, claims("audit", "list", OWN), topic(AUDIT, OWN)),
+            (false, claims("audit", "list", OWN), topic(AUDIT, OTHER)),
+            (false, claims("audit", "list", OWN), topic(AUDIT, "")),
+            (true, claims("bootstrap", "token-list", "*"), topic(BOOTSTRAP_TOKENS, "jti")),
+            (false, claims("bootstrap", "token", "*"), topic(BOOTSTRAP_TOKENS, "jti")),
+            (true, user(Claims::default()), topic(USER_LOGINS, "eve")),
+            (false, user(Claims::default()), topic(USER_LOGINS, "admin")),
+            (true, claims("users", "logins", "*"), topic(USER_LOGINS, "admin")),
+        ] {
+            let mut watch = watch(actor);
+            watch.obey("register", "*.*.*").unwrap();
+            assert_eq!(watch.admits(topic), told, "{topic:?}");
+        }
     }
 
     #[test]

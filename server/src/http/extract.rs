@@ -141,11 +141,14 @@ async fn by_authorization(
 }
 
 fn has_csrf_token(parts: &Parts, expected: &str) -> bool {
-    parts.headers.get(CSRF_HEADER).is_some_and(|token| {
-        // Both sides are MACs of a secret: comparing their digests tells nothing by its time.
-        let digest = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
-        digest(token.as_bytes()).as_ref() == digest(expected.as_bytes()).as_ref()
-    })
+    parts.headers.get(CSRF_HEADER).is_some_and(|token| is_csrf_token(token.as_bytes(), expected))
+}
+
+/// Whether a caller said the session's token.
+pub(crate) fn is_csrf_token(token: &[u8], expected: &str) -> bool {
+    // Both sides are MACs of a secret: comparing their digests tells nothing by its time.
+    let digest = |bytes: &[u8]| ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest(token).as_ref() == digest(expected.as_bytes()).as_ref()
 }
 
 /// Whether the `Origin` header names the very address this request was sent to.
@@ -229,11 +232,61 @@ impl FromRequestParts<Http> for OwnPage {
                 return Ok(Self(Operator { login, session: None }));
             }
         }
+        let OwnSocket(operator) = OwnSocket::from_request_parts(parts, http).await?;
+        Ok(Self(operator))
+    }
+}
+
+/// The same without a credential in the address, which logs and histories keep.
+#[derive(Debug)]
+pub(crate) struct OwnSocket(pub(crate) Operator);
+
+impl FromRequestParts<Http> for OwnSocket {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
         let operator = Operator::from_request_parts(parts, http).await?;
         if operator.session.is_some() && !is_same_origin(parts) {
             return Err(foreign_page());
         }
         Ok(Self(operator))
+    }
+}
+
+/// The secret of `Authorization: Bearer`, whatever it is good for; empty without one.
+#[derive(Debug)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl FromRequestParts<Http> for Secret {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _http: &Http) -> Result<Self, Infallible> {
+        let said = text(&parts.headers, header::AUTHORIZATION.as_str());
+        let said = said.filter(|text| text.len() <= MAX_CREDENTIAL).and_then(|text| text.split_once(' '));
+        let secret = said.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        Ok(Self(secret.map(|(_, secret)| secret.trim().to_owned()).unwrap_or_default()))
+    }
+}
+
+/// Somebody who is logged in, for a GET that hands out a secret: a session shows its CSRF token as for
+/// a change, and no page of another site asks.
+#[derive(Debug)]
+pub(crate) struct Deliberate(pub(crate) Operator);
+
+impl FromRequestParts<Http> for Deliberate {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, http: &Http) -> Result<Self, HttpError> {
+        if is_foreign_page(parts) {
+            return Err(foreign_page());
+        }
+        let operator = Operator::from_request_parts(parts, http).await?;
+        match &operator.session {
+            Some(secret) if !has_csrf_token(parts, &http.app.csrf_token(secret)) => {
+                Err(forbidden("a session needs its X-CSRF-Token for this"))
+            }
+            Some(_) | None => Ok(Self(operator)),
+        }
     }
 }
 

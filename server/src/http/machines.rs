@@ -7,7 +7,7 @@ use super::extract::{Key, Operator};
 use crate::app::{Deleted, Shown};
 use axum::Json;
 use axum::extract::State;
-use protocol::install::{DiskPlan, SeedPreview};
+use protocol::install::{DiskPlan, SeedPreview, Setup};
 use serde_json::Value;
 
 /// Starts the machine's workflow, the same or the one in the patch, from its beginning.
@@ -47,6 +47,25 @@ pub(crate) async fn cloud_init(
     Pairs(pairs): Pairs,
 ) -> Result<Json<SeedPreview>, HttpError> {
     Ok(Json(http.app.preview_seed(operator.actor(), &key, &pairs).await?))
+}
+
+/// What an installation would be made of.
+pub(crate) async fn setup(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+) -> Result<Json<Setup>, HttpError> {
+    Ok(Json(http.app.show_setup(operator.actor(), &key).await?))
+}
+
+/// The same after a change that is not made.
+pub(crate) async fn rehearse(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+    PatchBody(patch): PatchBody,
+) -> Result<Json<Setup>, HttpError> {
+    Ok(Json(http.app.rehearse_setup(operator.actor(), &key, &patch).await?))
 }
 
 /// Gives the machine back to its pool.

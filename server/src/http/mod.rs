@@ -3,6 +3,7 @@
 
 mod agent;
 mod ask;
+mod audit;
 pub(crate) mod body;
 mod boot;
 mod bootstrap;
@@ -15,6 +16,7 @@ pub(crate) mod json;
 mod keys;
 mod machines;
 mod media;
+mod mesh;
 mod model;
 mod objects;
 mod observe;
@@ -26,6 +28,7 @@ mod range;
 mod render;
 mod routes;
 mod session;
+mod terminals;
 mod tokens;
 mod users;
 mod ws;

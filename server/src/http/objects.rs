@@ -17,6 +17,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const COUNT: HeaderName = HeaderName::from_static("x-drp-list-count");
 /// Objects for which the filters hold.
 const FILTER_COUNT: HeaderName = HeaderName::from_static("x-drp-list-filter-count");
+/// Where the next part of the list begins, for `after`.
+const NEXT: HeaderName = HeaderName::from_static("x-muster-list-next");
 /// Objects in the collection.
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-drp-list-total-count");
 
@@ -37,7 +39,11 @@ impl IntoResponse for Listed {
             (FILTER_COUNT, HeaderValue::from(self.filtered)),
             (TOTAL_COUNT, HeaderValue::from(self.total)),
         ];
-        ([(header::CONTENT_TYPE, JSON)], counts, self.json).into_response()
+        let mut response = ([(header::CONTENT_TYPE, JSON)], counts, self.json).into_response();
+        if let Some(next) = self.next.and_then(|next| HeaderValue::try_from(next).ok()) {
+            response.headers_mut().insert(NEXT, next);
+        }
+        response
     }
 }
 

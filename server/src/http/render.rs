@@ -5,10 +5,12 @@ use super::ask::KeyAndRest;
 use super::body;
 use super::error::HttpError;
 use super::extract::{Key, Operator};
+use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use protocol::rest::BootPreview;
 
 /// Most bytes of a text to render: what a template may have.
 const MAX_TEXT: usize = 1_024 * 1_024;
@@ -23,6 +25,15 @@ impl FromRequest<Http> for TemplateText {
     async fn from_request(request: Request, _http: &Http) -> Result<Self, HttpError> {
         body::read(request, MAX_TEXT).await.map(Self)
     }
+}
+
+/// What a machine would boot.
+pub(crate) async fn boot(
+    State(http): State<Http>,
+    operator: Operator,
+    Key(key): Key,
+) -> Result<Json<BootPreview>, HttpError> {
+    Ok(Json(http.app.boot_preview(operator.actor(), &key).await?))
 }
 
 /// The body, rendered for a machine.

@@ -3,14 +3,14 @@
 //! Router, OpenAPI document and the tests that try every door are made from this one table.
 
 use super::{
-    Http, agent, boot, bootstrap, contents, error, images, jobs, keys, machines, media, model as parts,
-    objects, pages, params, provisions, render, session, tokens, users, ws,
+    Http, agent, audit, boot, bootstrap, contents, error, images, jobs, keys, machines, media, mesh,
+    model as parts, objects, pages, params, provisions, render, session, terminals, tokens, users, ws,
 };
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use protocol::agent_api as wire;
 use protocol::install::DiskPlan;
-use protocol::{install, model, rest};
+use protocol::{install, mesh as member, model, rest};
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
@@ -106,9 +106,14 @@ const SLIM: (&str, &str) = ("slim", "Fields to leave out, by commas");
 const PARAMS: (&str, &str) = ("params", "Params to keep, by commas");
 const AGGREGATE: (&str, &str) = ("aggregate", "Show the params of every source, not the object's own alone");
 const COMPOSE: (&str, &str) = ("compose", "Merge the maps and join the lists of every source");
-const LISTS: [(&str, &str); 8] = [
+const LISTS: [(&str, &str); 10] = [
     ("limit", "Most objects; 0 for all"),
     ("offset", "Objects to leave out at the beginning"),
+    ("after", "Of machines and jobs: what the part before named in its header x-muster-list-next"),
+    (
+        "q",
+        "Of machines: words that must be in their names, UUIDs, serial numbers, addresses, roles and the like",
+    ),
     ("sort", "Indexes to order by, by commas; the key is the last one"),
     ("reverse", "Last one first"),
     SLIM,
@@ -124,6 +129,14 @@ const RUNS: [(&str, &str); 4] = [
     ("IsActive", "true: those that are under way; false: those that are over"),
     ("limit", "Most runs: 50 unless told otherwise, 500 at most"),
     ("after", "Only those older than this one: the last of the part before"),
+];
+
+const AUDIT: [(&str, &str); 5] = [
+    ("machine", "Those that concern this machine or that it did, by its UUID; it may be gone"),
+    ("kind", "Of these kinds, by commas"),
+    ("user", "What this user did; or system, machine:UUID, key:THUMBPRINT"),
+    ("limit", "Most rows: 100 unless told otherwise, 500 at most"),
+    ("after", "Only those older than the row of this Number: the last of the part before"),
 ];
 
 const OS: (&str, &str) = ("os", "Only what is for this operating system, such as linux");
@@ -152,7 +165,18 @@ struct JsonPatch {
 
 /// Every route.
 pub(super) fn table() -> Vec<Route> {
-    [house(), objects(), machines_alone(), jobs_alone(), images_alone(), runs(), model()].concat()
+    [
+        house(),
+        objects(),
+        machines_alone(),
+        terminals_alone(),
+        jobs_alone(),
+        images_alone(),
+        meshes_alone(),
+        runs(),
+        model(),
+    ]
+    .concat()
 }
 
 #[rustfmt::skip]
@@ -162,6 +186,31 @@ fn images_alone() -> Vec<Route> {
         route(Operator, "GET",    "/api/v3/images/blobs/{digest}", get(images::blob),      "A file of an image, by ranges: for the job that installs it, fetched from its registry where it is not here yet; with Cache-Control: no-cache, ours is held against its digest before").gives_none(200).gives_none(206),
         route(Operator, "POST",   "/api/v3/images/{key}/import",   post(images::import),   "Import it: the file that is the body, or without a body that of its URL. Goes on after the answer; Import of the image says how far").gives::<install::ImportState>(202),
         route(Operator, "DELETE", "/api/v3/images/{key}/import",   delete(images::cancel), "Cancel its import").gives::<install::ImportState>(200),
+    ]
+}
+
+#[rustfmt::skip]
+fn meshes_alone() -> Vec<Route> {
+    use Door::Operator;
+    vec![
+        route(Operator, "GET",    "/api/v3/agent/mesh",           get(mesh::news),    "For a machine alone, with the token that its agent was given: what is new of its mesh network (Prefer: wait=25)").asks(&[("since", "The cursor of the last answer; without it, or with one that is too old, everything")]).gives::<member::MeshNews>(200),
+        route(Operator, "POST",   "/api/v3/agent/mesh/report",    post(mesh::report), "For a machine alone, with the token that its agent was given: its public key, how its tunnels stand, and what it may hold").takes::<member::MeshReport>().gives::<member::MeshReportAnswer>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/peers", get(mesh::machine), "Whom it reaches in its mesh network, and by which way").gives::<rest::MachinePeers>(200),
+        route(Operator, "GET",    "/api/v3/meshes/{key}/peers",   get(mesh::network), "Its members and the tunnels between them").gives::<rest::MeshMap>(200),
+    ]
+}
+
+#[rustfmt::skip]
+fn terminals_alone() -> Vec<Route> {
+    use Door::{Operator, Public};
+    vec![
+        route(Operator, "GET",    "/api/v3/machines/{key}/terminal",    get(terminals::state),       "Whether terminals may be opened on it, and the one that is open").gives::<rest::TerminalState>(200),
+        route(Operator, "PUT",    "/api/v3/machines/{key}/terminal",    put(terminals::switch),      "Allow or forbid terminals on it; to allow, the password must have been entered just now").takes::<rest::TerminalSwitch>().gives::<rest::TerminalState>(200),
+        route(Operator, "DELETE", "/api/v3/machines/{key}/terminal",    delete(terminals::stop),     "End the terminal that is open on it").gives::<rest::TerminalState>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/terminal/ws", get(terminals::connect),     "Open a terminal on it, as a websocket: docs/terminal.md says what is said there").gives_none(101),
+        route(Operator, "GET",    "/api/v3/machines/{key}/terminals",   get(terminals::list),        "Terminals that were open on it, newest first").gives_list::<rest::Terminal>(),
+        route(Operator, "GET",    "/api/v3/terminals/{key}/recording",  get(terminals::recording),   "The recording of a terminal, in asciicast v2; who reads it is on record").gives_none(200),
+        route(Public,   "GET",    "/api/v3/agent/terminal/{id}",        get(terminals::machine_side), "The machine's side of a terminal, as a websocket: for whoever has the secret that its agent was told, once").gives_none(101),
     ]
 }
 
@@ -201,6 +250,10 @@ fn house() -> Vec<Route> {
         route(Public,   "POST",   "/api/v3/session",                            post(session::login),           "Log in").takes::<rest::LoginRequest>().gives::<rest::Session>(201),
         route(Operator, "GET",    "/api/v3/session",                            get(session::show),             "Who the caller is").gives::<rest::Session>(200),
         route(Operator, "DELETE", "/api/v3/session",                            delete(session::logout),        "Log out").gives_none(204),
+        route(Operator, "POST",   "/api/v3/session/confirm",                    post(session::confirm),         "Enter the password once more: for five minutes it counts as entered just now").takes::<rest::PasswordProof>().gives_none(204),
+        route(Operator, "POST",   "/api/v3/users/{key}/token",                  post(users::create_token),      "Make an API token; a lasting one outlives the session, for whoever entered the password just now").takes::<rest::ApiTokenCreate>().gives::<rest::ApiToken>(201),
+        route(Operator, "GET",    "/api/v3/users/{key}/logins",                 get(users::logins),             "Sessions and API tokens of a user; never what they are shown by").gives_list::<rest::Login>(),
+        route(Operator, "DELETE", "/api/v3/users/{key}/logins/{id}",            delete(users::end_login),       "End one of them, and with a session the API tokens it made").gives::<rest::Login>(200),
         route(Operator, "GET",    "/api/v3/users/{key}/token",                  get(users::token),              "Make an API token: for oneself, or for a user who may no more than oneself").asks(&[("ttl", "Seconds it lives, or such as 90m; an hour without it"), ("roles", "Roles it is good for, by commas; all without it")]).gives::<rest::ApiToken>(200),
         route(Operator, "PUT",    "/api/v3/users/{key}/password",               put(users::password),           "Set a password; ends what the user is logged in with, and tokens the user made").takes::<rest::NewPassword>().gives::<model::User>(200),
         route(Operator, "GET",    "/api/v3/machines/{key}/token",               get(users::machine_token),      "Make a token that speaks for a machine").asks(&[("ttl", "Seconds it lives, or such as 90m, 1h, 2w, or never; the preference knownTokenTimeout without it")]).gives::<rest::MachineToken>(200),
@@ -217,6 +270,7 @@ fn house() -> Vec<Route> {
         route(Operator, "GET",    "/api/v3/keys/token",                         get(keys::list_token_keys),     "Keys of bootstrap tokens; never a key").gives_list::<rest::TokenKey>(),
         route(Operator, "POST",   "/api/v3/keys/token/roll",                    post(keys::roll_token_key),     "Let a new key seal bootstrap tokens").gives::<rest::TokenKey>(200),
         route(Operator, "POST",   "/api/v3/keys/ca/roll",                       post(keys::roll_ca),            "Let the next CA take over").takes::<rest::CaRoll>().gives::<rest::CaRolled>(200),
+        route(Operator, "GET",    "/api/v3/audit",                              get(audit::list),               "Rows of the audit log, newest first").asks(&AUDIT).gives_list::<rest::AuditEntry>(),
         route(Operator, "GET",    "/api/v3/ws",                                 get(ws::connect),               "Events, as a websocket: say `register TYPE.ACTION.KEY`").asks(&[("token", "An API token, a machine token or USER:PASSWORD, for who cannot send headers")]).gives_none(101),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments",              post(bootstrap::enroll),        "Ask to be registered").takes::<wire::EnrollmentRequest>().gives::<wire::EnrollmentAnswer>(201).gives::<wire::EnrollmentAnswer>(200),
         route(Machine,  "POST",   "/api/v3/bootstrap/enrollments/{id}/poll",    post(bootstrap::poll),          "Ask for the decision (Prefer: wait=25)").gives::<wire::EnrollmentAnswer>(202).gives::<wire::EnrollmentAnswer>(200),
@@ -340,6 +394,7 @@ fn objects() -> Vec<Route> {
         collection!("contexts", "{key}", model::Context),
         collection!("images", "{key}", model::Image),
         collection!("machines", "{key}", rest::Machine),
+        collection!("meshes", "{key}", model::MeshNetwork),
         collection!("params", "{*key}", model::Param),
         collection!("pools", "{key}", model::Pool),
         collection!("profiles", "{key}", model::Profile),
@@ -351,6 +406,7 @@ fn objects() -> Vec<Route> {
         collection!("templates", "{key}", model::Template),
         collection!("users", "{key}", model::User),
         collection!("variables", "{key}", model::Variable),
+        collection!("vips", "{key}", model::Vip),
         collection!("workflows", "{key}", model::Workflow),
         vec![
             list_of::<model::Job>("/api/v3/jobs"),
@@ -386,7 +442,10 @@ fn machines_alone() -> Vec<Route> {
         route(Operator, "DELETE", "/api/v3/machines/{key}/cleanup",       delete(machines::cleanup),       "Delete it, after its on-delete-workflow when it has one").gives::<rest::Machine>(200).gives::<rest::Machine>(202),
         route(Operator, "POST",   "/api/v3/machines/{key}/releaseToPool", post(machines::release_to_pool), "Give it back to its pool").gives::<Value>(200),
         route(Operator, "GET",    "/api/v3/machines/{key}/disk-plan",     get(machines::disk_plan),        "What an installation would erase, and what it would keep").gives::<DiskPlan>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/setup",         get(machines::setup),            "What an installation would be made of: roles, image, every param with who says what, what is wrong, disk plan").gives::<install::Setup>(200),
+        route(Operator, "POST",   "/api/v3/machines/{key}/setup",         post(machines::rehearse),        "The same as it would be after this patch, which is judged but not stored").takes_list::<JsonPatch>().gives::<install::Setup>(200),
         route(Operator, "GET",    "/api/v3/machines/{key}/cloud-init",    get(machines::cloud_init),       "The cloud-init configuration that it would get of its roles, secrets hidden, and what is wrong with it").asks(&[PREVIEWED]).gives::<install::SeedPreview>(200),
+        route(Operator, "GET",    "/api/v3/machines/{key}/boot",          get(render::boot),               "What it would boot from the network now, why, and every file as it would be rendered; never a token").gives::<rest::BootPreview>(200),
         route(Operator, "POST",   "/api/v3/machines/{key}/render",        post(render::machine_text),      "A template in the body, rendered for it").gives_none(200),
         route(Operator, "GET",    "/api/v3/templates/{key}/render/{machine}", get(render::template),       "A template of the content, rendered for a machine").gives_none(200),
         route(Operator, "POST",   "/api/v3/whoami",                       post(machines::whoami),          "Which machine the hardware points at; never a token").takes::<Value>().gives::<Value>(200),

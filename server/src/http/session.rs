@@ -1,4 +1,4 @@
-//! `/api/v3/session`: logging in and out.
+//! `/api/v3/session`: logging in and out, and entering the password once more.
 
 use super::Http;
 use super::body::LOGIN_BODY;
@@ -7,7 +7,7 @@ use super::extract::{Caller, Json, NoForeignPage, Operator, SESSION_COOKIE};
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use protocol::rest::{LoginRequest, Session};
+use protocol::rest::{LoginRequest, PasswordProof, Session};
 
 /// Opens a session and sets its cookie.
 pub(crate) async fn login(
@@ -30,6 +30,17 @@ pub(crate) async fn show(
     let username = operator.actor().name().to_owned();
     let expires_at = operator.login.expires_at.map(|end| end.to_string()).unwrap_or_default();
     Ok(axum::Json(Session { username, csrf_token: csrf_token.unwrap_or_default(), expires_at }))
+}
+
+/// Takes the password once more: for five minutes it counts as entered just now.
+pub(crate) async fn confirm(
+    State(http): State<Http>,
+    caller: Caller,
+    operator: Operator,
+    Json(request): Json<PasswordProof, LOGIN_BODY>,
+) -> Result<StatusCode, HttpError> {
+    http.app.confirm(&operator.login, &request.password, caller.origin()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Ends the session and takes its cookie back.

@@ -43,6 +43,9 @@ pub enum Conflict {
     /// The nonce was used or is over.
     #[error("a boot nonce was used or is over")]
     NonceUsed,
+    /// Machines are in the mesh network.
+    #[error("machines are in a mesh network")]
+    MeshUsed,
     /// The job's log is as long as a log may be.
     #[error("a job's log is full")]
     LogFull,
@@ -195,6 +198,9 @@ impl Writing<'_> {
                 self.head.machines_checked(*against);
                 Ok(())
             }
+            Change::JoinMesh { mesh, number, machine } => self.join_mesh(mesh, *number, *machine).await,
+            Change::LeaveMesh(machine) => self.leave_mesh(*machine).await,
+            Change::ClearMesh(mesh) => self.clear_mesh(mesh).await,
             Change::PutRecord(record) => self.put_record(record).await,
             Change::DeleteRecord { kind, key } => self.delete_record(kind, key).await,
             Change::ForgetCodes(before) => {

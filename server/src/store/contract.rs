@@ -2,7 +2,11 @@
 
 use super::audit::AuditBreak;
 use super::postgres::Postgres;
+use super::schema::MIGRATIONS;
 use super::{Conflict, Store, StoreError};
+use audit::{
+    audit_row_that_is_hidden_from_searches_breaks_the_log, audit_rows_are_found_by_machine_kind_and_principal,
+};
 use content::{
     check_of_machines_never_goes_back, content_is_read_whole_with_its_revision,
     decision_on_other_content_is_refused,
@@ -26,7 +30,13 @@ use jobs::{
 };
 use lists::{
     lists_are_what_looking_at_every_object_gives, lists_follow_what_machines_become,
-    machines_are_found_by_what_they_have_to_do_with,
+    lists_go_on_behind_a_machine_that_is_gone, machines_are_found_by_what_they_have_to_do_with,
+    roles_are_listed_by_what_they_are_made_of, searches_find_machines_by_what_they_are_known_by,
+};
+use mesh::{
+    machine_that_is_deleted_leaves_its_mesh, mesh_is_cleared_when_nobody_is_in_it,
+    number_in_a_mesh_is_had_once, number_that_is_given_back_is_given_again,
+    racing_machines_never_get_one_number,
 };
 use nonces::{
     commit_that_does_not_come_about_uses_no_nonce, machine_has_few_nonces_at_a_time,
@@ -53,10 +63,12 @@ use tokens::{
 };
 use uuid::Uuid;
 
+mod audit;
 mod content;
 mod groups;
 mod jobs;
 mod lists;
+mod mesh;
 mod nonces;
 mod provisions;
 mod tokens;
@@ -512,6 +524,11 @@ contract! {
     latest_token_is_the_one_that_begins_last,
     keys_know_how_much_they_sealed,
     tokens_are_read_in_parts_newest_first,
+    number_in_a_mesh_is_had_once,
+    number_that_is_given_back_is_given_again,
+    mesh_is_cleared_when_nobody_is_in_it,
+    machine_that_is_deleted_leaves_its_mesh,
+    racing_machines_never_get_one_number,
     nonce_is_used_once_and_in_time,
     racing_machines_use_a_nonce_once,
     commit_that_does_not_come_about_uses_no_nonce,
@@ -522,6 +539,8 @@ contract! {
     what_is_over_is_forgotten,
     time_floor_is_the_latest_commit,
     audit_log_is_one_chain_and_an_edit_breaks_it,
+    audit_rows_are_found_by_machine_kind_and_principal,
+    audit_row_that_is_hidden_from_searches_breaks_the_log,
     dropped_commit_is_whole_or_nothing,
     content_is_read_whole_with_its_revision,
     decision_on_other_content_is_refused,
@@ -541,6 +560,9 @@ contract! {
     machines_are_listed_by_their_provision_state,
     lists_are_what_looking_at_every_object_gives,
     lists_follow_what_machines_become,
+    lists_go_on_behind_a_machine_that_is_gone,
+    roles_are_listed_by_what_they_are_made_of,
+    searches_find_machines_by_what_they_are_known_by,
     machines_are_found_by_what_they_have_to_do_with,
     one_that_does_not_fit_hinders_nobody,
     later_ones_see_what_earlier_ones_wrote,
@@ -570,11 +592,17 @@ async fn database_of_a_later_version_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("muster.db");
     let store = Store::sqlite(&path).await.unwrap();
-    sqlx::query("INSERT INTO schema_version (version) VALUES (6)").execute(&store.writer).await.unwrap();
+    let known = i64::try_from(MIGRATIONS.len()).unwrap();
+    let later = known + 1;
+    let sql = "INSERT INTO schema_version (version) VALUES ($1)";
+    sqlx::query(sql).bind(later).execute(&store.writer).await.unwrap();
     store.close().await;
     assert_eq!(
         Store::sqlite(&path).await.unwrap_err().to_string(),
-        "the database has schema 6, this version reads up to 5; use the version that wrote it, or a later one"
+        format!(
+            "the database has schema {later}, this version reads up to {known}; \
+             use the version that wrote it, or a later one"
+        )
     );
 }
 

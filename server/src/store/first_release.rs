@@ -7,7 +7,15 @@ use sqlx::{AssertSqlSafe, Executor};
 use std::path::Path;
 
 /// Takes away, in this order.
-const SINCE: [&str; 19] = [
+const SINCE: [&str; 27] = [
+    "DROP INDEX audit_by_machine",
+    "DROP INDEX audit_by_kind",
+    "DROP INDEX audit_by_principal",
+    "ALTER TABLE audit DROP COLUMN kind",
+    "ALTER TABLE audit DROP COLUMN about",
+    "ALTER TABLE audit DROP COLUMN principal",
+    "DROP TABLE machine_text",
+    "DROP TABLE mesh_host",
     "DROP TABLE provision",
     "DROP TABLE boot_nonce",
     "DROP TABLE machine_index",
@@ -26,7 +34,7 @@ const SINCE: [&str; 19] = [
     "ALTER TABLE bootstrap_token DROP COLUMN last_used_at",
     "ALTER TABLE bootstrap_token ADD COLUMN revoked_at BIGINT",
     "DELETE FROM schema_version WHERE version > 1",
-    "UPDATE machine SET body = json_remove(body, '$.keyed_at', '$.placement', '$.inventory.MemoryModules', \
+    "UPDATE machine SET body = json_remove(body, '$.keyed_at', '$.placement', '$.membership', '$.inventory.MemoryModules', \
      '$.inventory.Pci', '$.inventory.Tpm', '$.inventory.Bmc', '$.inventory.Links[0].SpeedMbps', \
      '$.inventory.Links[0].Lldp')",
 ];

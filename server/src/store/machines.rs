@@ -6,7 +6,9 @@ use super::marks::{Marks, drop_marks, indexed};
 use super::read::{machine, placeholders, to_json};
 use super::{Store, StoreError};
 use engine::change::Revision;
+use engine::filter::NAMES;
 use engine::machine::Machine;
+use engine::natural;
 use engine::time::Timestamp;
 use protocol::ids::MachineId;
 use protocol::model::PoolStatus;
@@ -105,6 +107,7 @@ impl Writing<'_> {
             .execute(&mut *self.transaction)
             .await?;
         self.end_nonces(id).await?;
+        self.leave_mesh(id).await?;
         drop_marks(self.transaction, &id.to_string()).await
     }
 
@@ -132,14 +135,13 @@ struct Standing {
 /// The column that says whether the marks are others.
 const DIGEST: &str = "digest";
 
-/// A column that came later than the small rows.
-const PROVISION_STATE: &str = "provision_state";
-
 /// A machine's small row, by column; its id is not in it.
 fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
     let fields = &machine.fields;
     let flag = |set: bool| Bound::Number(i64::from(set));
     let time = |at: Timestamp| Bound::Number(at.as_millis());
+    let roles: Vec<&str> =
+        machine.placement.roles.iter().chain(&fields.profiles).map(String::as_str).collect();
     let itself = machine.meta.get("machine-role").is_some_and(|role| role == "self");
     vec![
         ("name", Bound::from(machine.name.as_str())),
@@ -158,7 +160,10 @@ fn small_row(machine: &Machine, marks: &Marks) -> Vec<(&'static str, Bound)> {
         ("available", flag(machine.errors.is_empty())),
         ("workflow_complete", flag(fields.workflow_complete)),
         ("is_self", flag(itself)),
-        (PROVISION_STATE, Bound::Text(machine.provision_state().to_string())),
+        ("provision_state", Bound::Text(machine.provision_state().to_string())),
+        ("mesh", Bound::from(machine.placement.mesh_network.as_str())),
+        ("roles", Bound::from(roles.join(NAMES).as_str())),
+        ("natural_name", Bound::from(natural::key(machine.name.as_str()).as_str())),
         ("current_task", Bound::Number(fields.current_task)),
         ("current_job", Bound::from(fields.current_job.as_str())),
         ("job_state", Bound::from(fields.job_state.as_str())),
@@ -218,8 +223,8 @@ const fn pool_status(status: PoolStatus) -> &'static str {
     }
 }
 
-/// Makes the small rows and marks of machines that an earlier release stored. A part at a time: there
-/// may be a hundred thousand.
+/// Makes the small rows, marks and texts of machines that an earlier release stored. A part at a time:
+/// there may be a hundred thousand.
 pub(super) async fn index_all(connection: &mut AnyConnection) -> Result<(), StoreError> {
     const PART: i64 = 500;
     let mut after = String::new();
@@ -231,10 +236,9 @@ pub(super) async fn index_all(connection: &mut AnyConnection) -> Result<(), Stor
         for row in &rows {
             let machine = machine(row)?;
             let marks = Marks::of(&machine);
-            // A later migration adds the column, with what holds for all of these.
-            let mut small = small_row(&machine, &marks);
-            small.retain(|(name, _)| *name != PROVISION_STATE);
-            insert_row(connection, &machine, small).await?;
+            let sql = "DELETE FROM machine_index WHERE id = $1";
+            sqlx::query(sql).bind(machine.id.to_string()).execute(&mut *connection).await?;
+            insert_row(connection, &machine, small_row(&machine, &marks)).await?;
             marks.replace(connection).await?;
         }
     }

@@ -1,9 +1,10 @@
 //! By what machines and enrollments are found besides the columns of their rows: identifiers of the
-//! hardware (hints), and a machine's profiles, params and hardware addresses (marks).
+//! hardware (hints), a machine's profiles, params, roles and hardware addresses (marks), and the text that
+//! searches look at.
 
 use super::StoreError;
 use engine::identity::{Hint, hints, hints_of};
-use engine::machine::Machine;
+use engine::machine::{Machine, search};
 use protocol::inventory::Inventory;
 use protocol::token::base64url;
 use ring::digest::{Context, SHA256};
@@ -21,6 +22,9 @@ const ROWS: usize = 8;
 /// takes no index row over 2,704 bytes.
 const INDEXED: usize = 200;
 
+/// The value of roles that a machine has whatever profiles there are.
+pub(super) const GIVEN: &str = "given";
+
 /// What sort of thing a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Sort {
@@ -28,6 +32,8 @@ pub(super) enum Sort {
     Param,
     /// A hardware address.
     Mac,
+    /// What may be a role of it: those that its token gave it, and its profiles.
+    Role,
 }
 
 impl Sort {
@@ -37,6 +43,7 @@ impl Sort {
             Self::Profile => "profile",
             Self::Param => "param",
             Self::Mac => "mac",
+            Self::Role => "role",
         }
     }
 }
@@ -48,6 +55,8 @@ pub(super) struct Marks {
     hints: BTreeSet<Hint>,
     /// What sort, its name, and a param's value.
     marks: BTreeSet<(Sort, String, String)>,
+    /// What people search for it by.
+    text: String,
 }
 
 impl Marks {
@@ -57,19 +66,25 @@ impl Marks {
         let plain = |sort: Sort| move |name: &String| (sort, indexed(name), String::new());
         let profiles = fields.profiles.iter().map(plain(Sort::Profile));
         let macs = fields.hardware_addrs.iter().map(plain(Sort::Mac));
+        let given = &machine.placement.roles;
+        let role = |value: &'static str| move |name: &String| (Sort::Role, indexed(name), value.to_owned());
+        let others = fields.profiles.iter().filter(|name| !given.contains(name)).map(role(""));
+        let roles = given.iter().map(role(GIVEN)).chain(others);
         let params =
             fields.params.iter().map(|(name, value)| (Sort::Param, indexed(name), indexed(&as_text(value))));
         Self {
             id: machine.id.to_string(),
             hints: hints_of(machine),
-            marks: profiles.chain(params).chain(macs).collect(),
+            marks: profiles.chain(params).chain(macs).chain(roles).collect(),
+            text: search::text(machine),
         }
     }
 
     /// The same text for the same rows.
     pub(super) fn digest(&self) -> String {
         let hints = self.hints.iter().map(|hint| vec!["hint".to_owned(), hint.to_string()]);
-        let rows = hints.chain(self.rows().map(Vec::from));
+        let text = [vec!["text".to_owned(), self.text.clone()]];
+        let rows = hints.chain(self.rows().map(Vec::from)).chain(text);
         let mut context = Context::new(&SHA256);
         for text in rows.flatten() {
             context.update(&(text.len() as u64).to_be_bytes());
@@ -82,7 +97,10 @@ impl Marks {
     pub(super) async fn insert(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
         put_hints(connection, MACHINE, &self.id, &self.hints).await?;
         let rows: Vec<_> = self.rows().collect();
-        insert_rows(connection, "INSERT INTO machine_mark (machine, kind, name, value) VALUES ", &rows).await
+        let into = "INSERT INTO machine_mark (machine, kind, name, value) VALUES ";
+        insert_rows(&mut *connection, into, &rows).await?;
+        let text = [self.id.clone(), self.text.clone()];
+        insert_rows(connection, "INSERT INTO machine_text (machine, body) VALUES ", &[text]).await
     }
 
     /// Writes them in place of those that are there.
@@ -101,8 +119,10 @@ impl Marks {
 /// Takes a machine's rows away.
 pub(super) async fn drop_marks(connection: &mut AnyConnection, machine: &str) -> Result<(), StoreError> {
     drop_hints(connection, machine).await?;
-    let sql = "DELETE FROM machine_mark WHERE machine = $1";
-    sqlx::query(sql).bind(machine.to_owned()).execute(connection).await?;
+    for sql in ["DELETE FROM machine_mark WHERE machine = $1", "DELETE FROM machine_text WHERE machine = $1"]
+    {
+        sqlx::query(sql).bind(machine.to_owned()).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ mod jobs;
 mod list;
 mod machines;
 mod marks;
+mod mesh;
 mod nonces;
 mod provisions;
 mod read;
@@ -28,9 +29,10 @@ pub(crate) mod first_release;
 #[cfg(test)]
 mod postgres;
 
+pub(crate) use audit::{AuditEntry, AuditQuery};
 pub(crate) use commit::Conflict;
 pub(crate) use jobs::LOG_LIMIT;
-pub(crate) use list::{About, Listed, Plan};
+pub(crate) use list::{About, Known, Listed, Plan};
 pub(crate) use provisions::Runs;
 
 use schema::Engine;
@@ -105,6 +107,7 @@ pub(crate) struct Store {
     readers: AnyPool,
     writer: AnyPool,
     writing: Writer,
+    engine: Engine,
     /// Begins a transaction that reads as of one moment.
     moment: &'static str,
 }
@@ -129,7 +132,7 @@ impl Store {
         schema::migrate(&writer, Engine::Sqlite, &schema::MIGRATIONS).await?;
         let readers = pool(CONNECTIONS).connect(&url).await?;
         let writing = Writer::start(writer.clone(), "BEGIN IMMEDIATE");
-        Ok(Self { readers, writer, writing, moment: "BEGIN" })
+        Ok(Self { readers, writer, writing, engine: Engine::Sqlite, moment: "BEGIN" })
     }
 
     /// Opens a PostgreSQL database by its URL and brings its schema up to date.
@@ -143,7 +146,7 @@ impl Store {
         // What the head's row makes wait is seen afterwards, whatever the database's default is.
         let writing = Writer::start(pool.clone(), "BEGIN ISOLATION LEVEL READ COMMITTED");
         let moment = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-        Ok(Self { readers: pool.clone(), writer: pool, writing, moment })
+        Ok(Self { readers: pool.clone(), writer: pool, writing, engine: Engine::Postgres, moment })
     }
 
     /// Finishes what is under way and closes every connection.

@@ -1,7 +1,7 @@
 //! Numbered migrations, applied in order, each in its own transaction. A database that a later
 //! version wrote is refused.
 
-use super::{StoreError, machines};
+use super::{StoreError, audit, machines};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Executor, Row};
 
 /// One step of the schema.
@@ -16,17 +16,23 @@ pub(super) struct Migration {
 /// What a migration derives besides what its statements say.
 enum Fill {
     Nothing,
-    /// The small rows by which machines are listed.
+    /// The small rows by which machines are listed, made anew for all of them. Only for the last migration
+    /// that changes what these are made of.
     Machines,
+    /// What audit rows are found by.
+    Audit,
 }
 
 /// The migrations; a schema's version is how many of them it has. Never changed once released.
-pub(super) const MIGRATIONS: [Migration; 5] = [
+pub(super) const MIGRATIONS: [Migration; 8] = [
     Migration { sql: include_str!("migrations/0001_first_light.sql"), fill: Fill::Nothing },
     Migration { sql: include_str!("migrations/0002_tokens.sql"), fill: Fill::Nothing },
-    Migration { sql: include_str!("migrations/0003_machine_model.sql"), fill: Fill::Machines },
+    Migration { sql: include_str!("migrations/0003_machine_model.sql"), fill: Fill::Nothing },
     Migration { sql: include_str!("migrations/0004_network_boot.sql"), fill: Fill::Nothing },
     Migration { sql: include_str!("migrations/0005_provision.sql"), fill: Fill::Nothing },
+    Migration { sql: include_str!("migrations/0006_mesh.sql"), fill: Fill::Nothing },
+    Migration { sql: include_str!("migrations/0007_machine_list.sql"), fill: Fill::Machines },
+    Migration { sql: include_str!("migrations/0008_audit.sql"), fill: Fill::Audit },
 ];
 
 /// Which database this is.
@@ -72,6 +78,7 @@ impl Migration {
         match self.fill {
             Fill::Nothing => Ok(()),
             Fill::Machines => machines::index_all(connection).await,
+            Fill::Audit => audit::index_all(connection).await,
         }
     }
 }

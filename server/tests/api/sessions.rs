@@ -61,7 +61,9 @@ async fn api_tokens_of_a_session_end_with_it() {
     let (cookie, csrf) = fixture.login().await;
     let path = "/api/v3/users/admin/token";
     let token = |made: &crate::support::Answer| made.json()["Token"].as_str().unwrap().to_owned();
-    let first = token(&fixture.call(with_cookie(path, &cookie)).await);
+    let mut request = with_cookie(path, &cookie);
+    request.headers_mut().insert("x-csrf-token", csrf.parse().unwrap());
+    let first = token(&fixture.call(request).await);
     let second = token(&fixture.call(with_bearer(path, &first)).await);
     let own = token(&fixture.call(fixture.admin("GET", path, "")).await);
     for token in [&first, &second] {

@@ -238,7 +238,7 @@ async fn listening_ends_with_the_log_in() {
     let login = site.post("session", json!({"Username": "adam", "Password": PASSWORD})).await;
     let cookie = login.header("set-cookie").split(';').next().unwrap().to_owned();
     let csrf = login.ok()["CsrfToken"].as_str().unwrap().to_owned();
-    let of_session = token_of_session(&site, &cookie).await;
+    let of_session = token_of_session(&site, &cookie, &csrf).await;
     let mut by_token = site.events_of(&of_session, "*.*.*").await;
     let mut logout = crate::site::request("DELETE", "session", "");
     let headers = logout.headers_mut();
@@ -250,9 +250,11 @@ async fn listening_ends_with_the_log_in() {
 }
 
 /// An API token that a session made; as `Authorization`.
-async fn token_of_session(site: &Site, cookie: &str) -> String {
+async fn token_of_session(site: &Site, cookie: &str, csrf: &str) -> String {
     let mut request = crate::site::request("GET", "users/adam/token", "");
     request.headers_mut().insert(header::COOKIE, cookie.parse().unwrap());
+    // A token is handed out to the dashboard alone, like a change.
+    request.headers_mut().insert("x-csrf-token", csrf.parse().unwrap());
     let made = site.send_as_it_is(request).await.ok();
     format!("Bearer {}", made["Token"].as_str().unwrap())
 }

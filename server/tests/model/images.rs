@@ -45,6 +45,7 @@ async fn uploaded_disk_is_converted_and_sent_by_ranges() {
     let site = Site::start().await;
     site.make("images", json!([{"Name": "mine", "Source": "upload"}])).await;
     assert_eq!(site.get("images/mine").await.ok()["Import"]["State"], "none");
+    assert_eq!(site.get("images").await.ok()[0]["Import"]["State"], "none", "lists tell it, too");
     let begun = upload(&site, "mine", disk()).await;
     assert_eq!(begun.status, 202, "{}", begun.text());
     let image = imported(&site, "mine").await;

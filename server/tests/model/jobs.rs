@@ -226,6 +226,25 @@ async fn clean_up_takes_old_jobs_and_their_logs() {
 }
 
 #[tokio::test]
+async fn what_a_job_says_of_its_failure_is_kept_as_lines_of_text() {
+    let site = Site::start().await;
+    let machine = machine(&site, "alpha", &["t1"]).await;
+    let job = site.next_job(&machine).await.ok();
+    site.move_job(&job, "created", "running", "").await.ok();
+    let said = json!(["<img src=x onerror=alert(1)>\u{1b}[31m\nsafe\u{202e}gnp.exe", "y".repeat(65_536)]);
+    let operations = json!([
+        {"op": "test", "path": "/State", "value": "running"},
+        {"op": "replace", "path": "/State", "value": "failed"},
+        {"op": "replace", "path": "/ExitState", "value": "failed"},
+        {"op": "replace", "path": "/ResultErrors", "value": said},
+    ]);
+    site.patch(&format!("jobs/{}", id(&job)), operations).await.ok();
+    let kept = json!(["<img src=x onerror=alert(1)>[31m safegnp.exe", "y".repeat(2_048)]);
+    assert_eq!(site.get(&format!("jobs/{}", id(&job))).await.ok()["ResultErrors"], kept);
+    assert_eq!(site.again(&machine).await["JobResultErrors"], kept);
+}
+
+#[tokio::test]
 async fn job_of_a_machine_that_is_deleted_is_over_and_stays() {
     let site = Site::start().await;
     let machine = machine(&site, "alpha", &["t1"]).await;

@@ -1,7 +1,9 @@
 //! The machine model by its REST calls, in process.
 
 mod access;
+mod audit;
 mod boot;
+mod boot_preview;
 mod built_in;
 mod errors;
 mod etags;
@@ -11,6 +13,7 @@ mod images;
 mod jobs;
 mod lists;
 mod machine_tokens;
+mod meshes;
 mod objects;
 mod page;
 mod params;

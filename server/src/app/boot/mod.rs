@@ -17,6 +17,7 @@ mod loaders;
 mod nonce;
 mod outside;
 mod pass;
+mod preview;
 mod question;
 mod scene;
 mod token;

@@ -27,7 +27,7 @@ impl App {
         let nonce = BootNonce::from_random(keys::random().map_err(AppError::internal)?);
         let cause = Cause { source: Some(requester.address), ..Cause::system(now) };
         let given = match give(machine, requester.address, digest_of(&nonce)?, &cause) {
-            Ok(changes) => self.store.commit(&changes).await,
+            Ok(changes) => self.commit(changes, Vec::new()).await,
             Err(why) => {
                 tracing::info!(machine = %machine.name, %why, "its boot carries no nonce");
                 return Ok(None);

@@ -192,7 +192,7 @@ impl Outside for AtRest {
 }
 
 /// What templates hear of this server.
-fn info(app: &App, addresses: &Addresses) -> serde_json::Value {
+pub(super) fn info(app: &App, addresses: &Addresses) -> serde_json::Value {
     serde_json::json!({
         "Address": addresses.ip,
         "ApiPort": addresses.https_port,

@@ -14,7 +14,7 @@ use engine::identity::hints;
 use engine::machine::Machine;
 use engine::render::{Addresses, Nowhere, Scene};
 use protocol::ids::MacAddr;
-use protocol::inventory::Inventory;
+use protocol::inventory::{FirmwareMode, Inventory};
 use protocol::model::BootEnv;
 use pxe::question::{Answer, Client, Cpu, Firmware};
 use std::net::IpAddr;
@@ -115,6 +115,24 @@ impl App {
         match self.boot.settings.loaders.first_of(firmware, signed) {
             Ok(first) => Answer::Load(first.to_owned()),
             Err(missing) => Answer::Silence(missing),
+        }
+    }
+
+    /// What a known machine's firmware would load first when it boots from the network. Asks the disk.
+    ///
+    /// # Errors
+    /// Why nothing.
+    pub(super) fn loader_of(&self, machine: &Machine) -> Result<String, String> {
+        let cpu = if machine.fields.arch == "arm64" { Cpu::Arm64 } else { Cpu::X64 };
+        let firmware = match machine.inventory.firmware_mode {
+            FirmwareMode::Bios => Firmware::Bios,
+            FirmwareMode::Uefi => Firmware::Uefi(cpu),
+        };
+        let content = self.content();
+        let env = content.bootenvs.get(&machine.fields.boot_env).map(|env| &**env);
+        match self.loader(firmware, &Who::Known(Box::new(machine.clone())), env) {
+            Answer::Load(first) => Ok(first),
+            Answer::Silence(reason) => Err(reason),
         }
     }
 

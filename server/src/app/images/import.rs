@@ -116,6 +116,16 @@ impl App {
         Ok(())
     }
 
+    /// The images as lists show them, each with how far its import has come.
+    pub(in crate::app) fn list_images(&self) -> Result<Vec<Value>, AppError> {
+        let mut images = self.content().list(Kind::Images);
+        for image in &mut images {
+            let name = image["Name"].as_str().unwrap_or_default().to_owned();
+            self.show_import(&name, image)?;
+        }
+        Ok(images)
+    }
+
     /// Tells who watches how imports go, until `stop` is done, and forgets those of images that are gone.
     pub(crate) async fn follow_imports(&self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);

@@ -7,11 +7,9 @@ use crate::app::App;
 use crate::app::actor::Actor;
 use crate::app::enroll::busy;
 use crate::app::error::{AppError, AppErrorKind};
-use crate::app::found::{Found, missing};
 use engine::change::{AuditKind, AuditRow, Change, Changes, Record, Revision};
 use protocol::ids::MachineId;
 use protocol::install::{EscrowedKey, MAX_ESCROW};
-use protocol::model::Kind;
 
 /// What the sorts of the records begin with; the machine follows.
 const ESCROW: &str = "escrow";
@@ -63,8 +61,7 @@ impl App {
     /// # Errors
     /// `AUTH`, not found.
     pub(crate) async fn escrowed_keys(&self, actor: &Actor, key: &str) -> Result<Vec<EscrowedKey>, AppError> {
-        let found = self.find(actor, Kind::Machines, key, "escrow").await?;
-        let Found::Machine(machine) = found else { return Err(missing(Kind::Machines, key)) };
+        let machine = self.machine_for(actor, key, "escrow").await?;
         let kind = sort(machine.id);
         let mut keys = Vec::new();
         for record in self.store.records(&kind).await? {
@@ -76,7 +73,7 @@ impl App {
         let cause = actor.cause(self.clock.now());
         let row = AuditRow::new(AuditKind::EscrowRead, &cause).machine(machine.id);
         let row = row.reason(format!("{} keys", keys.len()));
-        self.store.commit(&Changes::new(cause.at).audit(row)).await?;
+        self.audit(row).await?;
         Ok(keys)
     }
 }

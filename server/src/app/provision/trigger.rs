@@ -42,10 +42,7 @@ impl App {
         key: &str,
         request: &ProvisionRequest,
     ) -> Result<Provision, AppError> {
-        let machine = self.find_machine(key).await?;
-        let id = machine.as_ref().map_or_else(|| key.to_owned(), |machine| machine.id.to_string());
-        actor.may(Kind::Machines.prefix(), "provision", &id)?;
-        let machine = machine.ok_or_else(|| missing(Kind::Machines, key))?;
+        let machine = self.machine_for(actor, key, "provision").await?;
         if request.mode == Mode::Clear {
             return self.clear(actor, &machine).await;
         }

@@ -15,6 +15,7 @@ use protocol::config::{AgentConfig, ServerUrl};
 use protocol::install::{
     AgentOrder, BootOrder, FirstBoot, InstallOrder, Mode, PermitAnswer, Progress, ProgressAnswer, Provision,
 };
+use protocol::inventory::clean_line;
 use protocol::model::JobState;
 use uuid::Uuid;
 
@@ -121,8 +122,7 @@ impl App {
         lease: Option<i64>,
         mut told: Progress,
     ) -> Result<ProgressAnswer, AppError> {
-        told.message.truncate(told.message.floor_char_boundary(MAX_MESSAGE));
-        told.message.retain(|c| !c.is_control());
+        clean_line(&mut told.message, MAX_MESSAGE);
         told.percent = told.percent.min(100);
         for _ in 0..RETRIES {
             let run = self.own_run(actor, key).await?;

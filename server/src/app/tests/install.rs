@@ -5,7 +5,7 @@
 use super::*;
 use iso::manifest::{FileDigest, Identity, Manifest, SCHEMA};
 use protocol::config::AgentConfig;
-use protocol::installed::{CONFIG_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
+use protocol::installed::{CONFIG_FILE, HELPER_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
 use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,7 +25,7 @@ echo "curl $*" >>"$ROOT/log"; env >>"$ROOT/log"
 for word do case "$last" in -o) out=$word ;; -K) cat >"$ROOT/header" ;; esac; last=$word; done
 case "$last" in
 */install.sh) cat "$ROOT/script" ;;
-*/media/muster-agent) cp "$ROOT/agent" "$out" ;;
+*/media/muster-agent | */media/muster-installer) cp "$ROOT/agent" "$out" ;;
 *) exit 22 ;;
 esac
 "#;
@@ -118,11 +118,17 @@ impl Room {
     }
 }
 
+fn agent_digest() -> String {
+    digest(&SHA256, AGENT.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn put_media(folder: &Path, arch: &str) {
     fs::create_dir(folder).unwrap();
-    fs::write(folder.join("muster-agent"), AGENT).unwrap();
-    let sha256 =
-        digest(&SHA256, AGENT.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let names = ["muster-agent", "muster-installer"];
+    for name in names {
+        fs::write(folder.join(name), AGENT).unwrap();
+    }
+    let file = FileDigest { size: AGENT.len() as u64, sha256: agent_digest() };
     let manifest = Manifest {
         schema: SCHEMA,
         identity: Identity {
@@ -133,7 +139,7 @@ fn put_media(folder: &Path, arch: &str) {
             build_time: 1_700_000_000,
             marker: "MUSTER-0011aabb".into(),
         },
-        files: BTreeMap::from([("muster-agent".to_owned(), FileDigest { size: AGENT.len() as u64, sha256 })]),
+        files: names.map(|name| (name.to_owned(), file.clone())).into(),
         loaders: BTreeMap::new(),
         regions: vec![],
         packages: vec![],
@@ -190,7 +196,7 @@ async fn a_second_run_changes_nothing_and_uninstalling_leaves_nothing() {
     assert!(!room.log().contains("curl "), "nothing is downloaded again");
     assert_eq!(fs::read_to_string(room.inside(CONFIG_FILE)).unwrap(), "as the agent left it");
     let names = fs::read_dir(room.inside("/usr/local/sbin")).unwrap().count();
-    assert_eq!(names, 1, "no temporary file stays");
+    assert_eq!(names, 2, "no temporary file stays");
 
     // Taken away without a token, twice.
     fs::write(room.root.join("log"), "").unwrap();
@@ -204,9 +210,21 @@ async fn a_second_run_changes_nothing_and_uninstalling_leaves_nothing() {
         ["systemctl disable --quiet --now muster-agent.service", "agent forget", "systemctl daemon-reload"];
     let places: Vec<_> = steps.iter().map(|step| log.find(step).expect(step)).collect();
     assert!(places.is_sorted(), "stopped, it says goodbye; then its key goes: {log}");
-    for path in [PROGRAM_FILE, UNIT_FILE, "/etc/muster", "/var/lib/muster", "/run/muster"] {
+    for path in [PROGRAM_FILE, HELPER_FILE, UNIT_FILE, "/etc/muster", "/var/lib/muster", "/run/muster"] {
         assert!(!room.inside(path).exists(), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_helper_comes_along_where_the_media_have_one() {
+    let room = Room::new().await;
+    let script = room.script(Some(&room.app.token().await.token)).await;
+    let without = script.replace(&format!("helper_sha256='{}'", agent_digest()), "helper_sha256=''");
+    assert_ne!(script, without);
+    assert!(said(&room.run(&without, &[])).0);
+    assert!(room.inside(PROGRAM_FILE).exists() && !room.inside(HELPER_FILE).exists());
+    assert!(said(&room.run(&script, &[])).0);
+    assert_eq!(mode(&room.inside(HELPER_FILE)), 0o755);
 }
 
 #[tokio::test]
@@ -267,7 +285,7 @@ async fn systems_that_it_is_not_for_are_left_alone() {
     // Somebody between server and machine.
     fs::write(room.root.join("agent"), "#!/bin/sh\n").unwrap();
     let (good, _, err) = said(&room.run(&script, &[]));
-    assert!(!good && err.contains("is not its agent; nothing was installed"), "{err}");
+    assert!(!good && err.contains("is not its muster-agent; nothing was installed"), "{err}");
     assert!(!room.inside(PROGRAM_FILE).exists() && !room.inside("/etc/muster").exists());
     assert_eq!(fs::read_dir(room.inside("/usr/local/sbin")).unwrap().count(), 0);
 

@@ -8,12 +8,14 @@ mod enrollment;
 mod images;
 mod install;
 mod limits;
+mod mesh;
 mod nonces;
 mod objects;
 mod provision;
 mod registration;
 mod restart;
 mod revalidation;
+mod setup;
 mod succession;
 mod tokens;
 mod users;
@@ -103,6 +105,7 @@ impl TestApp {
                 downloads: 16,
                 advertise: Vec::new(),
             },
+            terminals: directory.path().join("terminals"),
         };
         change(&mut settings.boot);
         let images = Images::open(directory.path().join("images"), None, system_lookup()).unwrap();

@@ -172,6 +172,8 @@ async fn token_that_leaves_the_approval_to_an_operator_says_so() {
 #[tokio::test]
 async fn machine_begins_where_its_token_places_it() {
     let app = TestApp::start().await;
+    let mesh = json!({"Name": "home", "Cidrs": ["10.20.0.0/16"]});
+    app.create(&admin(), Kind::Meshes, &[], mesh).await.unwrap();
     let placed = TokenCreate {
         roles: vec!["web".into(), "db".into()],
         mesh_network: "home".into(),

@@ -41,6 +41,22 @@ impl TestApp {
 }
 
 #[tokio::test]
+async fn watchers_learn_of_tokens_and_of_rows_of_the_audit_log() {
+    let app = TestApp::start().await;
+    let mut watcher = app.hub.subscribe();
+    let token = app.create_token(&admin(), of(600)).await.unwrap();
+    let machine = app.on_duty(&Bare::number(1), &token.token).await;
+    app.revoke_tokens(&admin(), TokenRevoke::User("admin".into())).await.unwrap();
+    let seen = told(&mut watcher).await;
+    let of_tokens = seen.iter().filter(|event| event.kind == "bootstrap_tokens");
+    let of_tokens: Vec<_> = of_tokens.map(|event| (&*event.action, &*event.key)).collect();
+    assert_eq!(of_tokens, [("create", &*token.id), ("update", &*token.id), ("update", "")]);
+    let rows = seen.iter().filter(|event| event.kind == "audit");
+    let rows: Vec<_> = rows.map(|event| (event.object["Kind"].as_str().unwrap(), &*event.key)).collect();
+    assert_eq!(rows, [("token.issued", ""), ("token.used", &*machine.to_string()), ("token.revoked", "")]);
+}
+
+#[tokio::test]
 async fn every_way_to_revoke_holds_from_the_next_request_on_and_after_a_restart() {
     let ways = [
         TokenRevoke::User("admin".into()),

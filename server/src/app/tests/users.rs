@@ -1,7 +1,10 @@
 //! Users of older servers, and what is left of a log-in.
 
-use super::super::LoginOrigin;
+use super::super::auth::Proof;
+use super::super::{ApiTokenWish, LoggedIn, LoginOrigin};
 use super::*;
+use protocol::rest::LoginRequest;
+use serde_json::Value;
 
 const HERE: LoginOrigin<'_> =
     LoginOrigin { source: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), request_id: "r" };
@@ -73,4 +76,76 @@ async fn machine_token_that_makes_the_next_one_lasts_no_longer_than_usual() {
     let of_admin = app.create_machine_token(&admin(), &key, Some("never")).await.unwrap();
     app.pass(2 * 365 * 86_400);
     assert!(app.by_token(&of_admin.token, HERE).await.is_ok());
+}
+
+#[tokio::test]
+async fn session_ends_when_nothing_is_asked_in_it_and_with_its_day() {
+    let app = TestApp::start().await;
+    let secret = logged_in(&app).await;
+    for _ in 0..6 {
+        app.pass(2 * 3_600 - 61);
+        assert!(app.by_session(&secret, HERE).await.is_ok());
+    }
+    // Used all the time, and over all the same.
+    app.pass(600);
+    assert_eq!(refusal(app.by_session(&secret, HERE).await), AppErrorKind::Unauthenticated);
+    let secret = logged_in(&app).await;
+    app.pass(2 * 3_600);
+    assert_eq!(refusal(app.by_session(&secret, HERE).await), AppErrorKind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn watchers_learn_that_a_log_in_began_was_used_and_ended() {
+    let app = TestApp::start().await;
+    let mut watcher = app.hub.subscribe();
+    let secret = logged_in(&app).await;
+    app.pass(61);
+    app.by_session(&secret, HERE).await.unwrap();
+    app.logout(&secret).await.unwrap();
+    app.logout(&secret).await.unwrap();
+    let seen = told(&mut watcher).await.into_iter().filter(|event| event.kind == "logins");
+    let seen: Vec<_> = seen.map(|event| (event.action, event.key, event.object)).collect();
+    let event = |action: &str| (action.to_owned(), "admin".to_owned(), Value::Null);
+    assert_eq!(seen, ["create", "save", "delete"].map(event));
+}
+
+#[tokio::test]
+async fn password_counts_as_entered_for_five_minutes() {
+    let app = TestApp::start().await;
+    let five = 300 * SECOND;
+    let secret = logged_in(&app).await;
+    let login = app.by_session(&secret, HERE).await.unwrap();
+    assert!(app.confirmed_within(&login, five).is_ok());
+    app.pass(300);
+    let login = app.by_session(&secret, HERE).await.unwrap();
+    assert_eq!(refusal(app.confirmed_within(&login, five)), AppErrorKind::StepUp);
+    assert_eq!(refusal(app.confirm(&login, "guess", HERE).await), AppErrorKind::Forbidden);
+    app.confirm(&login, PASSWORD, HERE).await.unwrap();
+    let login = app.by_session(&secret, HERE).await.unwrap();
+    assert!(app.confirmed_within(&login, five).is_ok());
+    // Neither the tokens of a session nor others.
+    let wish = ApiTokenWish { user: "admin", ..ApiTokenWish::default() };
+    let token = app.create_api_token(&login, wish).await.unwrap().token;
+    let by_token = app.by_token(&token, HERE).await.unwrap();
+    assert_eq!(refusal(app.confirmed_within(&by_token, five)), AppErrorKind::StepUp);
+    assert_eq!(refusal(app.confirm(&by_token, PASSWORD, HERE).await), AppErrorKind::Forbidden);
+    let by_password = app.by_password("admin", PASSWORD, HERE).await.unwrap();
+    assert!(app.confirmed_within(&by_password, five).is_ok());
+}
+
+const PASSWORD: &str = "correct horse battery";
+
+/// The secret of a session of `admin`, who has a password from then on.
+async fn logged_in(app: &TestApp) -> String {
+    let admin = app.user_actor("admin", None, HERE).unwrap();
+    let caller = LoggedIn {
+        actor: admin,
+        expires_at: None,
+        confirmed_at: None,
+        key: None,
+        proof: Proof::User { stamp: app.stamp("admin").unwrap(), session: None, roles: None },
+    };
+    app.set_password(&caller, "admin", PASSWORD.to_owned()).await.unwrap();
+    let request = LoginRequest { username: "admin".into(), password: PASSWORD.into() };
+    app.login(request, HERE).await.unwrap().secret
 }

@@ -2,7 +2,7 @@
 //! object is looked at.
 
 use super::{START, after, job, machine};
-use crate::store::{About, Listed, Plan, Store};
+use crate::store::{About, Known, Listed, Plan, Store};
 use engine::change::{Change, Changes};
 use engine::filter::{Query, parse};
 use engine::index;
@@ -54,6 +54,8 @@ prop_compose! {
         task in -1..3_i64,
         times in (select(&TIMES[..]), proptest::option::of(select(&TIMES[..]))),
         profiles in proptest::sample::subsequence(vec!["base", "rack", "ä"], 0..3),
+        roles in proptest::sample::subsequence(vec!["web", "rack", "db"], 0..3),
+        mesh in select(vec!["", "core", "edge"]),
         params in proptest::collection::btree_map(select(vec!["rack", "slot/a"]), param(), 0..3),
         macs in proptest::sample::subsequence(vec!["52:54:00:00:00:01", "52:54:00:00:00:02"], 0..2),
     ) -> Machine {
@@ -78,6 +80,8 @@ prop_compose! {
         fields.profiles = profiles.into_iter().map(str::to_owned).collect();
         fields.params = params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         fields.hardware_addrs = macs.into_iter().map(str::to_owned).collect();
+        machine.placement.roles = roles.into_iter().map(str::to_owned).collect();
+        machine.placement.mesh_network = mesh.to_owned();
         machine
     }
 }
@@ -121,7 +125,10 @@ fn operand(name: &str, values: index::ValueType) -> BoxedStrategy<String> {
         }
         (index::ValueType::List, "Profiles") => words(vec!["base", "rack", "ä", "none"]),
         (index::ValueType::List, "Params") => words(vec!["rack", "slot/a", "none"]),
+        (index::ValueType::Names, _) => words(vec!["web", "rack", "base", "none"]),
+        (index::ValueType::Natural, _) => words(vec!["m_-20", "ma-7", "MA-10"]),
         (index::ValueType::List, _) => words(vec!["52:54:00:00:00:01", "52:54:00:00:00:02", "other"]),
+        (index::ValueType::Text, "MeshNetwork") => words(vec!["", "core", "edge"]),
         (index::ValueType::Text, "State") => words(vec!["failed", "running", "other"]),
         (index::ValueType::Text, _) => word().boxed(),
     }
@@ -130,7 +137,7 @@ fn operand(name: &str, values: index::ValueType) -> BoxedStrategy<String> {
 fn filter(kind: Kind) -> BoxedStrategy<(String, String)> {
     let of_index = (select(index::of(kind)), 0..11_usize).prop_flat_map(|(index, test)| {
         let values = proptest::collection::vec(operand(index.name, index.values), 1..4);
-        let list = index.unordered();
+        let list = index.is_list();
         values.prop_map(move |values| {
             let (first, last) = (&values[0], &values[values.len() - 1]);
             let all = values.join(",");
@@ -169,7 +176,8 @@ fn filter(kind: Kind) -> BoxedStrategy<(String, String)> {
 
 fn query(kind: Kind) -> impl Strategy<Value = Vec<(String, String)>> {
     let sort = proptest::collection::vec(select(index::of(kind)), 0..3).prop_map(|indexes| {
-        let ordered = indexes.into_iter().filter(|index| !index.unordered());
+        // The order of roles is of what is stored, see `roles_are_listed_by_what_they_are_made_of`.
+        let ordered = indexes.into_iter().filter(|index| !index.is_list());
         ordered.map(|index| ("sort".to_owned(), index.name.to_owned())).collect::<Vec<_>>()
     });
     let shape = (any::<(bool, bool)>(), 0..5_u8, 0..30_u8);
@@ -200,6 +208,7 @@ async fn lists_are_right<L: Listed>(
     runner: &mut TestRunner,
     mut objects: Vec<(Uuid, Value)>,
     show: fn(&L) -> (Uuid, Value),
+    planned: fn(&Store, &Query) -> Plan<L>,
 ) {
     objects.sort_by_key(|(id, _)| *id);
     let (mut whole, mut left) = (0, 0);
@@ -207,7 +216,7 @@ async fn lists_are_right<L: Listed>(
         let pairs = query(kind).new_tree(runner).unwrap().current();
         let asked = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let query = parse(kind, asked).unwrap();
-        let plan = Plan::<L>::of(&query);
+        let plan = planned(store, &query);
         let (expected, filtered) = by_looking(&query, kind, &objects);
         if plan.is_whole() {
             whole += 1;
@@ -216,6 +225,10 @@ async fn lists_are_right<L: Listed>(
             let found: Vec<_> = page.items.iter().map(|item| show(item).1).collect();
             assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{pairs:?}");
             assert_eq!((page.filtered, page.total), (filtered, objects.len() as u64), "{pairs:?}");
+            let all = Query { offset: 0, limit: None, ..query.clone() };
+            let in_parts = in_parts(store, all.clone(), show, planned).await;
+            let (expected, _) = by_looking(&all, kind, &objects);
+            assert_eq!(in_parts.iter().collect::<Vec<_>>(), expected, "{pairs:?}");
         } else {
             left += 1;
         }
@@ -238,8 +251,46 @@ async fn lists_are_right<L: Listed>(
     assert!(whole > 75 && left > 4, "{whole} and {left}");
 }
 
+/// A whole list, each part from where the one before ended.
+async fn in_parts<L: Listed>(
+    store: &Store,
+    mut query: Query,
+    show: fn(&L) -> (Uuid, Value),
+    planned: fn(&Store, &Query) -> Plan<L>,
+) -> Vec<Value> {
+    let mut found = Vec::new();
+    loop {
+        let plan = planned(store, &query);
+        assert!(plan.is_possible() && plan.is_whole());
+        let page = store.page(&plan, 0, Some(13)).await.unwrap();
+        found.extend(page.items.iter().map(|item| show(item).1));
+        query.after = page.next;
+        if query.after.is_none() {
+            return found;
+        }
+    }
+}
+
+fn is_there(id: MachineId) -> bool {
+    id.0.as_u128().is_multiple_of(3)
+}
+
 fn show_machine(machine: &Machine) -> (Uuid, Value) {
-    (machine.id.0, serde_json::to_value(machine.view(Presence::default())).unwrap())
+    let presence = Presence { online: is_there(machine.id), last_seen: None };
+    (machine.id.0, serde_json::to_value(machine.view(presence)).unwrap())
+}
+
+fn number_to_id(number: u128) -> MachineId {
+    MachineId(Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)))
+}
+
+fn plan_machines(store: &Store, query: &Query) -> Plan<Machine> {
+    let online = || (0..60).map(number_to_id).filter(|id| is_there(*id)).collect();
+    store.knowing(Plan::of(query), &Known { online: &online, is_role: &|_| false })
+}
+
+fn plan_jobs(_: &Store, query: &Query) -> Plan<Job> {
+    Plan::of(query)
 }
 
 fn show_job(job: &Job) -> (Uuid, Value) {
@@ -250,7 +301,7 @@ pub(super) async fn lists_are_what_looking_at_every_object_gives(store: Store) {
     let mut runner = TestRunner::deterministic();
     let (mut machines, mut jobs) = (Vec::new(), Vec::new());
     for number in 0..60_u128 {
-        let id = MachineId(Uuid::from_u128(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)));
+        let id = number_to_id(number);
         let name = format!("m{}-{number}", ["A", "a", "_"][number as usize % 3]).parse().unwrap();
         let machine = Machine { id, name, ..some_machine().new_tree(&mut runner).unwrap().current() };
         let mut job = some_job().new_tree(&mut runner).unwrap().current();
@@ -262,8 +313,8 @@ pub(super) async fn lists_are_what_looking_at_every_object_gives(store: Store) {
         machines.push(show_machine(&machine));
         jobs.push(show_job(&job));
     }
-    lists_are_right(&store, Kind::Machines, &mut runner, machines, show_machine).await;
-    lists_are_right(&store, Kind::Jobs, &mut runner, jobs, show_job).await;
+    lists_are_right(&store, Kind::Machines, &mut runner, machines, show_machine, plan_machines).await;
+    lists_are_right(&store, Kind::Jobs, &mut runner, jobs, show_job, plan_jobs).await;
 }
 
 pub(super) async fn lists_follow_what_machines_become(store: Store) {
@@ -298,6 +349,103 @@ pub(super) async fn lists_follow_what_machines_become(store: Store) {
     let gone = Change::DeleteMachine { id: read.id, revision: read.revision };
     store.commit(&Changes::new(after(3)).and(gone)).await.unwrap();
     assert_eq!((found(&[]).await, found(&[("slot", "4")]).await), (0, 0));
+}
+
+/// The numbers of the machines that a query finds, in its order. Profiles `web` and `db` are roles.
+async fn numbers(store: &Store, pairs: &[(&str, &str)]) -> Vec<u128> {
+    let query = parse(Kind::Machines, pairs.iter().copied()).unwrap();
+    let known = Known { online: &Vec::new, is_role: &|name| ["web", "db"].contains(&name) };
+    let plan = store.knowing(Plan::of(&query), &known);
+    assert!(plan.is_whole() && plan.is_possible(), "{pairs:?}");
+    let page = store.page(&plan, 0, None).await.unwrap();
+    assert_eq!(page.filtered, page.items.len() as u64, "{pairs:?}");
+    page.items.iter().map(|machine| machine.id.0.as_u128()).collect()
+}
+
+pub(super) async fn roles_are_listed_by_what_they_are_made_of(store: Store) {
+    // What a token gave it, and its profiles.
+    for (number, given, profiles) in
+        [(1, "db", ""), (2, "", "web"), (3, "gone", "base"), (4, "", "base"), (5, "web", "db")]
+    {
+        let mut one = machine(number);
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        (one.placement.roles, one.fields.profiles) = (words(given), words(profiles));
+        store.commit(&super::insert(&one)).await.unwrap();
+    }
+    for (filter, found) in [
+        ("web", vec![2, 5]),
+        ("Eq(web,db)", vec![5]),
+        ("In(web,db)", vec![1, 2, 5]),
+        ("Ne(web)", vec![1, 3, 4]),
+        ("Nin(web,db)", vec![3, 4]),
+        // A profile without the label is a role to those alone whose token says so.
+        ("base", vec![]),
+        ("gone", vec![3]),
+    ] {
+        assert_eq!(numbers(&store, &[("Roles", filter)]).await, found, "{filter}");
+    }
+    assert_eq!(numbers(&store, &[("sort", "Roles")]).await, [4, 1, 3, 2, 5]);
+    let query = parse(Kind::Machines, [("Roles", "In(web,base)")]).unwrap();
+    let known = Known { online: &Vec::new, is_role: &|name| name == "web" };
+    assert!(
+        !store.knowing(Plan::of(&query), &known).is_whole(),
+        "a name that is a role, and one that is not"
+    );
+}
+
+pub(super) async fn searches_find_machines_by_what_they_are_known_by(store: Store) {
+    let mut one = machine(1);
+    one.inventory.serial = "7XK21M3".into();
+    one.description = "100% of rack_7".into();
+    one.placement.roles = vec!["postgres".into()];
+    one.fields.address = "10.20.3.17".into();
+    store.commit(&super::insert(&one)).await.unwrap();
+    store.commit(&super::insert(&machine(2))).await.unwrap();
+    let id = one.id.to_string();
+    for search in ["7xk21m3", "7XK 10.20.3", "52:54:00:00:00:01", "0% RACK_7", "postgres m-1", id.as_str()] {
+        assert_eq!(numbers(&store, &[("q", search)]).await, [1], "{search}");
+    }
+    assert_eq!(numbers(&store, &[("q", "m- 52:54")]).await, [1, 2]);
+    for search in ["rack%7", "rackx7", "postgres m-2", "7xk21m3\\", "'"] {
+        assert_eq!(numbers(&store, &[("q", search)]).await, [0_u128; 0], "{search}");
+    }
+    assert_eq!(numbers(&store, &[("q", "m-"), ("Address", "10.20.3.17")]).await, [1]);
+    let mut read = store.machine(one.id).await.unwrap().unwrap();
+    read.inventory.serial = "8YL".into();
+    store.commit(&Changes::new(after(1)).and(Change::UpdateMachine(Box::new(read)))).await.unwrap();
+    assert_eq!(numbers(&store, &[("q", "7xk21m3")]).await, [0_u128; 0]);
+    assert_eq!(numbers(&store, &[("q", "8yl")]).await, [1]);
+    let read = store.machine(one.id).await.unwrap().unwrap();
+    let gone = Change::DeleteMachine { id: read.id, revision: read.revision };
+    store.commit(&Changes::new(after(2)).and(gone)).await.unwrap();
+    assert_eq!(numbers(&store, &[("q", "8yl")]).await, [0_u128; 0]);
+}
+
+pub(super) async fn lists_go_on_behind_a_machine_that_is_gone(store: Store) {
+    for number in 1..=4 {
+        let name = format!("node-{}", [1, 10, 2, 20][usize::from(number) - 1]).parse().unwrap();
+        store.commit(&super::insert(&Machine { name, ..machine(number) })).await.unwrap();
+    }
+    let query = parse(Kind::Machines, [("sort", "NaturalName")]).unwrap();
+    let first = store.page(&plan_machines(&store, &query), 0, Some(2)).await.unwrap();
+    let names = |machines: &[Machine]| machines.iter().map(|one| one.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&first.items), ["node-1", "node-2"]);
+    let last = &first.items[1];
+    let gone = Change::DeleteMachine { id: last.id, revision: last.revision };
+    store.commit(&Changes::new(after(1)).and(gone)).await.unwrap();
+    let on = Query { after: first.next.clone(), ..query.clone() };
+    let rest = store.page(&plan_machines(&store, &on), 0, Some(2)).await.unwrap();
+    assert_eq!(names(&rest.items), ["node-10", "node-20"]);
+    let backwards = Query { reverse: true, ..on };
+    let before = store.page(&plan_machines(&store, &backwards), 0, None).await.unwrap();
+    assert_eq!((names(&before.items), before.next), (vec!["node-1".to_owned()], None));
+    for (sort, place) in
+        [("Name,Uuid", first.next.as_deref()), ("NaturalName", Some("W10")), ("Name", Some("!"))]
+    {
+        let on =
+            Query { after: place.map(str::to_owned), ..parse(Kind::Machines, [("sort", sort)]).unwrap() };
+        assert!(!plan_machines(&store, &on).is_possible(), "{sort} {place:?}");
+    }
 }
 
 pub(super) async fn machines_are_found_by_what_they_have_to_do_with(store: Store) {

@@ -3,8 +3,8 @@
 use super::{START, machine};
 use crate::store::postgres::Postgres;
 use crate::store::schema::{Engine, MIGRATIONS, migrate};
-use crate::store::{Plan, Store, pool_of, sqlite_url};
-use engine::change::{Change, Changes, Revision};
+use crate::store::{AuditQuery, Plan, Store, pool_of, sqlite_url};
+use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
 use engine::filter::parse;
 use engine::machine::Machine;
 use protocol::ids::MachineId;
@@ -58,6 +58,12 @@ async fn fill_as(url: &str, engine: Engine, version: usize) {
             .await
             .unwrap();
     }
+    let row = AuditRow::new(AuditKind::EnrollmentApproved, &Cause::system(START)).machine(old(7).0.id);
+    sqlx::query("INSERT INTO audit (number, body, hash) VALUES (1, $1, '')")
+        .bind(serde_json::to_string(&row).unwrap())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
     sqlx::query("UPDATE head SET revision = 5").execute(&mut *transaction).await.unwrap();
     transaction.commit().await.unwrap();
     database.close().await;
@@ -81,6 +87,9 @@ async fn are_found(store: &Store) {
     assert_eq!(revision, Revision(6));
     assert_eq!(page(&[("Stage", "new")]).await.filtered, 1);
     assert_eq!(store.content_revisions().await.unwrap(), (Revision(0), Revision(0)));
+    let about = AuditQuery { machine: Some(old(7).0.id), ..AuditQuery::default() };
+    let rows = store.audit_rows(&about, 9).await.unwrap();
+    assert_eq!(rows.first().map(|entry| entry.kind.as_str()), Some("enrollment.approved"));
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub(super) const MACHINE: &[Column] = &[
     text("Key", "id", 0),
     text("Uuid", "id", 0),
     text("Name", "name", 1),
+    text("NaturalName", "natural_name", 1),
     text("Address", "address", 2),
     number("CreatedAt", "created_at", 10),
     number("LastModifiedAt", "modified_at", 11),
@@ -56,6 +57,7 @@ pub(super) const MACHINE: &[Column] = &[
     text("Context", "context", 32),
     text("Pool", "pool", 33),
     text("Arch", "arch", 34),
+    text("MeshNetwork", "mesh", 35),
     number("Locked", "locked", 40),
     number("Available", "available", 41),
     number("Runnable", "runnable", 42),
@@ -67,6 +69,8 @@ pub(super) const MACHINE: &[Column] = &[
     text("LastModifiedBy", "modified_by", 0).without_index(),
     number("PoolAllocated", "pool_allocated", 0).without_index(),
     text("PoolStatus", "pool_status", 0).without_index(),
+    // Those that its token gave, then its profiles: which of these are roles, only the content says.
+    text("Roles", "roles", 0).without_index(),
 ];
 
 /// Of jobs.

@@ -2,7 +2,8 @@
 
 use super::bound::Bound;
 use super::columns::{Column, Form, ITSELF, address_key};
-use crate::store::marks::{Sort, as_text, indexed};
+use crate::store::marks::{GIVEN, Sort, as_text, indexed};
+use crate::store::schema::Engine;
 use engine::filter::{Filter, Operand, Query, Subject, Test};
 use serde_json::Value;
 
@@ -47,6 +48,21 @@ pub(super) enum Condition {
     HasNot(Mark),
     /// One of these is missing.
     Lacks(Vec<Mark>),
+    /// All of these words are in the text by which a machine is searched for.
+    Says(Vec<String>),
+    /// Its id is one of these, or none.
+    Listed(Ids),
+}
+
+/// Many ids at once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ids {
+    /// An array in JSON: a statement takes few values, and each number of them is another statement.
+    pub json: String,
+    /// Whether it has to be one of them.
+    pub within: bool,
+    /// How JSON is taken apart.
+    pub engine: Engine,
 }
 
 /// What is the same for all objects of a list, as REST shows them.
@@ -77,6 +93,9 @@ impl Shown {
                 None => left.push(filter.clone()),
             }
         }
+        if !query.search.is_empty() && self.has_marks {
+            conditions.push(Condition::Says(query.search.clone()));
+        }
         if query.exclude_self && self.has_marks {
             conditions.push(Condition::Is(&ITSELF, Compare::To("=", Bound::Number(0))));
         }
@@ -91,7 +110,7 @@ impl Shown {
             Subject::Index(index) if self.is_constant(index) => {
                 Some(if filter.matches(&self.constant) { Vec::new() } else { vec![Condition::Never] })
             }
-            Subject::Index(index) if index.unordered() => {
+            Subject::Index(index) if index.is_list() => {
                 if self.has_marks {
                     of_list(index.name, &filter.test, aggregate)
                 } else {
@@ -100,6 +119,30 @@ impl Shown {
             }
             Subject::Index(index) => of_column(self.column(index.name)?, &filter.test),
         }
+    }
+}
+
+/// A filter of roles. None where SQL would have to look at a mark in two ways at once.
+pub(super) fn of_roles(test: &Test, is_role: &dyn Fn(&str) -> bool) -> Option<Vec<Condition>> {
+    let mark = |name: &str| Mark {
+        // Profiles of machines are named in the same way; without the label they are no roles.
+        values: (!is_role(name)).then(|| vec![GIVEN.to_owned()]),
+        ..Mark::named(Sort::Role, [name])
+    };
+    match test {
+        Test::Eq(operands) => Some(texts(operands)?.into_iter().map(mark).map(Condition::Has).collect()),
+        Test::Ne(operands) => Some(vec![Condition::Lacks(texts(operands)?.into_iter().map(mark).collect())]),
+        Test::Nin(operands) => Some(texts(operands)?.into_iter().map(mark).map(Condition::HasNot).collect()),
+        Test::In(operands) => {
+            let names = texts(operands)?;
+            let first = mark(names.first()?);
+            let same = names.iter().all(|name| mark(name).values == first.values);
+            same.then(|| {
+                vec![Condition::Has(Mark { values: first.values, ..Mark::named(Sort::Role, names) })]
+            })
+        }
+        Test::Lt(_) | Test::Lte(_) | Test::Gt(_) | Test::Gte(_) => None,
+        Test::Between(..) | Test::Except(..) | Test::Re(_) => None,
     }
 }
 

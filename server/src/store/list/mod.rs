@@ -10,6 +10,7 @@
 mod bound;
 mod columns;
 mod condition;
+mod cursor;
 mod sql;
 
 pub(super) use bound::Bound;
@@ -18,8 +19,9 @@ pub(super) use columns::address_key;
 use super::marks::Sort;
 use super::{Store, StoreError, jobs, read};
 use columns::{Column, JOB, MACHINE};
-use condition::{Compare, Condition, Mark, Shown};
-use engine::filter::{Filter, Query};
+use condition::{Compare, Condition, Ids, Mark, Shown, of_roles};
+use cursor::Cursor;
+use engine::filter::{Filter, Query, Subject};
 use engine::job::Job;
 use engine::machine::Machine;
 use protocol::ids::MachineId;
@@ -85,7 +87,19 @@ pub(crate) struct Plan<L> {
     /// None when it is no column's order.
     order: Option<Vec<&'static Column>>,
     reverse: bool,
+    after: After,
     of: PhantomData<fn() -> L>,
+}
+
+/// Where a part begins.
+#[derive(Debug)]
+enum After {
+    /// At the beginning of the list.
+    Nothing,
+    /// Behind a place in it.
+    Place(Cursor),
+    /// What was asked for is no place in this order.
+    Unknown,
 }
 
 /// A part of a list.
@@ -97,6 +111,8 @@ pub(crate) struct Page<L> {
     pub filtered: u64,
     /// How many there are.
     pub total: u64,
+    /// Where the next part begins, if there may be one.
+    pub next: Option<String>,
 }
 
 impl<L: Listed> Plan<L> {
@@ -105,12 +121,22 @@ impl<L: Listed> Plan<L> {
         let shown = L::shown();
         let (conditions, left) = shown.split(query);
         let order = query.sort.iter().filter(|index| !shown.is_constant(index));
-        Self {
-            conditions,
-            left,
-            order: order.map(|index| shown.column(index.name)).collect(),
-            reverse: query.reverse,
-            of: PhantomData,
+        let order: Option<Vec<_>> = order.map(|index| shown.column(index.name)).collect();
+        let place = |text: &String| {
+            let cursor = order.as_ref().and_then(|order| Cursor::parse(text, order));
+            cursor.map_or(After::Unknown, After::Place)
+        };
+        let after = query.after.as_ref().map_or(After::Nothing, place);
+        Self { conditions, left, order, reverse: query.reverse, after, of: PhantomData }
+    }
+
+    /// Whether what was asked for can be done: a part of a list that goes on behind a place has to be
+    /// SQL's alone, and the place one in its order.
+    pub(crate) fn is_possible(&self) -> bool {
+        match self.after {
+            After::Nothing => true,
+            After::Place(_) => self.is_whole(),
+            After::Unknown => false,
         }
     }
 
@@ -129,6 +155,13 @@ impl<L: Listed> Plan<L> {
         let ranks = self.conditions.iter().enumerate();
         let mut ranks: Vec<_> = ranks.filter_map(|(at, condition)| Some((rank(condition)?, at))).collect();
         ranks.sort_unstable();
+        let says = |condition: &Condition| matches!(condition, Condition::Says(_));
+        // All texts have to be read for that, so it comes only when nothing else finds rows.
+        if ranks.is_empty()
+            && let Some(at) = self.conditions.iter().position(says)
+        {
+            ranks.push((u8::MAX, at));
+        }
         ranks.into_iter().map(|(_, at)| at).collect()
     }
 
@@ -150,6 +183,21 @@ impl<L: Listed> Plan<L> {
             order: self.order.as_deref().unwrap_or_default(),
             reverse: self.reverse,
         }
+    }
+
+    fn place(&self) -> Option<&Cursor> {
+        match &self.after {
+            After::Place(cursor) => Some(cursor),
+            After::Nothing | After::Unknown => None,
+        }
+    }
+
+    /// Where the part behind these rows begins; none when these are fewer than were asked for.
+    fn next(&self, rows: &[AnyRow], limit: u64) -> Result<Option<String>, StoreError> {
+        let full = rows.len() as u64 >= limit;
+        let Some(last) = rows.last().filter(|_| full) else { return Ok(None) };
+        let order = self.order.as_deref().unwrap_or_default();
+        Ok(Some(Cursor::of(last, order)?.text()))
     }
 
     fn never(&self) -> bool {
@@ -174,13 +222,62 @@ fn rank(condition: &Condition) -> Option<u8> {
         Condition::Has(mark) => Some(match (mark.sort, &mark.values) {
             (Sort::Mac, _) => 3,
             (Sort::Param, Some(_)) => 15,
-            (Sort::Param | Sort::Profile, _) => 28,
+            (Sort::Param | Sort::Profile | Sort::Role, _) => 28,
         }),
         Condition::HasNot(_) | Condition::Lacks(_) => None,
+        Condition::Says(_) | Condition::Listed(_) => None,
     }
 }
 
+/// The index of those who are there now.
+const ONLINE: &str = "Online";
+/// The index of machine roles.
+const ROLES: &str = "Roles";
+
+/// What no table knows of machines.
+pub(crate) struct Known<'a> {
+    /// Those that are online now.
+    pub(crate) online: &'a dyn Fn() -> Vec<MachineId>,
+    /// Whether profiles of this name are machine roles.
+    pub(crate) is_role: &'a dyn Fn(&str) -> bool,
+}
+
+fn asks(filter: &Filter, name: &str) -> bool {
+    matches!(&filter.subject, Subject::Index(index) if index.name == name)
+}
+
 impl Store {
+    /// The same plan, with filters of what no table knows decided as well.
+    pub(crate) fn knowing(&self, mut plan: Plan<Machine>, known: &Known<'_>) -> Plan<Machine> {
+        let (of_presence, left): (Vec<_>, Vec<_>) =
+            plan.left.into_iter().partition(|filter| asks(filter, ONLINE));
+        plan.left = Vec::new();
+        for filter in left {
+            let of_roles = if asks(&filter, ROLES) { of_roles(&filter.test, known.is_role) } else { None };
+            match of_roles {
+                Some(conditions) => plan.conditions.extend(conditions),
+                None => plan.left.push(filter),
+            }
+        }
+        plan.conditions.extend(self.of_presence(&of_presence, known.online));
+        plan
+    }
+
+    fn of_presence(&self, filters: &[Filter], online: &dyn Fn() -> Vec<MachineId>) -> Option<Condition> {
+        let fits = |online: bool| {
+            let machine = serde_json::json!({ ONLINE: online });
+            filters.iter().all(|filter| filter.matches(&machine))
+        };
+        let within = match (fits(true), fits(false)) {
+            (true, true) => return None,
+            (false, false) => return Some(Condition::Never),
+            (within, _) => within,
+        };
+        let ids: Vec<_> = online().into_iter().map(|id| id.to_string()).collect();
+        let json = serde_json::Value::from(ids).to_string();
+        Some(Condition::Listed(Ids { json, within, engine: self.engine }))
+    }
+
     /// A part of a list that SQL does alone, see [`Plan::is_whole`]; all of it without a limit.
     ///
     /// # Errors
@@ -194,15 +291,17 @@ impl Store {
         let mut moment = self.moment().await?;
         let counted = counts(&mut moment, plan).await?;
         let Counted { filtered, total, .. } = counted;
-        let mut items = Vec::new();
+        let (mut items, mut next) = (Vec::new(), None);
         let limit = limit.unwrap_or(filtered).min(filtered);
         if offset < filtered && limit > 0 {
             let way = plan.way(offset, limit, counted);
-            let rows = plan.select(way).page(offset, limit).query().fetch_all(&mut *moment).await?;
+            let rows =
+                plan.select(way).page(plan.place(), offset, limit).query().fetch_all(&mut *moment).await?;
             items = rows.iter().map(L::read).collect::<Result<_, _>>()?;
+            next = plan.next(&rows, limit)?;
         }
         moment.rollback().await?;
-        Ok(Page { items, filtered, total })
+        Ok(Page { items, filtered, total, next })
     }
 
     /// The next objects of a list in order of their ids, at most `most`: those that fulfil what SQL
@@ -244,6 +343,7 @@ impl Store {
             left: Vec::new(),
             order: Some(Vec::new()),
             reverse: false,
+            after: After::Nothing,
             of: PhantomData,
         };
         self.after(&plan, after.map(|id| id.0), most).await
@@ -304,8 +404,10 @@ pub(crate) enum About<'a> {
     Stage(&'a str),
     /// They go through this workflow.
     Workflow(&'a str),
-    /// They have this profile.
+    /// They have this profile, or this role.
     Profile(&'a str),
+    /// They name this mesh network.
+    Mesh(&'a str),
 }
 
 impl About<'_> {
@@ -319,7 +421,9 @@ impl About<'_> {
             Self::BootEnv(name) => is("BootEnv", name),
             Self::Stage(name) => is("Stage", name),
             Self::Workflow(name) => is("Workflow", name),
-            Self::Profile(name) => vec![Condition::Has(Mark::named(Sort::Profile, [name]))],
+            Self::Mesh(name) => is("MeshNetwork", name),
+            // Among them those whose token gave it as a role.
+            Self::Profile(name) => vec![Condition::Has(Mark::named(Sort::Role, [name]))],
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use super::bound::Bound;
 use super::columns::{Column, Form};
-use super::condition::{Compare, Condition, Mark};
+use super::condition::{Compare, Condition, Ids, Mark};
+use super::cursor::Cursor;
+use crate::store::schema::Engine;
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe};
@@ -82,6 +84,10 @@ impl Select<'_> {
         sql.push("SELECT COUNT(*) AS many FROM (SELECT ");
         let driver = self.driver.and_then(|driver| self.conditions.get(driver));
         match driver {
+            Some(Condition::Says(words)) => {
+                sql.push("1 AS one FROM machine_text t WHERE ");
+                write_words(&mut sql, words);
+            }
             Some(Condition::Has(mark)) => {
                 let what = if mark.names.len() == 1 { "1 AS one" } else { "DISTINCT h.machine" };
                 sql.push(&format!("{what} FROM machine_mark h WHERE "));
@@ -102,14 +108,19 @@ impl Select<'_> {
     }
 
     /// Whole rows of one part, in order.
-    pub(super) fn page(&self, offset: u64, limit: u64) -> Statement {
+    pub(super) fn page(&self, after: Option<&Cursor>, offset: u64, limit: u64) -> Statement {
         let number = |number: u64| Bound::Number(i64::try_from(number).unwrap_or(i64::MAX));
         let mut sql = Statement::default();
-        sql.push("SELECT m.body AS body, m.revision AS revision FROM (SELECT i.id AS id");
+        sql.push("SELECT m.body AS body, m.revision AS revision, p.id AS id");
+        for at in 0..self.order.len() {
+            sql.push(&format!(", p.s{at} AS s{at}"));
+        }
+        sql.push(" FROM (SELECT i.id AS id");
         for (at, column) in self.order.iter().enumerate() {
             sql.push(&format!(", i.{} AS s{at}", column.sql));
         }
         self.find(&mut sql);
+        self.go_on(&mut sql, after);
         sql.push(" ORDER BY ");
         for column in self.order {
             sql.push(&name(column, self.gathers()));
@@ -148,6 +159,20 @@ impl Select<'_> {
         sql.value(Bound::Number(i64::from(most)));
         sql.push(&format!(") p CROSS JOIN {} m WHERE m.id = p.id ORDER BY p.id", self.table));
         sql
+    }
+
+    /// Only what comes after a place in this order.
+    fn go_on(&self, sql: &mut Statement, after: Option<&Cursor>) {
+        let Some(cursor) = after else { return };
+        sql.push(if self.conditions.is_empty() { " WHERE (" } else { " AND (" });
+        for column in self.order {
+            sql.push(&name(column, self.gathers()));
+            sql.push(", ");
+        }
+        sql.push(self.id());
+        sql.push(if self.reverse { ") < (" } else { ") > (" });
+        sql.join(", ", cursor.values(), |sql, value| sql.value(value.clone()));
+        sql.push(")");
     }
 
     /// Whether the driver finds the rows, which are then sorted: an index in the order that was asked
@@ -204,6 +229,43 @@ fn write(sql: &mut Statement, condition: &Condition, hidden: bool) {
             sql.push("NOT (");
             sql.join(" AND ", marks, write_has);
             sql.push(")");
+        }
+        Condition::Says(words) if hidden => {
+            sql.push("EXISTS (SELECT 1 FROM machine_text t WHERE t.machine = i.id AND ");
+            write_words(sql, words);
+            sql.push(")");
+        }
+        Condition::Says(words) => {
+            sql.push("i.id IN (SELECT t.machine FROM machine_text t WHERE ");
+            write_words(sql, words);
+            sql.push(")");
+        }
+        Condition::Listed(ids) => write_ids(sql, ids),
+    }
+}
+
+/// Each is somewhere in the text.
+fn write_words(sql: &mut Statement, words: &[String]) {
+    sql.join(" AND ", words, |sql, word| {
+        let literal = word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_").replace('\0', "");
+        sql.push("t.body LIKE ");
+        sql.value(Bound::Text(format!("%{literal}%")));
+        sql.push(" ESCAPE '\\'");
+    });
+}
+
+fn write_ids(sql: &mut Statement, ids: &Ids) {
+    sql.push(if ids.within { "i.id IN (SELECT " } else { "i.id NOT IN (SELECT " });
+    match ids.engine {
+        Engine::Sqlite => {
+            sql.push("value FROM json_each(");
+            sql.value(Bound::Text(ids.json.clone()));
+            sql.push("))");
+        }
+        Engine::Postgres => {
+            sql.push("json_array_elements_text(");
+            sql.value(Bound::Text(ids.json.clone()));
+            sql.push("::json))");
         }
     }
 }

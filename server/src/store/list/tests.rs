@@ -37,7 +37,7 @@ async fn every_column_is_found_by_its_index<L: Listed>(store: &Store, kind: Kind
             assert_eq!(driver, Some(0), "{} {test}", column.index);
             let counted = way(store, plan.select(driver).count_driver(1_000)).await;
             assert!(counted.contains("SEARCH i USING COVERING INDEX"), "{} {test}: {counted}", column.index);
-            let gathered = way(store, plan.select(driver).page(0, 50)).await;
+            let gathered = way(store, plan.select(driver).page(None, 0, 50)).await;
             assert!(gathered.contains("SEARCH i USING"), "{} {test}: {gathered}", column.index);
             assert!(!gathered.contains("SCAN i"), "{} {test}: {gathered}", column.index);
         }
@@ -55,9 +55,9 @@ async fn what_is_filtered_is_found_by_an_index() {
         let plan = plan::<Machine>(Kind::Machines, &[pair]);
         let counted = way(&store, plan.select(plan.drivers().first().copied()).count_driver(1_000)).await;
         assert!(counted.contains("INDEX machine_mark_by_name (kind=? AND name=?"), "{pair:?}: {counted}");
-        let gathered = way(&store, plan.select(plan.drivers().first().copied()).page(0, 50)).await;
+        let gathered = way(&store, plan.select(plan.drivers().first().copied()).page(None, 0, 50)).await;
         assert!(gathered.contains("machine_mark_by_name") && !gathered.contains("SCAN i"), "{gathered}");
-        let walked = way(&store, plan.select(None).page(0, 50)).await;
+        let walked = way(&store, plan.select(None).page(None, 0, 50)).await;
         assert!(
             walked.contains("sqlite_autoindex_machine_mark_1 (machine=? AND kind=? AND name=?"),
             "{walked}"
@@ -78,7 +78,7 @@ async fn who_walks_along_an_order_sorts_nothing() {
         for reverse in ["true", "false"] {
             let pairs = [("sort", order), ("reverse", reverse), ("Stage", "s"), ("Runnable", "true")];
             let plan = plan::<Machine>(Kind::Machines, &pairs);
-            let walked = way(&store, plan.select(None).page(0, 50)).await;
+            let walked = way(&store, plan.select(None).page(None, 0, 50)).await;
             assert!(walked.contains("SCAN i USING INDEX") && walked.contains(index), "{order}: {walked}");
         }
     }
