@@ -1,6 +1,8 @@
 //! The only loop: waits for whatever comes first, tells the flow, does what it says, shows how
 //! things stand. It decides nothing itself.
 
+mod children;
+
 use crate::api::{Answer, Api, Call, CallError, ConnectError};
 use crate::by_hand::{Desk, KEYS_EVERY};
 use crate::clock;
@@ -15,17 +17,15 @@ use crate::kmsg;
 use crate::net::{NetEvent, Status};
 use crate::power::{Power, Requests};
 use crate::report::chain;
-use crate::runner::Ending;
 use crate::runner::child::{Child, Ended, Report};
-use crate::runner::settings::Reach;
 use crate::service::{Belongings, DISK};
 use crate::state::{Action, Ask, Fault, Flow, Observation, Plan, Stage, TokenPlan, Voucher};
 use crate::view::{Surroundings, compose, net_view, told};
+use children::Order;
 use protocol::agent_api::{
-    AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest, RunnerTicket,
+    AgentState, EnrollmentAnswer, EnrollmentRequest, HeartbeatRequest, Origin, RegisterRequest,
 };
-use protocol::config::{CaCertificate, Settings};
-use protocol::ids::MachineId;
+use protocol::config::Settings;
 use protocol::inventory::{Inventory, MAX_INVENTORY};
 use protocol::nonce::BootNonce;
 use protocol::token::{BootstrapToken, base64url};
@@ -105,6 +105,10 @@ enum Event {
     Said(String),
     /// The runner ended.
     Ended(Ended),
+    /// The machine's side of a terminal told something.
+    Terminal(Report),
+    /// The member of a mesh network did.
+    Member(Report),
     Tick,
     Wake,
 }
@@ -164,6 +168,8 @@ pub(crate) struct Driver {
     news: News,
     desk: Desk,
     runner: Child,
+    terminal: Child,
+    member: Child,
     ticks: Interval,
 }
 
@@ -209,6 +215,8 @@ impl Driver {
             },
             news,
             desk,
+            terminal: runner.another(),
+            member: runner.another(),
             runner,
             ticks: interval(TICK),
         }
@@ -216,6 +224,10 @@ impl Driver {
 
     /// Works until somebody asks for power, and says goodbye to the server.
     pub(crate) async fn run<A: Api>(mut self, api: &mut A) -> Left {
+        // What an installed system was before its restart it is again before the server is reached.
+        if let Some(folder) = self.known_mesh() {
+            self.member.start_member(None, folder);
+        }
         let view = net_view(&self.around.network);
         let mut errand = self.observe(Observation::Net(view));
         let power = loop {
@@ -243,7 +255,8 @@ impl Driver {
     /// Waits for news while no errand is under way.
     async fn idle(&mut self) -> Result<Option<Action>, Power> {
         let wake = self.uptime.instant(self.flow.wake());
-        let event = self.news.next(&mut self.ticks, wake, &mut self.runner).await;
+        let children = (&mut self.runner, &mut self.terminal, &mut self.member);
+        let event = self.news.next(&mut self.ticks, wake, children).await;
         self.handle(event)
     }
 
@@ -254,9 +267,10 @@ impl Driver {
         tokio::pin!(work);
         loop {
             let wake = self.uptime.instant(self.flow.wake());
+            let children = (&mut self.runner, &mut self.terminal, &mut self.member);
             tokio::select! {
                 observed = &mut work => return Ok(observed.and_then(|observed| self.observe(observed))),
-                event = self.news.next(&mut self.ticks, wake, &mut self.runner) => {
+                event = self.news.next(&mut self.ticks, wake, children) => {
                     if let Some(next) = self.handle(event)? {
                         return Ok(Some(next));
                     }
@@ -282,6 +296,14 @@ impl Driver {
                 self.show();
             }
             Event::Ended(ended) => return self.see_end(ended),
+            Event::Terminal(Report::Said(line)) | Event::Member(Report::Said(line)) => {
+                self.console.say(self.uptime.now(), &line);
+            }
+            Event::Member(Report::Ended(ended)) => return Ok(self.see_member_end(&ended)),
+            Event::Terminal(Report::Ended(Ended::Badly(why))) => {
+                self.console.say(self.uptime.now(), &format!("no terminal: {why}"));
+            }
+            Event::Terminal(Report::Ended(Ended::Well { .. })) => {}
             Event::Told(event) => self.console.say(self.uptime.now(), &told(&event)),
             // Its log holds our own lines too; they were said already.
             Event::Kernel(line) if line.text.starts_with("muster-agent:") => {}
@@ -319,7 +341,11 @@ impl Driver {
     }
 
     /// Tells the flow, does what is quick, returns the errand if there is one.
-    fn observe(&mut self, observed: Observation) -> Option<Action> {
+    fn observe(&mut self, mut observed: Observation) -> Option<Action> {
+        if let Observation::Answered(Ok(Answer::Heartbeat(answer))) = &mut observed {
+            // What is left of a network that the server knows nothing of any more is taken down by a member, too.
+            answer.mesh |= self.known_mesh().is_some();
+        }
         self.learn(&observed);
         let actions = self.flow.step(self.uptime.now(), random(), observed);
         let mut errand = None;
@@ -329,7 +355,10 @@ impl Driver {
                 Action::Forget(voucher) => self.forget(voucher),
                 Action::KeepKey => self.remember(self.brief.luggage.identity.keep()),
                 Action::StartRunner { server, machine, ticket } => {
-                    self.start_runner(server, machine, &ticket)
+                    self.start(server, machine, Order::Runner(&ticket));
+                }
+                Action::StartMember { server, machine, ticket } => {
+                    self.start(server, machine, Order::Member(&ticket));
                 }
                 Action::Connect { .. } | Action::Send(_) => errand = Some(action),
             }
@@ -386,54 +415,18 @@ impl Driver {
                 if let Some(belongings) = belongings.filter(|_| answer.boot_env == DISK) {
                     self.remember(belongings.is_home());
                 }
+                if let Some(ticket) = &answer.terminal {
+                    self.start_terminal(ticket);
+                }
             }
             Observation::Net(_)
             | Observation::Connected(_)
             | Observation::Answered(_)
             | Observation::RunnerEnded { .. }
+            | Observation::MemberEnded { .. }
             | Observation::AskAgain
             | Observation::Tick => {}
         }
-    }
-
-    /// Starts a runner; why that is not possible is told, and tried again later.
-    fn start_runner(&mut self, server: usize, machine: MachineId, ticket: &RunnerTicket) {
-        self.publish_names();
-        let settings = &self.brief.luggage.settings;
-        let Some(server) = settings.servers.get(server) else { return };
-        let pem: String = settings.ca.iter().map(CaCertificate::pem).collect();
-        let ca = settings.server_id.as_deref().filter(|_| !settings.ca.is_empty());
-        let proxy = self.desk.proxy();
-        let reach = Reach {
-            machine: machine.0,
-            token: &ticket.token,
-            server,
-            pins: &self.runner.pins(&settings.ca_hash),
-            ca: ca.map(|id| (pem.as_str(), id)),
-            proxy: proxy.as_ref(),
-        };
-        self.runner.start(&reach, &ticket.boot_env);
-    }
-
-    /// Obeys what the runner's end says.
-    fn see_end(&mut self, ended: Ended) -> Result<Option<Action>, Power> {
-        self.around.work = None;
-        let now = self.uptime.now();
-        let stays = self.brief.luggage.belongings.as_ref().and_then(Belongings::why_it_stays);
-        match ended {
-            Ended::Well { ending: Ending::Reboot, .. } if stays.is_some() => {
-                self.console.say(now, &stays.unwrap_or_default());
-                return Ok(self.observe(Observation::RunnerEnded { useful: false }));
-            }
-            Ended::Well { ending: Ending::Reboot, .. } => return Err(Power::Reboot),
-            Ended::Well { ending: Ending::PowerOff, .. } => return Err(Power::Off),
-            Ended::Well { ending: Ending::Stop, .. } => {
-                self.console.say(now, "stopped as its task asked; work goes on when the machine is runnable");
-            }
-            Ended::Well { ending: Ending::Idle | Ending::Refused, .. } => {}
-            Ended::Badly(ref why) => self.console.say(now, &format!("the runner of jobs ended: {why}")),
-        }
-        Ok(self.observe(Observation::RunnerEnded { useful: ended.was_useful() }))
     }
 
     /// Lets the programs of tasks look up names as the agent does.
@@ -484,8 +477,15 @@ impl Driver {
 
 impl News {
     /// The next piece of news. Cancel safe: every source is.
-    async fn next(&mut self, ticks: &mut Interval, wake: tokio::time::Instant, runner: &mut Child) -> Event {
+    async fn next(
+        &mut self,
+        ticks: &mut Interval,
+        wake: tokio::time::Instant,
+        (runner, terminal, member): (&mut Child, &mut Child, &mut Child),
+    ) -> Event {
         tokio::select! {
+            report = terminal.next() => Event::Terminal(report),
+            report = member.next() => Event::Member(report),
             report = runner.next() => match report {
                 Report::Said(line) => Event::Said(line),
                 Report::Ended(ended) => Event::Ended(ended),
@@ -532,7 +532,11 @@ async fn perform<A: Api>(api: &mut A, errand: Action, brief: Brief) -> Option<Ob
             let result = timeout(held + ERRAND_LIMIT, call).await.unwrap_or_else(|_| Err(late()));
             Some(Observation::Answered(result))
         }
-        Action::SetClock(_) | Action::Forget(_) | Action::KeepKey | Action::StartRunner { .. } => None,
+        Action::SetClock(_)
+        | Action::Forget(_)
+        | Action::KeepKey
+        | Action::StartRunner { .. }
+        | Action::StartMember { .. } => None,
     }
 }
 
@@ -552,7 +556,8 @@ impl Brief {
             | Ask::Poll { .. }
             | Ask::AccessToken { .. }
             | Ask::Heartbeat { .. }
-            | Ask::Runner => None,
+            | Ask::Runner
+            | Ask::Member => None,
         };
         match (ask, words) {
             (Ask::Time, _) => Call::Time,
@@ -570,7 +575,7 @@ impl Brief {
             }),
             (Ask::Poll { id, wait }, _) => Call::Poll { id, wait },
             (Ask::AccessToken { nonce }, _) => Call::AccessToken { nonce },
-            (Ask::Runner, _) => Call::Runner,
+            (Ask::Runner | Ask::Member, _) => Call::Runner,
             (Ask::Heartbeat { wait, inventory, working }, _) => {
                 let observed = self.inventory().await;
                 let request = HeartbeatRequest {

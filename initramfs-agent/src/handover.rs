@@ -10,7 +10,9 @@ use crate::identity::{Identity, IdentityError};
 use crate::report::chain;
 use crate::tools::door::FOLDER;
 use protocol::ids::{KeyThumbprint, MachineId};
-pub use protocol::installed::{CONFIG_FILE, KEY_FILE, PROGRAM_FILE, STATEMENT_FILE, UNIT, UNIT_FILE};
+pub use protocol::installed::{
+    CONFIG_FILE, HELPER_FILE, KEY_FILE, PROGRAM_FILE, STATEMENT_FILE, UNIT, UNIT_FILE,
+};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};

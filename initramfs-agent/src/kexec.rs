@@ -6,6 +6,7 @@ use nix::sys::reboot::{RebootMode, reboot};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 
 /// Whether a kernel waits to be entered.
@@ -34,13 +35,22 @@ fn why(error: &io::Error) -> &'static str {
     }
 }
 
-/// Loads a kernel with an initial ramdisk: the next restart enters it. Both files are read from their beginning.
+/// Loads a kernel with an initial ramdisk: the next restart enters it. Both files are read from their beginning, and
+/// nobody else may have them open.
 ///
 /// # Errors
 /// [`KexecError`]; nothing is loaded then.
-pub fn load(kernel: &File, initrd: &File, command_line: &str) -> Result<(), KexecError> {
+pub fn load(kernel: File, initrd: File, command_line: &str) -> Result<(), KexecError> {
     let line = CString::new(command_line).map_err(|_| KexecError::CommandLine)?;
-    sys::kexec_file_load(kernel, initrd, &line).map_err(KexecError::Refused)
+    let (kernel, initrd) =
+        readable(kernel).and_then(|kernel| Ok((kernel, readable(initrd)?))).map_err(KexecError::Refused)?;
+    sys::kexec_file_load(&kernel, &initrd, &line).map_err(KexecError::Refused)
+}
+
+/// The same file, open for reading alone: the kernel does not read what somebody may write (`ETXTBSY`,
+/// `fs/kernel_read_file.c`).
+fn readable(file: File) -> io::Result<File> {
+    File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// Name under which this program is one of those that `systemd-shutdown(8)` runs last.
@@ -66,13 +76,27 @@ pub fn is_loaded() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+
+    #[test]
+    fn files_are_given_to_the_kernel_for_reading_alone() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"kernel").unwrap();
+        let mut same = readable(file).unwrap();
+        let mut text = String::new();
+        same.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "kernel");
+        assert!(same.write(b"x").is_err());
+    }
 
     #[test]
     fn what_is_no_kernel_is_refused_and_nothing_is_loaded() {
-        let file = tempfile::tempfile().unwrap();
-        assert!(matches!(load(&file, &file, "a\0b"), Err(KexecError::CommandLine)));
-        let refused = load(&file, &file, "panic=30").unwrap_err();
+        let file = || tempfile::tempfile().unwrap();
+        assert!(matches!(load(file(), file(), "a\0b"), Err(KexecError::CommandLine)));
+        let refused = load(file(), file(), "panic=30").unwrap_err();
         assert!(refused.to_string().ends_with("the machine restarts by its firmware"), "{refused}");
+        let KexecError::Refused(error) = refused else { panic!("{refused}") };
+        assert_ne!(error.raw_os_error(), Some(Errno::ETXTBSY as i32), "it was open for writing");
         assert!(!is_loaded());
     }
 

@@ -21,7 +21,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// The shell of the image.
-const SHELL: &str = "/bin/sh";
+pub(crate) const SHELL: &str = "/bin/sh";
+/// Where what people and scripts start is looked for.
+pub(crate) const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Largest shell that is unpacked, in bytes.
 const MAX_SHELL: u64 = 16 * 1_024 * 1_024;
 

@@ -2,7 +2,7 @@
 //!
 //! What `nix` and `std` offer safely is used directly elsewhere. Here are the calls they lack:
 //! `bpf(2)`, inode flags, the permanent hardware address, packet sockets and their multicast
-//! groups, IPMI messages, a controlling terminal, memory given back, a `waitpid(2)` that keeps every exit
+//! groups, IPMI messages, a controlling terminal and its size, memory given back, a `waitpid(2)` that keeps every exit
 //! status, and `kexec_file_load(2)`.
 
 use nix::errno::Errno;
@@ -134,6 +134,18 @@ pub(crate) fn with_controlling_terminal(command: &mut Command) -> &mut Command {
             Ok(())
         })
     }
+}
+
+/// Tells a terminal how large it is shown; its foreground programs hear of it.
+///
+/// # Errors
+/// What the kernel says.
+#[expect(unsafe_code, reason = "TIOCSWINSZ has no wrapper in nix without generated unsafe functions")]
+pub(crate) fn set_terminal_size(terminal: BorrowedFd<'_>, cols: u16, rows: u16) -> io::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: cols, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads one `winsize` (see `ioctl_tty(2)`), and `size` is one.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) })?;
+    Ok(())
 }
 
 /// Gives the command a session of its own, and lets the kernel end it when we end: the thread that

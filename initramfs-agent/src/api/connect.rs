@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(super) const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ const MAX_HEADERS: usize = 64;
 
 /// Where requests of one connection go in.
 pub(super) type Requests = SendRequest<Full<Bytes>>;
+/// A connection to a server that was recognised, before a byte of HTTP.
+pub(super) type Recognised = TlsStream<TcpStream>;
 
 /// The way to servers.
 pub(super) struct Road<'a> {
@@ -45,8 +48,7 @@ pub(super) struct Road<'a> {
 }
 
 impl Road<'_> {
-    /// Connects. Of several addresses the first that works; when none does, the error that tells
-    /// most is told.
+    /// Connects, and speaks HTTP.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -55,6 +57,28 @@ impl Road<'_> {
         server: &ServerUrl,
         clock: ClockTrust,
     ) -> Result<(Requests, Peer), ConnectError> {
+        let (stream, peer) = self.recognise(server, clock).await?;
+        let (requests, connection) = Builder::new()
+            .max_buf_size(MAX_HEAD)
+            .max_headers(MAX_HEADERS)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| ConnectError::Unreachable(format!("{} {error}", server.authority())))?;
+        // Ends with the connection; what goes wrong in it reaches the request it happens to.
+        beside(async move { drop(connection.await) });
+        Ok((requests, peer))
+    }
+
+    /// Connects. Of several addresses the first that works; when none does, the error that tells
+    /// most is told.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) async fn recognise(
+        &self,
+        server: &ServerUrl,
+        clock: ClockTrust,
+    ) -> Result<(Recognised, Peer), ConnectError> {
         if let Some(proxy) = self.proxy {
             let stream = tunnel(proxy, server, &self.dns)
                 .await
@@ -81,7 +105,7 @@ impl Road<'_> {
         address: SocketAddr,
         server: &ServerUrl,
         clock: ClockTrust,
-    ) -> Result<(Requests, Peer), ConnectError> {
+    ) -> Result<(Recognised, Peer), ConnectError> {
         let stream = dial(address).await.map_err(|error| {
             let words = format!("{address} {}", told(&error));
             if is_no_route(error.kind()) {
@@ -100,7 +124,7 @@ impl Road<'_> {
         server: &ServerUrl,
         place: &str,
         clock: ClockTrust,
-    ) -> Result<(Requests, Peer), ConnectError> {
+    ) -> Result<(Recognised, Peer), ConnectError> {
         let unreachable = |what: &str| ConnectError::Unreachable(format!("{place} {what}"));
         let (config, verifier) =
             config(self.trust, clock).map_err(|error| unreachable(&error.to_string()))?;
@@ -117,20 +141,12 @@ impl Road<'_> {
         let Some(Ok(verified)) = verifier.verdict() else {
             return Err(unreachable("finished TLS without a certificate"));
         };
-        let (requests, connection) = Builder::new()
-            .max_buf_size(MAX_HEAD)
-            .max_headers(MAX_HEADERS)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(&error.to_string()))?;
-        // Ends with the connection; what goes wrong in it reaches the request it happens to.
-        beside(async move { drop(connection.await) });
         let peer = Peer {
             server_id: verified.server_id.clone(),
             authority: verified.authority.clone(),
             time_problem: verified.time_problem.clone(),
         };
-        Ok((requests, peer))
+        Ok((stream, peer))
     }
 }
 

@@ -4,9 +4,9 @@
 //! Limits: those of a connection, 30 s beyond what a call waits for, 16 MiB an answer: the rendered
 //! files of a task.
 
-use super::connect::{Requests, Road};
+use super::connect::{Recognised, Requests, Road};
 use super::tls::Trust;
-use super::{ClockTrust, ConnectError};
+use super::{ClockTrust, ConnectError, Peer};
 use crate::net::resolve::Dns;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -48,16 +48,30 @@ impl Place {
     /// # Errors
     /// [`ConnectError`].
     pub(super) async fn connect(&self) -> Result<(Requests, String), ConnectError> {
-        let Self { server, trust, proxy } = self;
-        let road = Road { trust, proxy: proxy.as_ref(), dns: Dns::of_system() };
         // The time counts: a boot image has been told the right one before anybody runs jobs.
-        let (requests, peer) = road.lead_to(server, ClockTrust::Set).await?;
+        let (requests, peer) = self.road().lead_to(&self.server, ClockTrust::Set).await?;
+        Ok((requests, self.host(&peer)))
+    }
+
+    /// The same before a byte of HTTP, for what speaks another protocol soon.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(crate) async fn recognise(&self) -> Result<(Recognised, String), ConnectError> {
+        let (stream, peer) = self.road().recognise(&self.server, ClockTrust::Set).await?;
+        Ok((stream, self.host(&peer)))
+    }
+
+    fn road(&self) -> Road<'_> {
+        Road { trust: &self.trust, proxy: self.proxy.as_ref(), dns: Dns::of_system() }
+    }
+
+    fn host(&self, peer: &Peer) -> String {
         // A proxy that ends TLS finds the server by the name that was dialled.
-        let host = match peer.authority {
-            Some(_) => server.authority(),
+        match peer.authority {
+            Some(_) => self.server.authority(),
             None => format!("{}{SERVER_ID_SUFFIX}", peer.server_id),
-        };
-        Ok((requests, host))
+        }
     }
 }
 

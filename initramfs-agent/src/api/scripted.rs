@@ -4,7 +4,7 @@
 use super::{Answer, Api, Call, CallError, ClockTrust, ConnectError, Peer};
 use protocol::agent_api::{
     AgentSettings, Approved, EnrollmentAnswer, HeartbeatAnswer, MachineName, Pending, Refusal, RefusalKind,
-    RunnerTicket,
+    RunnerTicket, TerminalTicket,
 };
 use protocol::config::ServerUrl;
 use std::collections::VecDeque;
@@ -120,8 +120,29 @@ fn beat(name: &str, work: bool) -> Answer {
         work,
         ca_hash: Vec::new(),
         boot_env: "local".to_owned(),
+        terminal: None,
+        mesh: false,
         nonce: "n".to_owned(),
     })
+}
+
+/// A heartbeat answer of a machine in a mesh network.
+pub(crate) fn in_a_mesh(name: &str) -> Answer {
+    let mut answer = heartbeat(name);
+    if let Answer::Heartbeat(heartbeat) = &mut answer {
+        heartbeat.mesh = true;
+    }
+    answer
+}
+
+/// A heartbeat answer that tells of work, and of a terminal.
+pub(crate) fn terminal(name: &str) -> Answer {
+    let ticket = TerminalTicket { id: uuid::Uuid::from_u128(9), secret: "secret".to_owned() };
+    let mut answer = work(name);
+    if let Answer::Heartbeat(heartbeat) = &mut answer {
+        heartbeat.terminal = Some(ticket);
+    }
+    answer
 }
 
 /// A refusal with this word.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::scripted::{
-    Line, Scripted, access_token, approved, heartbeat, peer, pending, refused, ticket, work,
+    Line, Scripted, access_token, approved, heartbeat, peer, pending, refused, terminal, ticket, work,
 };
 use crate::by_hand::Levers;
 use crate::inventory::Learnt;
@@ -221,6 +221,16 @@ async fn a_runner_is_started_for_work_shown_and_obeyed() {
         assert!(printed.contains("Task 1/2 burn-in: running"), "{printed}");
         assert!(!printed.contains("mmt_"), "{printed}");
     }
+}
+
+#[tokio::test]
+async fn a_terminal_that_cannot_be_started_is_told_of_and_its_secret_is_not() {
+    let script = [says(terminal("db-07")), says(ticket()), says(heartbeat("db-07"))];
+    let (_, asked, printed) = worked(&script, "sleep 1; exit 64").await;
+    assert!(asked.contains(&"Runner".to_owned()), "work goes on beside it: {asked:?}");
+    // There is no program of the tools here, and no agent to ask for them.
+    assert!(printed.contains("no terminal: exit code 127"), "{printed}");
+    assert!(!printed.contains("secret"), "{printed}");
 }
 
 #[tokio::test]

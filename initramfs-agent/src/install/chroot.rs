@@ -1,35 +1,27 @@
 //! Programs of the target, run where they can touch the target alone: in a mount namespace of their own, with the
 //! target as root, a `/dev` that has the target's own devices and no others, and no network. They are the
-//! image's programs, so they get nothing of ours: no environment, no descriptors, no secrets.
+//! image's programs, so they get nothing of ours: no environment but the mark by which a cancelled task's processes are
+//! ended, no descriptors, no secrets.
 
 use super::say;
 use super::target::{Tree, TreeError};
+use super::tool::attend;
+use crate::reap::SEARCH;
 use crate::report::printable;
 use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, killpg};
 use nix::sys::stat::{Mode, SFlag, makedev, mknod, stat};
-use nix::unistd::{Pid, chdir, chroot};
-use std::io::{self, PipeReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use nix::unistd::{chdir, chroot};
+use std::io;
 use std::os::unix::fs::symlink;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Longest output that is kept, in bytes: a boot loader's image.
-const MAX_OUTPUT: usize = 8 * 1_024 * 1_024;
 /// Last characters of messages that an error tells.
 const MAX_TOLD: usize = 300;
-/// Pause between two looks at a program that says nothing, in milliseconds.
-const LOOK_AGAIN: u16 = 200;
-/// The same in milliseconds where it closed its output, which poll does not wait for.
-const CLOSED: u64 = 20;
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Devices that are no disks: name, major and minor number.
 const DEVICES: [(&str, u64, u64); 7] = [
     ("null", 1, 3),
@@ -78,9 +70,6 @@ pub(crate) enum ChrootError {
         /// How long it had.
         limit: Duration,
     },
-    /// It writes without end.
-    #[error("the image's {0} wrote more than {MAX_OUTPUT} bytes")]
-    Output(String),
     /// A thread of ours panicked.
     #[error("the thread that runs programs of the target ended early")]
     Thread,
@@ -105,11 +94,11 @@ pub(crate) struct Chroot<'a> {
 }
 
 impl Chroot<'_> {
-    /// Runs a program to its end and gives back what it wrote. Its messages go to the job's log.
+    /// Runs a program to its end. What it says goes to the job's log.
     ///
     /// # Errors
     /// [`ChrootError`].
-    pub(crate) fn run(&self, words: &[&str], limit: Duration) -> Result<Vec<u8>, ChrootError> {
+    pub(crate) fn run(&self, words: &[&str], limit: Duration) -> Result<(), ChrootError> {
         thread::scope(|scope| {
             // The thread's namespace and root end with it.
             let apart = scope.spawn(|| {
@@ -180,92 +169,27 @@ impl Chroot<'_> {
 }
 
 /// Runs a program of this thread's root.
-fn run(words: &[&str], limit: Duration) -> Result<Vec<u8>, ChrootError> {
+fn run(words: &[&str], limit: Duration) -> Result<(), ChrootError> {
     let (program, arguments) = words.split_first().unwrap_or((&"true", &[]));
-    let name = || (*program).to_owned();
-    let start = |error| ChrootError::Start(name(), error);
-    let (mut output, to_output) = io::pipe().map_err(start)?;
-    let (mut messages, to_messages) = io::pipe().map_err(start)?;
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().env("PATH", PATH).env("LC_ALL", "C").env("HOME", "/root");
-    command.env("DEBIAN_FRONTEND", "noninteractive").current_dir("/").process_group(0);
-    command.stdin(Stdio::null()).stdout(OwnedFd::from(to_output)).stderr(OwnedFd::from(to_messages));
-    let mut child = command.spawn().map_err(start)?;
-    // Its ends of the pipes are ours until then, and nobody would see an end.
-    drop(command);
-    let end = Instant::now() + limit;
-    let (mut written, mut said) = (Vec::new(), Vec::new());
-    let outcome = loop {
-        if let Err(error) = read_some(&mut output, &mut messages, &mut written, &mut said) {
-            break Err(start(error));
-        }
-        match child.try_wait() {
-            Ok(Some(status)) => break Ok(status),
-            Ok(None) if written.len() > MAX_OUTPUT => break Err(ChrootError::Output(name())),
-            Ok(None) if Instant::now() >= end => break Err(ChrootError::Late { program: name(), limit }),
-            Ok(None) => {}
-            Err(error) => break Err(start(error)),
-        }
-    };
-    // What it left running, and itself when it takes too long.
-    let group = i32::try_from(child.id()).map(Pid::from_raw);
-    group.map_or(Ok(()), |group| killpg(group, Signal::SIGKILL)).unwrap_or(());
-    let waited = child.wait();
-    let status = outcome?;
-    waited.map_err(start)?;
-    read_some(&mut output, &mut messages, &mut written, &mut said).map_err(start)?;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    for line in said.lines() {
-        say(&format!("  {}: {}", short(program), printable(line, 200)));
+    let program = || (*program).to_owned();
+    let mut command = Command::new(program());
+    command.args(arguments).env_clear().env("PATH", SEARCH).env("LC_ALL", "C").env("HOME", "/root");
+    command.env("DEBIAN_FRONTEND", "noninteractive").current_dir("/");
+    let (said, status) = attend(command, &[], limit).map_err(|error| ChrootError::Start(program(), error))?;
+    let words: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    for line in &words {
+        say(&format!("  {}: {}", short(&program()), printable(line, 200)));
     }
-    if status.success() {
-        return Ok(written);
+    match status {
+        Some(status) if status.success() => Ok(()),
+        Some(status) => {
+            let last = words.get(words.len().saturating_sub(3)..).unwrap_or_default().join(" / ");
+            Err(ChrootError::Failed { program: program(), status, said: printable(&last, MAX_TOLD) })
+        }
+        None => Err(ChrootError::Late { program: program(), limit }),
     }
-    let last: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = last.get(last.len().saturating_sub(3)..).unwrap_or_default().join(" / ");
-    Err(ChrootError::Failed { program: name(), status, said: printable(&last, MAX_TOLD) })
 }
 
 fn short(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
-}
-
-/// Reads what there is, and waits a little where there is nothing.
-fn read_some(
-    output: &mut PipeReader,
-    messages: &mut PipeReader,
-    written: &mut Vec<u8>,
-    said: &mut Vec<u8>,
-) -> io::Result<()> {
-    loop {
-        let mut ready = [
-            PollFd::new(output.as_fd(), PollFlags::POLLIN),
-            PollFd::new(messages.as_fd(), PollFlags::POLLIN),
-        ];
-        poll(&mut ready, PollTimeout::from(LOOK_AGAIN))?;
-        let seen = ready.map(|one| one.revents().unwrap_or(PollFlags::empty()));
-        let [has_output, has_messages] = seen.map(|seen| seen.contains(PollFlags::POLLIN));
-        let is_closed = seen.iter().any(|seen| seen.contains(PollFlags::POLLHUP));
-        let mut buffer = [0; 16_384];
-        if has_output {
-            let count = output.read(&mut buffer)?;
-            written.extend(buffer.get(..count).unwrap_or_default());
-        }
-        if has_messages {
-            let count = messages.read(&mut buffer)?;
-            said.extend(buffer.get(..count).unwrap_or_default());
-            // The last ones tell why something failed.
-            said.drain(..said.len().saturating_sub(MAX_OUTPUT / 64));
-        }
-        if written.len() > MAX_OUTPUT {
-            return Ok(());
-        }
-        if !(has_output || has_messages) {
-            // Who closed both and goes on would make this wait for nothing, over and over.
-            if is_closed {
-                thread::sleep(Duration::from_millis(CLOSED));
-            }
-            return Ok(());
-        }
-    }
 }

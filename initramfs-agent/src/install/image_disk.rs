@@ -6,13 +6,13 @@ use super::mount::{MountError, Target};
 use super::state::{Held, Mount, State, StateError};
 use super::system::Esp;
 use super::target::{Tree, TreeError};
+use super::tool::{Tool, ToolError};
 use crate::disk::{Blocks, Window, contents};
 use protocol::install::{Contents, PartitionFound};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// Types of an EFI system partition, in GPT and MBR.
 const ESP: [&str; 2] = ["c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "ef"];
@@ -42,13 +42,8 @@ pub(crate) enum ImageDiskError {
     )]
     NoRoot(String),
     /// A program failed.
-    #[error("{program} failed: {said}")]
-    Program {
-        /// Which.
-        program: &'static str,
-        /// What it said.
-        said: String,
-    },
+    #[error(transparent)]
+    Tool(#[from] ToolError),
     /// A partition that the kernel does not show.
     #[error("the kernel does not show {0}; restart the machine and start the run again")]
     Hidden(PathBuf),
@@ -73,15 +68,20 @@ impl Blocks for Overlay {
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
         self.disk.read_exact_at(into, at)?;
         for (offset, bytes) in &self.held {
-            for (place, byte) in (at..).zip(into.iter_mut()) {
-                let held = place.checked_sub(*offset).and_then(|index| usize::try_from(index).ok());
-                if let Some(held) = held.and_then(|index| bytes.get(index)) {
-                    *byte = *held;
-                }
-            }
+            lay(into, at, bytes, *offset);
         }
         Ok(())
     }
+}
+
+/// Copies bytes that begin at `from` over those that begin at `at`, as far as these reach.
+pub(super) fn lay(over: &mut [u8], at: u64, bytes: &[u8], from: u64) {
+    // One of the two begins first; the other begins so far within it.
+    let within = |begin: u64, of: u64| usize::try_from(begin.saturating_sub(of)).unwrap_or(usize::MAX);
+    let bytes = bytes.get(within(at, from)..).unwrap_or_default();
+    let over = over.get_mut(within(from, at)..).unwrap_or_default();
+    let (over, _) = over.split_at_mut(over.len().min(bytes.len()));
+    over.copy_from_slice(bytes.split_at(over.len()).0);
 }
 
 /// The image's own system.
@@ -138,14 +138,14 @@ impl ImageDisk {
             return if device.exists() { Ok(device) } else { Err(ImageDiskError::Hidden(device)) };
         }
         let name = format!("muster-image-{}", partition.number);
-        let device = Path::new("/dev/mapper").join(&name);
+        let device = mapping(&name);
         if device.exists() {
             // An attempt that was cut off left it.
-            run("dmsetup", &["remove", "--retry", &name])?;
+            unmap(&name)?;
         }
         let table =
             format!("0 {} linear {} {}", partition.size / SECTOR, disk.display(), partition.start / SECTOR);
-        run("dmsetup", &["create", &name, "--table", &table])?;
+        Tool::new("dmsetup", disk).with(["create", &name, "--table", &table]).run()?;
         self.mapped.push(name);
         Ok(device)
     }
@@ -153,10 +153,10 @@ impl ImageDisk {
     /// Ends the mapping.
     ///
     /// # Errors
-    /// [`ImageDiskError::Program`].
+    /// [`ImageDiskError::Tool`].
     pub(crate) fn close(mut self) -> Result<(), ImageDiskError> {
         while let Some(name) = self.mapped.pop() {
-            run("dmsetup", &["remove", "--retry", &name])?;
+            unmap(&name)?;
         }
         Ok(())
     }
@@ -166,7 +166,7 @@ impl Drop for ImageDisk {
     fn drop(&mut self) {
         for name in self.mapped.drain(..) {
             // The next attempt removes what cannot be removed now.
-            drop(run("dmsetup", &["remove", "--retry", &name]));
+            drop(unmap(&name));
         }
     }
 }
@@ -191,13 +191,12 @@ pub(crate) fn release(install: &Install, state: &mut State) -> Result<(), ImageD
         file.write_all_at(&bytes, offset).and_then(|()| file.sync_all()).map_err(failed)?;
     }
     drop(file);
-    let place = disk.to_string_lossy().into_owned();
     if table == "gpt" {
         // The image was made for a smaller disk; its second table belongs at the end of this one.
-        run("sgdisk", &["--move-second-header", &place])?;
+        Tool::new("sgdisk", &disk).arg("--move-second-header").on_device().run()?;
     }
-    run("blockdev", &["--flushbufs", &place])?;
-    run("blockdev", &["--rereadpt", &place])?;
+    Tool::new("blockdev", &disk).arg("--flushbufs").on_device().run()?;
+    Tool::new("blockdev", &disk).arg("--rereadpt").on_device().run()?;
     written.held.clear();
     Ok(install.folder.keep_state(state)?)
 }
@@ -266,16 +265,13 @@ fn node(disk: &Path, number: u32) -> PathBuf {
     PathBuf::from(format!("{disk}{between}{number}"))
 }
 
-fn run(program: &'static str, arguments: &[&str]) -> Result<(), ImageDiskError> {
-    let failed = |said: String| ImageDiskError::Program { program, said };
-    // There is no udev to wait for.
-    let done = Command::new(program).args(arguments).env("DM_DISABLE_UDEV", "1").output();
-    let done = done.map_err(|error| failed(error.to_string()))?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = [done.stdout, done.stderr].concat();
-    Err(failed(String::from_utf8_lossy(&said).trim().to_owned()))
+/// Ends a mapping.
+fn unmap(name: &str) -> Result<(), ToolError> {
+    Tool::new("dmsetup", &mapping(name)).with(["remove", "--retry", name]).run().map(|_| ())
+}
+
+fn mapping(name: &str) -> PathBuf {
+    Path::new("/dev/mapper").join(name)
 }
 
 #[cfg(test)]

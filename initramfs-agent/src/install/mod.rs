@@ -28,6 +28,7 @@ mod target;
 mod tool;
 mod write;
 
+use crate::{mesh, terminal};
 use fail::InstallError;
 use network::Network;
 use progress::{Reporter, Telling};
@@ -70,7 +71,7 @@ const ABOUT: &str = concat!(
      'muster-agent run' in the environment. Every verb may be called again. Without a wipe permit of the\n\
      server no disk is written.\n\nVerbs:\n"
 );
-const OPTIONS: &str = "\nOptions:\n  --version  print the version\n  --help     print this text\n";
+const OPTIONS: &str = "\nOther:\n  terminal   the machine's side of a terminal, which the agent starts when somebody opens one\n  mesh       the machine as a member of a mesh network, which the agent starts while it is in one; 'mesh leave'\n             takes down whatever there is of it and forgets its key. MUSTER_MESH_DIR is where it keeps that\n\nOptions:\n  --version  print the version\n  --help     print this text\n";
 
 /// What verbs share.
 pub(crate) struct Install {
@@ -141,11 +142,14 @@ impl Install {
 pub fn run() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (first, more) = (arguments.next(), arguments.next());
-    let text = match (first.as_deref(), more) {
+    let text = match (first.as_deref(), more.as_deref()) {
         (Some("--version" | "-V"), None) => {
             concat!("muster-installer ", env!("CARGO_PKG_VERSION"), "\n").to_owned()
         }
         (Some("--help" | "-h"), None) => usage(),
+        (Some("terminal"), None) => return terminal::run(),
+        (Some("mesh"), None) => return mesh::run(false),
+        (Some("mesh"), Some("leave")) => return mesh::run(true),
         (Some(word), None) => match VERBS.iter().find(|verb| verb.step.word() == word) {
             Some(verb) => return perform(verb),
             None => return misused(),

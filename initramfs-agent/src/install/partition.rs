@@ -9,7 +9,7 @@ use super::fail::InstallError;
 use super::layout::{Holds, NOWHERE, Scheme, Vessel, scheme};
 use super::mount::unmount_below;
 use super::order::path;
-use super::permit::{self, PermitError};
+use super::permit::{self, Granted, PermitError};
 use super::progress::Cancelled;
 use super::release::{self, ReleaseError};
 use super::state::{Array, Cipher, Mount, Partition, Partitioned};
@@ -80,17 +80,7 @@ pub(super) fn partition(install: &Install) -> Result<(), InstallError> {
     let order = install.order()?;
     install.progress.tell(5, "asking for the wipe permit")?;
     let granted = permit::obtain(install, &order)?;
-    let present = disks_now();
-    let chosen = granted.disks(&present)?;
-    // The run has a permit: what is on the disks was looked at by `survey`.
-    let planned = survey::hold(&order.plan, &present, true)?;
-    if chosen.len() != planned.len() || !chosen.iter().all(|disk| planned.contains(disk)) {
-        return Err(PermitError::Other("disk than the plan's").into());
-    }
-    if order.layout.has_group() {
-        free_name(&order, order.layout.group())?;
-    }
-    let devices: Vec<PathBuf> = chosen.iter().map(|disk| permit::device(disk)).collect();
+    let devices = devices(&order, &granted, &disks_now())?;
     let mut state = install.state()?;
     (state.partitioned, state.blocks, state.written) = (None, None, None);
     install.keep(&state)?;
@@ -107,6 +97,27 @@ pub(super) fn partition(install: &Install) -> Result<(), InstallError> {
     });
     install.keep(&state)?;
     Ok(install.progress.tell(100, "partitions and file systems are made")?)
+}
+
+/// The disks that are both permitted and planned, in `/dev`; nothing is written for it.
+///
+/// # Errors
+/// [`PermitError`] and what [`survey::hold`] says where permit, plan and disks differ.
+pub(super) fn devices(
+    order: &InstallOrder,
+    granted: &Granted,
+    present: &[Disk],
+) -> Result<Vec<PathBuf>, InstallError> {
+    let chosen = granted.disks(present)?;
+    // The run has a permit: what is on the disks was looked at by `survey`.
+    let planned = survey::hold(&order.plan, present, true)?;
+    if chosen.len() != planned.len() || !chosen.iter().all(|disk| planned.contains(disk)) {
+        return Err(PermitError::Other("disk than the plan's").into());
+    }
+    if order.layout.has_group() {
+        free_name(order, order.layout.group())?;
+    }
+    Ok(chosen.iter().map(|disk| permit::device(disk)).collect())
 }
 
 /// Refuses a group's name that a kept disk has: the installed system would see both.

@@ -1,18 +1,23 @@
-//! Programs that make file systems and what they lie on: each with a deadline, its words in the job's log, and
-//! nothing secret among its arguments.
+//! Running programs: each with a deadline, and its words in the job's log. Here are those of our tools, which make
+//! file systems and what they lie on, with nothing secret among their arguments; those of the target are
+//! [`super::chroot`]'s.
 
 use super::say;
+use crate::runner::TASK_FOLDER;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a program may take: the slowest makes ext4 on a disk of many terabytes.
 const DEADLINE: Duration = Duration::from_secs(240);
 /// Longest output that is kept, in bytes.
-const MAX_OUTPUT: u64 = 64 * 1_024;
+const MAX_OUTPUT: usize = 64 * 1_024;
 const TICK: Duration = Duration::from_millis(20);
 /// What programs find in their environment, and nothing else: none of them is to wait for udev, which boot images
 /// do not have.
@@ -100,8 +105,7 @@ impl<'a> Tool<'a> {
     /// [`ToolError`].
     pub(super) fn run(self) -> Result<String, ToolError> {
         say(&format!("# {} {}", self.program, self.arguments.join(" ")));
-        let (output, status) = self.spawn()?;
-        let text = String::from_utf8_lossy(&output).into_owned();
+        let (text, status) = self.spawn()?;
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
             say(&format!("  {}", crate::report::printable(line, 400)));
         }
@@ -121,61 +125,70 @@ impl<'a> Tool<'a> {
         ToolError::Failed { program: self.program, device: self.device.to_owned(), words }
     }
 
-    /// Output and status; none when it had to be ended.
-    fn spawn(&self) -> Result<(Vec<u8>, Option<ExitStatus>), ToolError> {
-        let start = |source| ToolError::Start { program: self.program, source };
-        let (reader, writer) = io::pipe().map_err(start)?;
+    fn spawn(&self) -> Result<(String, Option<ExitStatus>), ToolError> {
         let mut command = Command::new(self.program);
-        command.args(&self.arguments).env_clear().envs(ENVIRONMENT).stdin(Stdio::piped());
-        command.stdout(writer.try_clone().map_err(start)?).stderr(writer);
-        let mut child = command.spawn().map_err(start)?;
-        // Its ends of the pipe are the program's alone from here on.
-        drop(command);
-        let output = collect(reader).map_err(start)?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // One that does not read it says itself why.
-            drop(stdin.write_all(&self.input));
-        }
-        let (output, status) = attend(&mut child, &output).map_err(start)?;
-        Ok((output, status))
+        command.args(&self.arguments).env_clear().envs(ENVIRONMENT);
+        attend(command, &self.input, DEADLINE)
+            .map_err(|source| ToolError::Start { program: self.program, source })
     }
 }
 
-/// Reads what a program says, on a thread: it may say more than a pipe holds.
-fn collect(reader: impl Read + Send + 'static) -> io::Result<Receiver<Vec<u8>>> {
+/// Runs a program to its end, or ends it after `limit`, and then what it left running: what it said last, and its
+/// status; none when it had to be ended.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn attend(
+    mut command: Command,
+    input: &[u8],
+    limit: Duration,
+) -> io::Result<(String, Option<ExitStatus>)> {
+    let (reader, writer) = io::pipe()?;
+    let output = collect(reader)?;
+    command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    // Who cancels the task finds its processes by this, whatever group they are in.
+    command.envs(std::env::var_os(TASK_FOLDER).map(|folder| (TASK_FOLDER, folder)));
+    let mut child = command.spawn()?;
+    // Its ends of the pipe are the program's alone from here on.
+    drop(command);
+    if let Some(mut stdin) = child.stdin.take() {
+        // One that does not read it says itself why.
+        drop(stdin.write_all(input));
+    }
+    let status = ended(&mut child, Instant::now() + limit);
+    let group = i32::try_from(child.id()).map(Pid::from_raw);
+    // Where nothing is left there is no such group.
+    group.map_or(Ok(()), |group| killpg(group, Signal::SIGKILL)).unwrap_or(());
+    child.wait()?;
+    let said = output.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+    Ok((String::from_utf8_lossy(&said).into_owned(), status?))
+}
+
+/// How a program ended by itself; none when it did not in time.
+fn ended(child: &mut Child, end: Instant) -> io::Result<Option<ExitStatus>> {
+    while Instant::now() < end {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(TICK);
+    }
+    Ok(None)
+}
+
+/// Reads what a program says, on a thread: it may say more than a pipe holds. The last of it is kept, which tells
+/// why something failed.
+fn collect(mut reader: impl Read + Send + 'static) -> io::Result<Receiver<Vec<u8>>> {
     let (tell, told) = channel();
     thread::Builder::new().name("output".to_owned()).spawn(move || {
-        let mut kept = Vec::new();
-        let mut reader = reader.take(MAX_OUTPUT);
+        let (mut kept, mut buffer) = (Vec::new(), [0; 4_096]);
         // What was read until something broke is all there is.
-        drop(reader.read_to_end(&mut kept));
+        while let Ok(count @ 1..) = reader.read(&mut buffer) {
+            kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
+            kept.drain(..kept.len().saturating_sub(MAX_OUTPUT));
+        }
         drop(tell.send(kept));
-        drop(io::copy(&mut reader.into_inner(), &mut io::sink()));
     })?;
     Ok(told)
-}
-
-/// Waits for the end of a program, or ends it.
-fn attend(child: &mut Child, output: &Receiver<Vec<u8>>) -> io::Result<(Vec<u8>, Option<ExitStatus>)> {
-    let end = Instant::now() + DEADLINE;
-    let mut kept = Vec::new();
-    while Instant::now() < end {
-        match output.recv_timeout(TICK) {
-            Ok(bytes) => kept = bytes,
-            Err(RecvTimeoutError::Timeout) => {}
-            // Everything was said; the end is near.
-            Err(RecvTimeoutError::Disconnected) => thread::sleep(TICK),
-        }
-        if let Some(status) = child.try_wait()? {
-            if kept.is_empty() {
-                kept = output.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
-            }
-            return Ok((kept, Some(status)));
-        }
-    }
-    child.kill()?;
-    child.wait()?;
-    Ok((kept, None))
 }
 
 #[cfg(test)]
@@ -189,6 +202,21 @@ mod tests {
         assert_eq!(said, "a key");
         let said = Tool::new("sh", device).with(["-c", "seq 100000"]).run().unwrap();
         assert_eq!(said.len(), 65_536, "no more than is kept, and it ends all the same");
+        assert!(said.ends_with("\n100000\n"), "the end of it");
+    }
+
+    #[test]
+    fn program_that_does_not_end_is_ended_with_what_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo begun; sleep 600 & sleep 600"]);
+        let begun = Instant::now();
+        let (said, status) = attend(command, &[], Duration::from_millis(200)).unwrap();
+        assert_eq!((said.as_str(), status), ("begun\n", None));
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo done"]);
+        let (said, status) = attend(command, &[], Duration::from_secs(60)).unwrap();
+        assert_eq!((said.as_str(), status.map(|status| status.success())), ("done\n", Some(true)));
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody waits for what it left running");
     }
 
     #[test]

@@ -4,13 +4,13 @@
 use super::lease::{Lease, Route};
 use super::planner::RETRY;
 use futures_util::TryStreamExt;
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{BondLacpRate, BondMode as KernelMode};
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
 use nix::errno::Errno;
 use protocol::net::BondMode;
 use rtnetlink::packet_core::ErrorMessage;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::{BondLacpRate, BondMode as KernelMode};
+use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
 use rtnetlink::{Handle, LinkBond, LinkUnspec, LinkVlan, RouteMessageBuilder};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

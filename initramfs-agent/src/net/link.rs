@@ -1,14 +1,16 @@
 //! What the kernel says about links, read into what the planner needs.
 
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
-use netlink_packet_route::link::{
+use protocol::ids::MacAddr;
+use rtnetlink::packet_core::Nla;
+use rtnetlink::packet_route::AddressFamily;
+use rtnetlink::packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
+use rtnetlink::packet_route::link::{
     AfSpecInet6, AfSpecUnspec, Inet6IfaceFlags, InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags,
     LinkInfo, LinkLayerType, LinkMessage, LinkProtoInfoInet6,
 };
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol};
-use protocol::ids::MacAddr;
-use rtnetlink::packet_core::Nla;
+use rtnetlink::packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol,
+};
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 

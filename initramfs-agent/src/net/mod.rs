@@ -26,7 +26,7 @@ pub(crate) mod resolve;
 mod runner;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use dhcp::DhcpProblem;
 pub(crate) use kernel::ApplyError;

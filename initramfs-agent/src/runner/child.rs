@@ -2,10 +2,10 @@
 //! not take the machine down, and that is gone while there is none.
 
 use super::Ending;
-use super::settings::{FOLDER, Reach};
+use super::settings::{FOLDER, MESH_FOLDER, Reach, TERMINAL_ID};
 use crate::net::resolv_conf;
 use crate::net::resolve::Dns;
-use crate::reap::{Reaper, SpawnError, unpack_shell};
+use crate::reap::{Reaper, SEARCH, SHELL, SpawnError, unpack_shell};
 use crate::report::{chain, printable};
 use crate::runtime::beside;
 use crate::sys;
@@ -27,6 +27,15 @@ use tokio::time::timeout;
 /// This very program.
 const PROGRAM: &str = "/proc/self/exe";
 const NAME: &str = "muster-agent";
+/// Starts the machine's side of a terminal: a program of the tools in the boot image, beside the agent on an
+/// installed system.
+const TERMINAL: &str = "command -v muster-installer >/dev/null || muster-agent fetch-tools || exit; \
+                        exec muster-installer terminal";
+/// Starts the machine as a member of a mesh network: the same program.
+const MEMBER: &str = "command -v muster-installer >/dev/null || muster-agent fetch-tools || exit; \
+                      exec muster-installer mesh";
+/// Where a member in a boot image keeps what it keeps: memory.
+pub(crate) const MESH: &str = "/run/muster/mesh";
 /// Where runners of the boot image work: memory.
 const WORKSHOP: &str = "/run/muster/runner";
 /// Where the image's shell is, packed.
@@ -106,6 +115,11 @@ impl Child {
         Self { program: program.to_owned(), ..Self::new(Some(reaper)) }
     }
 
+    /// Nobody at work, of the same process.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.reaper.clone())
+    }
+
     /// Notes the pins that the server tells.
     pub(crate) fn trust(&mut self, pins: &[SpkiPin]) {
         if !pins.is_empty() {
@@ -137,15 +151,36 @@ impl Child {
 
     /// Starts a runner for a machine that booted `booted_env`. Whether that works is a report, too.
     pub(crate) fn start(&mut self, reach: &Reach<'_>, booted_env: &str) {
+        let mut command = Command::new(&self.program);
+        command.arg0(NAME).args(["run", "--oneshot", "--booted-env", booted_env]);
+        self.begin(Some(reach), (FOLDER, self.workshop.clone()), command);
+    }
+
+    /// Starts the machine's side of a terminal, unless there is one.
+    pub(crate) fn start_terminal(&mut self, reach: &Reach<'_>, id: String) {
+        if self.reports.is_none() {
+            let mut command = Command::new(SHELL);
+            command.args(["-c", TERMINAL]);
+            self.begin(Some(reach), (TERMINAL_ID, id.into()), command);
+        }
+    }
+
+    /// Starts the machine as a member of a mesh network; without a way to the server as one that knows what it knew
+    /// last. One that is at it already gives way to this one, and is not heard of again.
+    pub(crate) fn start_member(&mut self, reach: Option<&Reach<'_>>, folder: PathBuf) {
+        let mut command = Command::new(SHELL);
+        command.args(["-c", MEMBER]);
+        self.begin(reach, (MESH_FOLDER, folder), command);
+    }
+
+    fn begin(&mut self, reach: Option<&Reach<'_>>, (name, value): (&str, PathBuf), mut command: Command) {
         let (tell, reports) = mpsc::channel(MAX_WAITING);
         self.reports = Some(reports);
-        let mut command = Command::new(&self.program);
         command
-            .arg0(NAME)
-            .args(["run", "--oneshot", "--booted-env", booted_env])
             .env_clear()
-            .envs(reach.variables())
-            .env(FOLDER, &self.workshop)
+            .envs(reach.map(Reach::variables).unwrap_or_default())
+            .env("PATH", SEARCH)
+            .env(name, value)
             .current_dir("/")
             .stdin(Stdio::null());
         let reaper = self.reaper.clone();
@@ -311,6 +346,43 @@ mod tests {
             ["run --oneshot --booted-env e1", "secret 00000000-0000-0000-0000-000000000001", "last words"]
         );
         assert_eq!(ended, Ended::Well { ending: Ending::Reboot, has_spoken: true });
+    }
+
+    #[tokio::test]
+    async fn one_terminal_is_started_at_a_time() {
+        let mut child = Child::with_program(reaper(), Path::new("/bin/false")).another();
+        let server = "https://10.0.2.2:8092".parse().unwrap();
+        let machine = uuid::Uuid::from_u128(1);
+        let reach = Reach { machine, token: "secret", server: &server, pins: &[], ca: None, proxy: None };
+        for _ in 0..3 {
+            child.start_terminal(&reach, "9".to_owned());
+        }
+        let mut ends = 0;
+        // Neither the program nor the tools are here: the shell says so.
+        while child.reports.is_some() {
+            if let Report::Ended(ended) = child.next().await {
+                assert_eq!(ended, Ended::Badly("exit code 127".to_owned()));
+                ends += 1;
+            }
+        }
+        assert_eq!(ends, 1);
+    }
+
+    #[tokio::test]
+    async fn member_takes_the_place_of_the_one_before() {
+        let mut child = Child::with_program(reaper(), Path::new("/bin/false")).another();
+        let folder = tempfile::tempdir().unwrap();
+        child.start_member(None, folder.path().to_owned());
+        child.start_member(None, folder.path().to_owned());
+        let mut ends = 0;
+        // The program is not here: the shell says so, of the later one alone.
+        while child.reports.is_some() {
+            if let Report::Ended(ended) = child.next().await {
+                assert_eq!(ended, Ended::Badly("exit code 127".to_owned()));
+                ends += 1;
+            }
+        }
+        assert_eq!(ends, 1);
     }
 
     #[tokio::test]

@@ -11,15 +11,13 @@ use super::outcome::{JobEnd, Table, after, meaning};
 use super::process::{Script, ScriptError, TASK_FOLDER};
 use super::wire::{Job, Machine};
 use super::{Host, say};
+use crate::reap::SEARCH;
 use crate::report::chain;
 use protocol::model::{JobAction, JobState};
 use serde_json::json;
 use std::ffi::OsString;
 use std::io;
 use tokio::time::{Instant, sleep_until};
-
-/// Programs that scripts find.
-const SEARCH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Why a job cannot be run any further.
 #[derive(Debug, thiserror::Error)]

@@ -42,6 +42,7 @@ use tokio::time::{sleep, timeout};
 use wire::{Job, Machine};
 
 pub(crate) use plan::Ending;
+pub(crate) use process::TASK_FOLDER;
 
 /// How long one call of a task waits for a server that is away.
 const TASK_PATIENCE: Duration = Duration::from_secs(120);
@@ -342,6 +343,6 @@ pub(crate) async fn ask(settings: &Settings, call: &Call) -> Result<Reply, AskEr
 
 /// The token of the task that this program runs in: who runs for long finds a newer one beside it.
 pub(crate) fn task_token(settings: &Settings) -> String {
-    let folder = std::env::var_os(process::TASK_FOLDER).map(PathBuf::from);
+    let folder = std::env::var_os(TASK_FOLDER).map(PathBuf::from);
     folder.and_then(|folder| folder::token_in(&folder)).unwrap_or_else(|| settings.token.clone())
 }

@@ -18,6 +18,11 @@ const PINS: &str = "MUSTER_CA_HASH";
 const CA: &str = "MUSTER_CA";
 const SERVER_ID: &str = "MUSTER_SERVER_ID";
 const PROXY: &str = "MUSTER_PROXY";
+/// The terminal whose machine's side this is.
+pub(crate) const TERMINAL_ID: &str = "MUSTER_TERMINAL";
+
+/// Where a member of a mesh network keeps what it keeps.
+pub(crate) const MESH_FOLDER: &str = "MUSTER_MESH_DIR";
 
 /// Why a runner cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +149,11 @@ impl Reach<'_> {
         }
         variables
     }
+}
+
+/// Whether there is a token in the environment: what the agent starts before it reached the server has none.
+pub(crate) fn has_token(variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    variable(TOKEN).is_some_and(|token| !token.is_empty())
 }
 
 fn unusable<E: std::fmt::Display>(name: &'static str) -> impl Fn(E) -> SettingsError {

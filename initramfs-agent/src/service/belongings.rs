@@ -4,7 +4,7 @@
 use crate::handover::put;
 use crate::state::Voucher;
 use protocol::config::{AgentConfig, ConfigError, MAX_CONFIG_LEN};
-use protocol::installed::{CONFIG_FILE, KEY_FILE, STATEMENT_FILE};
+use protocol::installed::{CONFIG_FILE, KEY_FILE, MESH_FOLDER, STATEMENT_FILE};
 use protocol::proof::MAX_PROOF_LEN;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -110,6 +110,16 @@ impl Belongings {
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned()))
     }
 
+    /// Where the machine keeps what it is in a mesh network.
+    pub(crate) fn mesh(&self) -> PathBuf {
+        self.path(MESH_FOLDER)
+    }
+
+    /// The same where it was in one when it was last told.
+    pub(crate) fn known_mesh(&self) -> Option<PathBuf> {
+        Some(self.mesh()).filter(|folder| folder.join("state.json").exists())
+    }
+
     /// Where the key is.
     pub(crate) fn key(&self) -> PathBuf {
         self.path(KEY_FILE)
@@ -137,7 +147,13 @@ impl Belongings {
     pub(crate) fn clear(&self) -> Result<(), BelongingsError> {
         [STATEMENT_FILE, KEY_FILE, CONFIG_FILE, RETURNS, SHUTDOWN_HOOK]
             .iter()
-            .try_for_each(|file| remove(&self.path(file)))
+            .try_for_each(|file| remove(&self.path(file)))?;
+        match fs::remove_dir_all(self.mesh()) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(BelongingsError::Write { path: self.mesh(), source })
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// Takes back what was put in place for a shutdown that led back here.
@@ -248,8 +264,12 @@ mod tests {
         assert_eq!((config.server.len(), config.token), (1, None));
         let mode = fs::metadata(belongings.path(CONFIG_FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(belongings.known_mesh(), None);
+        put(&belongings.mesh().join("key"), &[7; 32]).unwrap();
+        put(&belongings.mesh().join("state.json"), b"{}").unwrap();
+        assert_eq!(belongings.known_mesh(), Some(belongings.path(MESH_FOLDER)));
         belongings.clear().unwrap();
-        assert!(!belongings.path(CONFIG_FILE).exists());
+        assert!(!belongings.path(CONFIG_FILE).exists() && !belongings.mesh().exists());
         let missing = chain(&belongings.config().unwrap_err());
         assert!(missing.contains("agent.json"), "{missing}");
     }

@@ -149,7 +149,7 @@ impl Home {
         append(&mut initrd, &self.luggage().map_err(HomeError::Compose)?).map_err(HomeError::Compose)?;
         let line = command_line(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
         // For a moment: there is nothing else to do any more.
-        Ok(kexec::load(&kernel, &initrd, &line)?)
+        Ok(kexec::load(kernel, initrd, &line)?)
     }
 
     async fn manifest(&self) -> Result<Manifest, HomeError> {

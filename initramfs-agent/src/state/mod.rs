@@ -19,6 +19,7 @@
 //! wait is without reason or end.
 
 mod fault;
+mod member;
 mod observe;
 pub(crate) mod retry;
 #[cfg(test)]
@@ -242,16 +243,30 @@ pub(crate) enum Ask {
     },
     /// What a runner of the machine's jobs needs.
     Runner,
+    /// What the machine needs as a member of a mesh network: the same.
+    Member,
 }
 
 impl Ask {
+    /// Whether it asks for what a child needs.
+    fn is_for_a_ticket(&self) -> bool {
+        matches!(self, Self::Runner | Self::Member)
+    }
+
+    fn is_a_heartbeat(&self) -> bool {
+        matches!(self, Self::Heartbeat { .. })
+    }
+
     /// How long the server may hold the answer.
     pub(crate) fn held(&self) -> Duration {
         match self {
             Self::Poll { wait, .. } | Self::Heartbeat { wait, .. } => *wait,
-            Self::Time | Self::Enroll | Self::Register(_) | Self::AccessToken { .. } | Self::Runner => {
-                Duration::ZERO
-            }
+            Self::Time
+            | Self::Enroll
+            | Self::Register(_)
+            | Self::AccessToken { .. }
+            | Self::Runner
+            | Self::Member => Duration::ZERO,
         }
     }
 }
@@ -283,6 +298,15 @@ pub(crate) enum Action {
         /// What it needs.
         ticket: RunnerTicket,
     },
+    /// Start the machine as a member of a mesh network; report `MemberEnded`.
+    StartMember {
+        /// Which server it talks to.
+        server: usize,
+        /// The machine.
+        machine: MachineId,
+        /// What it needs.
+        ticket: RunnerTicket,
+    },
 }
 
 /// What happened. Built by the driver, consumed by [`Flow::step`].
@@ -298,6 +322,11 @@ pub(crate) enum Observation {
     RunnerEnded {
         /// It did what it was started for.
         useful: bool,
+    },
+    /// The member of a mesh network ended, or could not be started.
+    MemberEnded {
+        /// The machine is in no mesh network any more; else it is to be started again.
+        left: bool,
     },
     /// `R` was pressed.
     AskAgain,
@@ -317,6 +346,8 @@ pub(crate) struct Flow {
     link: Link,
     stage: Stage,
     work: Work,
+    /// The same for the member of a mesh network.
+    member: Work,
     /// A call under way, since when and until when at most.
     calling: Option<(Ask, Duration, Duration)>,
     clock: ClockTrust,
@@ -355,7 +386,8 @@ impl Flow {
             quiet: false,
             link: Link::Down { next: 0, at: now },
             stage: Stage::Ask { at: now },
-            work: Work::Resting { wanted: false, not_before: now, short_lived: 0 },
+            work: Work::resting(now),
+            member: Work::resting(now),
             calling: None,
             clock: ClockTrust::Doubtful,
             attempt: 0,
@@ -378,6 +410,7 @@ impl Flow {
             Observation::Connected(result) => self.see_connection(now, random, result),
             Observation::Answered(result) => self.see_answer(now, random, result, &mut actions),
             Observation::RunnerEnded { useful } => self.see_runner_end(now, random, useful),
+            Observation::MemberEnded { left } => self.see_member_end(now, random, left),
             Observation::AskAgain => self.ask_again(now),
             Observation::Tick => self.give_up_overdue(now, random),
         }
@@ -536,6 +569,7 @@ impl Flow {
             Stage::Enrol { approved } => Some(Ask::AccessToken { nonce: Some(approved.enrol_nonce.clone()) }),
             Stage::Run(running) if now >= running.renew_at => Some(Ask::AccessToken { nonce: None }),
             Stage::Run(_) if self.work.starts_at().is_some_and(|at| now >= at) => Some(Ask::Runner),
+            Stage::Run(_) if self.member.starts_at().is_some_and(|at| now >= at) => Some(Ask::Member),
             Stage::Run(running) if now >= running.beat_at => {
                 let period = retry::spread(running.interval, random);
                 running.beat_at = now + period;
@@ -568,7 +602,7 @@ impl Flow {
                 (Link::Up { .. }, Stage::Enrol { .. }) => now,
                 (Link::Up { .. }, Stage::Run(running)) => {
                     let at = running.beat_at.min(running.renew_at);
-                    self.work.starts_at().map_or(at, |start| start.min(at))
+                    [self.work, self.member].into_iter().filter_map(Work::starts_at).fold(at, Duration::min)
                 }
                 (Link::Up { .. }, Stage::Denied { asks_at, .. }) => *asks_at,
             }

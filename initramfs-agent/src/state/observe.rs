@@ -145,6 +145,7 @@ impl Flow {
                 self.see_heartbeat(now, *inventory, answer);
             }
             (Answer::Runner(ticket), Ask::Runner) => actions.extend(self.see_ticket(now, ticket)),
+            (Answer::Runner(ticket), Ask::Member) => actions.extend(self.see_member_ticket(now, ticket)),
             (
                 Answer::Time(_)
                 | Answer::Enrollment(_)
@@ -185,7 +186,8 @@ impl Flow {
             | Ask::Register(_)
             | Ask::AccessToken { .. }
             | Ask::Heartbeat { .. }
-            | Ask::Runner => now,
+            | Ask::Runner
+            | Ask::Member => now,
         };
         let expires_at = now + Duration::from_secs(pending.code_expires_in.min(86_400));
         self.stage = Stage::Show(Shown { id: pending.id, code, expires_at, interval, poll_at });
@@ -231,6 +233,7 @@ impl Flow {
             }
         }
         self.see_work(answer.work);
+        self.member.want(answer.mesh);
     }
 
     /// What a refusal means depends on the question; every branch leads on.
@@ -255,7 +258,7 @@ impl Flow {
             RefusalKind::TemporarilyUnavailable => {
                 self.leave_server(now, random, Fault::Busy { message }, retry_after);
             }
-            RefusalKind::SlowDown if *ask == Ask::Runner => self.see_no_ticket(now, random),
+            RefusalKind::SlowDown if ask.is_for_a_ticket() => self.see_no_ticket(ask, now, random),
             RefusalKind::SlowDown => self.slow_down(now, random, message, interval, retry_after),
             RefusalKind::AccessDenied => self.see_denial(now, random, ask, message, retry_after),
             RefusalKind::ApprovalRequired if *ask == Ask::Register(Voucher::Token) => {
@@ -267,7 +270,7 @@ impl Flow {
             RefusalKind::UnknownRequest | RefusalKind::ExpiredToken if matches!(ask, Ask::Poll { .. }) => {
                 self.start_over(now, random, message);
             }
-            RefusalKind::InvalidAccessToken if matches!(ask, Ask::Heartbeat { .. } | Ask::Runner) => {
+            RefusalKind::InvalidAccessToken if ask.is_for_a_ticket() || ask.is_a_heartbeat() => {
                 self.renew_token(now, random, message);
             }
             RefusalKind::InvalidRequest
@@ -295,7 +298,7 @@ impl Flow {
                 // The server no longer knows this key, or the approval's nonce is too old:
                 // asking anew answers both.
                 Ask::AccessToken { .. } => self.start_over(now, random, message),
-                Ask::Runner => self.see_no_ticket(now, random),
+                Ask::Runner | Ask::Member => self.see_no_ticket(ask, now, random),
                 Ask::Time | Ask::Enroll | Ask::Poll { .. } | Ask::Heartbeat { .. } => {
                     self.leave_server(now, random, Fault::NotUnderstood { message }, retry_after);
                 }
@@ -355,7 +358,7 @@ impl Flow {
     ) {
         match ask {
             // A machine that was removed while it ran, or between approval and duty.
-            Ask::Heartbeat { .. } | Ask::AccessToken { .. } | Ask::Runner => {
+            Ask::Heartbeat { .. } | Ask::AccessToken { .. } | Ask::Runner | Ask::Member => {
                 self.start_over(now, random, message);
             }
             Ask::Time | Ask::Enroll | Ask::Register(_) | Ask::Poll { .. } => {
@@ -402,7 +405,8 @@ impl Flow {
             running.renew_at = now + pause;
             running.beat_at = running.renew_at;
         }
-        self.put_off_runner(now + pause);
+        self.work.not_before(now + pause);
+        self.member.not_before(now + pause);
     }
 
     /// From the first answer of a trusted server on, the clock is right and certificates' times

@@ -457,6 +457,7 @@ struct World {
     errand: Errand,
     last: Option<Ask>,
     has_runner: bool,
+    has_member: bool,
 }
 
 impl World {
@@ -465,7 +466,9 @@ impl World {
             self.errand = Errand::None;
         }
         let is_beat = self.errand == Errand::Calling && matches!(self.last, Some(Ask::Heartbeat { .. }));
-        if matches!(observed, Observation::RunnerEnded { .. }) && is_beat {
+        let is_end =
+            matches!(observed, Observation::RunnerEnded { .. } | Observation::MemberEnded { left: false });
+        if is_end && is_beat {
             // Given up for a new one.
             self.errand = Errand::None;
         }
@@ -483,6 +486,10 @@ impl World {
                 Action::StartRunner { .. } => {
                     assert!(!self.has_runner, "two runners at once");
                     self.has_runner = true;
+                }
+                Action::StartMember { .. } => {
+                    assert!(!self.has_member, "two members at once");
+                    self.has_member = true;
                 }
                 Action::SetClock(_) | Action::Forget(_) | Action::KeepKey => {}
             }
@@ -514,6 +521,10 @@ impl World {
                 self.has_runner = false;
                 self.observe(random, Observation::RunnerEnded { useful: choice > 128 });
             }
+            3 if self.has_member && choice % 2 == 0 => {
+                self.has_member = false;
+                self.observe(random, Observation::MemberEnded { left: choice > 128 });
+            }
             _ => match self.errand {
                 Errand::Connecting => self.observe(random, Observation::Connected(connection(choice))),
                 Errand::Calling => self.observe(random, Observation::Answered(outcome(choice))),
@@ -530,7 +541,7 @@ impl World {
         match self.last {
             Some(Ask::AccessToken { .. }) => access_token(),
             Some(Ask::Heartbeat { .. }) => heartbeat("a"),
-            Some(Ask::Runner) => ticket(),
+            Some(Ask::Runner | Ask::Member) => ticket(),
             Some(Ask::Register(_)) => approved("a"),
             Some(Ask::Time) => Answer::Time(1_800_000_000),
             Some(Ask::Enroll | Ask::Poll { .. }) | None => pending(Some("K7P3XB")),
@@ -557,7 +568,7 @@ proptest! {
         has_nonce: bool,
     ) {
         let flow = Flow::new(Plan { has_nonce, ..plan(token) }, START);
-        let mut world = World { flow, now: START, errand: Errand::None, last: None, has_runner: false };
+        let mut world = World { flow, now: START, errand: Errand::None, last: None, has_runner: false, has_member: false };
         for event in events {
             world.meet(event);
         }

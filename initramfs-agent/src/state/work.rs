@@ -29,6 +29,53 @@ pub(crate) enum Work {
 }
 
 impl Work {
+    /// None yet.
+    pub(super) const fn resting(now: Duration) -> Self {
+        Self::Resting { wanted: false, not_before: now, short_lived: 0 }
+    }
+
+    /// None is asked for before this time.
+    pub(super) fn not_before(&mut self, until: Duration) {
+        if let Self::Resting { not_before, .. } = self {
+            *not_before = until.max(*not_before);
+        }
+    }
+
+    /// The same after it ended: how long it rests at least depends on how long it and those before it lived.
+    pub(super) fn ended(self, now: Duration, random: u64, useful: bool) -> Self {
+        let short_lived = match self {
+            Self::Running { .. } if useful => 0,
+            Self::Running { since, short_lived } if now.saturating_sub(since) < LONG_ENOUGH => {
+                short_lived.saturating_add(1)
+            }
+            Self::Running { .. } => 0,
+            Self::Resting { short_lived, .. } => short_lived,
+        };
+        // The first one that dies is replaced at once.
+        let pause = match short_lived {
+            0 | 1 => Duration::ZERO,
+            more => retry::pause(more - 1, random),
+        };
+        Self::Resting { wanted: false, not_before: now + pause, short_lived }
+    }
+
+    /// Takes in whether one is wanted.
+    pub(super) const fn want(&mut self, is_wanted: bool) {
+        match self {
+            Self::Resting { wanted, .. } => *wanted = is_wanted,
+            Self::Running { .. } => {}
+        }
+    }
+
+    /// The server gives no ticket: later, when one is still wanted then.
+    pub(super) fn put_off(&mut self, now: Duration, random: u64) {
+        if let Self::Resting { wanted, not_before, short_lived } = self {
+            *wanted = false;
+            *not_before = now + retry::pause(*short_lived, random);
+            *short_lived = short_lived.saturating_add(1);
+        }
+    }
+
     /// When a runner is to be started; none when there is one, or nothing to do.
     pub(super) fn starts_at(self) -> Option<Duration> {
         match self {
@@ -41,10 +88,7 @@ impl Work {
 impl Flow {
     /// Takes in the server's word on whether there is work.
     pub(super) fn see_work(&mut self, is_there: bool) {
-        match &mut self.work {
-            Work::Resting { wanted, .. } => *wanted = is_there,
-            Work::Running { .. } => {}
-        }
+        self.work.want(is_there);
     }
 
     /// What a runner needs has come.
@@ -59,38 +103,15 @@ impl Flow {
     }
 
     /// The server gives no ticket: later, when it still has work then.
-    pub(super) fn see_no_ticket(&mut self, now: Duration, random: u64) {
-        if let Work::Resting { wanted, not_before, short_lived } = &mut self.work {
-            *wanted = false;
-            *not_before = now + retry::pause(*short_lived, random);
-            *short_lived = short_lived.saturating_add(1);
-        }
-    }
-
-    /// No runner is asked for before this time.
-    pub(super) fn put_off_runner(&mut self, until: Duration) {
-        if let Work::Resting { not_before, .. } = &mut self.work {
-            *not_before = until.max(*not_before);
-        }
+    pub(super) fn see_no_ticket(&mut self, ask: &Ask, now: Duration, random: u64) {
+        let work = if *ask == Ask::Member { &mut self.member } else { &mut self.work };
+        work.put_off(now, random);
     }
 
     /// The runner ended. What the server said of work before that is no news any more: it is asked
     /// now.
     pub(super) fn see_runner_end(&mut self, now: Duration, random: u64, useful: bool) {
-        let short_lived = match self.work {
-            Work::Running { .. } if useful => 0,
-            Work::Running { since, short_lived } if now.saturating_sub(since) < LONG_ENOUGH => {
-                short_lived.saturating_add(1)
-            }
-            Work::Running { .. } => 0,
-            Work::Resting { short_lived, .. } => short_lived,
-        };
-        // The first one that dies is replaced at once.
-        let pause = match short_lived {
-            0 | 1 => Duration::ZERO,
-            more => retry::pause(more - 1, random),
-        };
-        self.work = Work::Resting { wanted: false, not_before: now + pause, short_lived };
+        self.work = self.work.ended(now, random, useful);
         if matches!(self.calling, Some((Ask::Heartbeat { .. }, _, _))) {
             self.calling = None;
         }
@@ -101,7 +122,7 @@ impl Flow {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::api::scripted::{access_token, approved, heartbeat, peer, refused, ticket, work};
     use crate::api::{Answer, CallError};
@@ -109,14 +130,18 @@ mod tests {
     use protocol::agent_api::RefusalKind;
     use protocol::ids::SpkiPin;
 
-    const START: Duration = Duration::from_secs(5);
+    pub(in crate::state) const START: Duration = Duration::from_secs(5);
 
-    fn answered(flow: &mut Flow, at: Duration, result: Result<Answer, CallError>) -> Vec<Action> {
+    pub(in crate::state) fn answered(
+        flow: &mut Flow,
+        at: Duration,
+        result: Result<Answer, CallError>,
+    ) -> Vec<Action> {
         flow.step(at, 0, Observation::Answered(result))
     }
 
     /// A machine on duty that waits for the answer to its first heartbeat.
-    fn on_duty() -> Flow {
+    pub(in crate::state) fn on_duty() -> Flow {
         let pins = vec![SpkiPin([1; 32])];
         let token = TokenPlan::Ready;
         let plan = Plan {

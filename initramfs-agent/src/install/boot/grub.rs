@@ -2,6 +2,7 @@
 
 use super::super::chroot::Chroot;
 use super::super::target::Tree;
+use super::super::tool::Tool;
 use super::BootError;
 use super::bios::{Grub, Room};
 use super::kernel::{self, Kernel};
@@ -9,7 +10,6 @@ use crate::install::say;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 const MENU: &str = "/boot/grub/grub.cfg";
@@ -193,7 +193,8 @@ impl Source<'_> {
                 };
                 fs::write(&early, home.core()).map_err(failed(&early))?;
                 let (early, image) = (early.to_string_lossy(), core.to_string_lossy());
-                run(&mkimage("i386-pc", MODULES, home, &early, &image))?;
+                let words = mkimage("i386-pc", MODULES, home, &early, &image);
+                Tool::new(MKIMAGE, apart).with(words.iter().skip(1)).run()?;
                 fs::read(&core).map_err(failed(&core))
             }
         }
@@ -219,17 +220,6 @@ fn mkimage<'w>(
 fn made(tree: &Tree, path: &str) -> Result<Vec<u8>, BootError> {
     let gone = || BootError::Tools(path.into(), io::ErrorKind::NotFound.into());
     tree.bytes(path, MAX_FILE)?.ok_or_else(gone)
-}
-
-fn run(words: &[&str]) -> Result<(), BootError> {
-    let (program, arguments) = words.split_first().unwrap_or((&MKIMAGE, &[]));
-    let failed = |error| BootError::Tools(PathBuf::from(program), error);
-    let done = Command::new(program).args(arguments).env_clear().output().map_err(failed)?;
-    if done.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&done.stderr).trim().to_owned();
-    Err(failed(io::Error::other(format!("{}: {said}", done.status))))
 }
 
 /// Makes the disks start under BIOS: modules beside the menu, and code and core on each disk. The image's own

@@ -21,6 +21,7 @@ use super::image_disk::{self, ImageDiskError};
 use super::state::{Partitioned, Role};
 use super::system::{Esp, MountedEsp, System, SystemError};
 use super::target::{Tree, TreeError};
+use super::tool::{Tool, ToolError};
 use super::write::permitted;
 use super::{Install, say};
 use crate::kexec::{self, KexecError};
@@ -34,7 +35,6 @@ use protocol::install::{BootOrder, InstallOrder, Reboot, Way};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 /// "Linux root (x86-64)" of the Discoverable Partitions Specification.
@@ -112,14 +112,9 @@ pub(crate) enum BootError {
     /// Our own GRUB fails.
     #[error("cannot use {0} of the tools")]
     Tools(PathBuf, #[source] io::Error),
-    /// The root's type cannot be set.
-    #[error("cannot set the type of the root partition of {disk}: {said}")]
-    Type {
-        /// The disk.
-        disk: PathBuf,
-        /// What sgdisk said.
-        said: String,
-    },
+    /// A program of the tools fails.
+    #[error(transparent)]
+    Tool(#[from] ToolError),
     /// The kernel to go on with cannot be read.
     #[error("cannot read the installed kernel {0}")]
     Kernel(PathBuf, #[source] io::Error),
@@ -263,13 +258,7 @@ fn set_types(layout: &Partitioned) -> Result<(), BootError> {
             break;
         }
         let kind = format!("--typecode={}:{ROOT_TYPE}", partition.number);
-        let failed = |said: String| BootError::Type { disk: partition.disk.clone(), said };
-        let done = Command::new("sgdisk").arg(kind).arg(&partition.disk).output();
-        let done = done.map_err(|error| failed(error.to_string()))?;
-        if !done.status.success() {
-            let said = [done.stdout, done.stderr].concat();
-            return Err(failed(String::from_utf8_lossy(&said).trim().to_owned()));
-        }
+        Tool::new("sgdisk", &partition.disk).arg(kind).on_device().run()?;
     }
     Ok(())
 }
@@ -344,8 +333,8 @@ fn load(install: &Install, order: &InstallOrder, state: &super::state::State) ->
     let ramdisk = open(kernel.ramdisk.as_deref().ok_or(BootError::NoRamdisk)?)?;
     let arguments = kernel::arguments(&order.boot.kernel_args)?;
     let line = format!("root=UUID={} ro {arguments}", system.root_uuid());
-    kexec::load(&open(&kernel.file)?, &ramdisk, &line)?;
-    drop((ramdisk, tree));
+    kexec::load(open(&kernel.file)?, ramdisk, &line)?;
+    drop(tree);
     Ok(system.close()?)
 }
 

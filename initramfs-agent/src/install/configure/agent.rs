@@ -12,6 +12,8 @@ use std::path::Path;
 
 /// The program of the boot image.
 const PROGRAM: &str = "/proc/1/exe";
+/// This very program: what the system's agent has no use for but terminals, as its helper.
+const HELPER: &str = "/proc/self/exe";
 /// Folder of configuration and key.
 const FOLDER: &str = "/etc/muster";
 /// Where images have systemd.
@@ -23,9 +25,9 @@ const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/muster-agent.
 /// # Errors
 /// [`ConfigureError`].
 pub(super) fn put(tree: &Tree, agent: &AgentOrder, apart: &Path) -> Result<(), ConfigureError> {
-    let unreadable = |error| ConfigureError::Program(PROGRAM.into(), error);
-    let mut program = File::open(PROGRAM).map_err(unreadable)?;
-    service(tree, agent, &mut program)?;
+    let open = |path: &str| File::open(path).map_err(|error| ConfigureError::Program(path.into(), error));
+    service(tree, agent, &mut open(PROGRAM)?)?;
+    tree.put_from(handover::HELPER_FILE, &mut open(HELPER)?, 0o755)?;
     handover::succession(apart)?;
     key(tree, apart)
 }

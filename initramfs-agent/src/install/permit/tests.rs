@@ -4,8 +4,9 @@ use super::*;
 use crate::api::tls::tests::Authority;
 use crate::install::partition;
 use crate::install::tests::{Server, install};
+use crate::inventory::disks_now;
 use crate::report::chain;
-use protocol::install::{ImageOrder, PermittedDisk};
+use protocol::install::{DiskPlan, Fate, ImageOrder, PermittedDisk, PlannedDisk};
 use protocol::proof;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -145,13 +146,12 @@ fn permit_is_believed_under_the_pins_alone() {
     assert!(matches!(refused(&spliced, &signer.trust()), PermitError::Signature));
 }
 
-/// Told to the test below that it runs under `strace`.
-const TRACED: &str = "MUSTER_TEST_TRACED";
-
-/// The verb, under every permit that does not hold.
+/// The verb, under every permit that does not hold: by a stranger, expired, of an earlier lease, for another disk, none.
 #[test]
 fn without_a_permit_the_verb_ends_with_e60() {
-    let (server, install) = install();
+    let (server, mut install) = install();
+    let (signer, stranger) = (Signer::new(2020..=2060), Signer::new(2020..=2060));
+    install.settings.runner.place.trust.pins.push(signer.ca.pin());
     let order = InstallOrder {
         run: install.settings.run,
         machine: install.settings.runner.machine,
@@ -159,13 +159,24 @@ fn without_a_permit_the_verb_ends_with_e60() {
         ..InstallOrder::default()
     };
     server.give("/order", serde_json::to_vec(&order).unwrap());
-    let signer = Signer::new(2020..=2030);
-    let expired = Permit { exp: 1, ..permit() };
-    let permits = [signer.sign(&permit()), signer.sign(&expired), String::new(), "x.y.z".to_owned()];
-    for text in permits {
+    let soon = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64 + 600;
+    let good = Permit { exp: soon, ..permit() };
+    let told = |text: String| {
         server.give("/permit", serde_json::to_vec(&PermitAnswer { permit: text }).unwrap());
-        let error = obtain_for(&install, &order, THUMBPRINT).unwrap_err();
-        assert!(chain(&error).starts_with("E60: the wipe permit is refused"), "{}", chain(&error));
+        let granted = obtain_for(&install, &order, THUMBPRINT).map_err(|error| chain(&error))?;
+        partition::devices(&order, &granted, &disks_now()).map_err(|error| chain(&error)).map(drop)
+    };
+    let cases = [
+        (stranger.sign(&good), "no pinned key vouches"),
+        (signer.sign(&Permit { exp: 1, ..good.clone() }), "it was good until 1,"),
+        (signer.sign(&Permit { epoch: 2, ..good.clone() }), "for another lease of the job"),
+        (signer.sign(&good), "0 disks of the machine are S1"),
+        (String::new(), "the permit is not one"),
+        ("x.y.z".to_owned(), "the permit is not one"),
+    ];
+    for (text, words) in cases {
+        let error = told(text).unwrap_err();
+        assert!(error.starts_with("E60: the wipe permit is refused") && error.contains(words), "{error}");
     }
     server.fault(crate::install::tests::Fault::Refuse(409, "the run has ended"));
     let error = chain(&obtain_for(&install, &order, THUMBPRINT).unwrap_err());
@@ -177,15 +188,34 @@ fn without_a_permit_the_verb_ends_with_e60() {
     assert_eq!(heard_escrow(&server), 0);
 }
 
+/// A disk that is permitted and is not the plan's is not taken, nor one that the plan alone names.
+#[test]
+fn permit_and_plan_must_name_the_same_disks() {
+    let granted = Granted(permit());
+    let present = [disk("sda", "S2"), disk("sdb", "S1")];
+    let planned = |serial: &str, name: &str| InstallOrder {
+        plan: DiskPlan {
+            disks: vec![PlannedDisk {
+                disk: disk(name, serial),
+                fate: Fate::Erase,
+                ..PlannedDisk::default()
+            }],
+            ..DiskPlan::default()
+        },
+        ..InstallOrder::default()
+    };
+    let devices = partition::devices(&planned("S1", "sdb"), &granted, &present).unwrap();
+    assert_eq!(devices, [Path::new("/dev/sdb")]);
+    let error = chain(&partition::devices(&planned("S2", "sda"), &granted, &present).unwrap_err());
+    assert_eq!(error, "E60: the wipe permit is refused: it is for another disk than the plan's");
+}
+
 fn heard_escrow(server: &Server) -> usize {
     server.heard("/escrow").len()
 }
 
 #[test]
 fn without_a_permit_nothing_is_opened_for_writing_and_no_program_started() {
-    if std::env::var_os(TRACED).is_some() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("calls");
     let traced = Command::new("strace")
@@ -193,7 +223,6 @@ fn without_a_permit_nothing_is_opened_for_writing_and_no_program_started() {
         .arg(&log)
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "install::permit::tests::without_a_permit_the_verb_ends_with_e60"])
-        .env(TRACED, "1")
         .output()
         .unwrap();
     assert!(traced.status.success(), "{}", String::from_utf8_lossy(&traced.stdout));

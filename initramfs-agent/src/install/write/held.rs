@@ -1,6 +1,7 @@
 //! The bytes of a disk image that come onto the disk last: partition tables and what firmware runs. Without
 //! them nothing finds the image, whatever else of it is there.
 
+use crate::install::image_disk::lay;
 use crate::install::state::{Folder, Held as Note, StateError};
 
 /// Bytes at the image's beginning: MBR, GPT and what GRUB puts between them and the first partition.
@@ -73,23 +74,17 @@ impl Held {
         let until = |from: u64, to: u64| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX);
         let head_end = self.size.min(HEAD);
         let (head, rest) = bytes.split_at(until(offset, head_end).min(bytes.len()));
-        put(&mut self.head, offset, head);
+        lay(&mut self.head, 0, head, offset);
         let offset = offset.max(head_end);
         // The head is there as a whole now: bytes come in their order.
         let tail_begin = self.tail_begin();
         let (middle, tail) = rest.split_at(until(offset, tail_begin).min(rest.len()));
         if !tail.is_empty() {
             self.tail.resize(until(tail_begin, self.size), 0);
-            put(&mut self.tail, offset.max(tail_begin) - tail_begin, tail);
+            lay(&mut self.tail, tail_begin, tail, offset.max(tail_begin));
         }
         (offset, middle)
     }
-}
-
-fn put(to: &mut [u8], at: u64, bytes: &[u8]) {
-    let at = usize::try_from(at).unwrap_or(usize::MAX);
-    let places = to.iter_mut().skip(at);
-    places.zip(bytes).for_each(|(to, from)| *to = *from);
 }
 
 #[cfg(test)]
@@ -112,7 +107,7 @@ mod tests {
         let mut disk = vec![0; image.len()];
         for (number, bytes) in image.chunks(piece).enumerate() {
             let (offset, rest) = held.sift((number * piece) as u64, bytes);
-            put(&mut disk, offset, rest);
+            lay(&mut disk, 0, rest, offset);
         }
         (disk, held)
     }
@@ -138,7 +133,7 @@ mod tests {
                 for Note { file, offset } in held.store(&folder).unwrap() {
                     let bytes = folder.bytes(&file).unwrap().unwrap();
                     assert!(offset.is_multiple_of(4_096));
-                    put(&mut disk, offset, &bytes);
+                    lay(&mut disk, 0, &bytes, offset);
                 }
                 assert!(disk == image, "gpt {gpt}, {size} bytes");
             }

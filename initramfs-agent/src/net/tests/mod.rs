@@ -2,7 +2,7 @@
 
 mod broken;
 mod liar;
-mod wire;
+pub(crate) mod wire;
 
 use super::kernel::Device;
 use super::lease::{Lease, Source};

@@ -25,7 +25,7 @@ const NOT_RUN: &str = "not run: ";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs a scenario in a namespace of its own. `test` is the full name of the calling test.
-pub(super) fn run(test: &str, scenario: impl AsyncFnOnce(&mut Wire)) {
+pub(crate) fn run(test: &str, scenario: impl AsyncFnOnce(&mut Wire)) {
     if std::env::var_os(INSIDE).is_some() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut wire = Wire::lay();
@@ -71,7 +71,7 @@ fn namespaces_are_ours() -> bool {
 }
 
 /// A cable: `eth0` here, `srv0` in the namespace of the servers.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     there: Child,
     daemon: Option<Child>,
     files: TempDir,
@@ -103,23 +103,23 @@ impl Wire {
     }
 
     /// One more cable.
-    pub(super) fn cable(&self, here: &str, there: &str) {
+    pub(crate) fn cable(&self, here: &str, there: &str) {
         let pid = self.there.id();
         self.here(&format!("ip link add {here} type veth peer name {there} netns {pid}"));
     }
 
     /// Runs a command on the machine's end, which must succeed.
-    pub(super) fn here(&self, command: &str) -> String {
+    pub(crate) fn here(&self, command: &str) -> String {
         finish(Command::new("sh").args(["-c", command]))
     }
 
     /// Whether a command on the machine's end succeeds.
-    pub(super) fn can(&self, command: &str) -> bool {
+    pub(crate) fn can(&self, command: &str) -> bool {
         Command::new("sh").args(["-c", command]).output().is_ok_and(|output| output.status.success())
     }
 
     /// Runs a command on the servers' end, which must succeed.
-    pub(super) fn there(&self, command: &str) -> String {
+    pub(crate) fn there(&self, command: &str) -> String {
         finish(self.entering().args(["sh", "-c", command]))
     }
 

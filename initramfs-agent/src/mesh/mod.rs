@@ -1,0 +1,30 @@
+//! `muster-installer mesh`: the machine as a member of a mesh network. The agent starts it when the server says that the
+//! machine is in one, and at the start of an installed system that was; nothing of it is in process 1. The tunnels live
+//! in the kernel and outlive it.
+//!
+//! 1. Take over from an earlier one ([`turn`]), read key and what was known last ([`state`]), and bring the kernel to
+//!    that ([`plan`], [`wireguard`], [`network`]): without the server, if need be.
+//! 2. Await news of the server, and report what there is to see ([`talk`]).
+//! 3. Change in the kernel what changed and nothing else; try the places of peers in turn ([`path`]); test what may be
+//!    held ([`checks`]); name members in `/etc/hosts` ([`hosts`]). What to do is decided by [`member`].
+//! 4. End when the token is no longer taken, with the tunnels as they are; or, out of the network, once all is down.
+//!
+//! Nothing for the mesh network ever leaves in the clear: behind the routes to the tunnels are dead ends, there before
+//! the interface is, and still there when the machine has left.
+
+mod addresses;
+mod checks;
+mod forwarding;
+mod hosts;
+mod member;
+mod network;
+mod path;
+mod plan;
+mod prefix;
+mod run;
+mod state;
+mod talk;
+mod turn;
+mod wireguard;
+
+pub(crate) use run::run;
