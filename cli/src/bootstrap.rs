@@ -5,9 +5,9 @@
 //! code which meanwhile belongs to another machine is refused.
 
 use crate::machine;
-use crate::print::{self, Output};
+use crate::print;
 use crate::prompt;
-use crate::rest::{Client, Connection, decode};
+use crate::rest::{Call, Client, decode};
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use protocol::code::{BootstrapCode, Fingerprint};
@@ -22,7 +22,7 @@ const ENROLLMENTS: &str = "/api/v3/bootstrap/enrollments";
 pub(crate) enum Command {
     /// List the machines that wait for approval
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Call),
     /// Show the machine behind a code
     Lookup(Lookup),
     /// Register the machine behind a code
@@ -31,24 +31,13 @@ pub(crate) enum Command {
     Deny(Deny),
 }
 
-/// Arguments of `muster bootstrap list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 /// Arguments of `muster bootstrap lookup`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Lookup {
     /// The code on the machine's console, such as K7P-3XB
     code: BootstrapCode,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster bootstrap approve`
@@ -69,9 +58,7 @@ pub(crate) struct Approve {
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster bootstrap deny`
@@ -83,25 +70,23 @@ pub(crate) struct Deny {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::List(args) => list(args).await,
+        Command::List(call) => list(call).await,
         Command::Lookup(args) => lookup(args).await,
         Command::Approve(args) => approve(args).await,
         Command::Deny(args) => deny(args).await,
     }
 }
 
-async fn list(args: List) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+async fn list(call: Call) -> Result<()> {
+    let client = call.client()?;
     let answer = client.get(ENROLLMENTS).await?;
-    args.output.show(&answer, || {
+    call.show(&answer, || {
         let waiting: Vec<EnrollmentPreview> = decode(&answer)?;
         Ok(draw_list(&waiting))
     })
@@ -127,9 +112,9 @@ async fn find(client: &Client, code: BootstrapCode) -> Result<Value> {
 }
 
 async fn lookup(args: Lookup) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = find(&client, args.code).await?;
-    args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+    args.call.show(&answer, || Ok(draw(&decode(&answer)?)))
 }
 
 /// What the operator compares with the console.
@@ -200,7 +185,7 @@ fn decide(preview: &EnrollmentPreview, seen: Option<Fingerprint>, yes: bool, can
 }
 
 async fn approve(args: Approve) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
     print::note(&draw(&preview))?;
     let confirmed = match decide(&preview, args.fingerprint, args.yes, prompt::can_ask()) {
@@ -222,18 +207,18 @@ async fn approve(args: Approve) -> Result<()> {
         fingerprint_confirmed: confirmed,
     };
     let answer = client.post(&format!("{ENROLLMENTS}/{}/approve", preview.id), &body).await?;
-    args.output.show(&answer, || {
+    args.call.show(&answer, || {
         let machine = decode(&answer)?;
         Ok(format!("\n{}", machine::draw(&machine)))
     })
 }
 
 async fn deny(args: Deny) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
     let body = DenyRequest { reason: args.reason };
     let answer = client.post(&format!("{ENROLLMENTS}/{}/deny", preview.id), &body).await?;
-    args.output.show(&answer, || {
+    args.call.show(&answer, || {
         let hardware = print::hardware(&preview.vendor, &preview.product, &preview.serial);
         Ok(format!("denied {} ({hardware})", args.code))
     })

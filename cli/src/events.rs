@@ -1,19 +1,10 @@
 //! `muster events`: the server's websocket as lines of JSON.
-//!
-//! The upgrade is made by the same HTTPS client as every other command, so that the server is
-//! recognised in one way only; tungstenite then speaks on the upgraded connection.
 
 use crate::print;
 use crate::rest::{Client, Connection};
 use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use protocol::event::{Event, EventPattern};
-use reqwest::Method;
-use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// Largest event that is read, in bytes.
@@ -48,7 +39,7 @@ enum Heard {
 /// Prints events until the server or the reader goes away.
 pub(crate) async fn run(args: Args) -> Result<()> {
     let client = Client::open(&args.connection)?;
-    let mut socket = connect(&client).await?;
+    let mut socket = client.websocket("/api/v3/ws", MAX_EVENT).await?;
     for pattern in &args.patterns {
         let words = Utf8Bytes::from(format!("register {pattern}"));
         socket.send(Message::Text(words)).await.context("the server hung up")?;
@@ -90,24 +81,6 @@ fn judge(text: &str) -> Result<Heard> {
         }
         _ => Heard::News,
     })
-}
-
-async fn connect(client: &Client) -> Result<WebSocketStream<reqwest::Upgraded>> {
-    let key = generate_key();
-    let request = client
-        .request(Method::GET, "/api/v3/ws")
-        .header(CONNECTION, "Upgrade")
-        .header(UPGRADE, "websocket")
-        .header(SEC_WEBSOCKET_VERSION, "13")
-        .header(SEC_WEBSOCKET_KEY, &key);
-    let answer = client.send(request).await?;
-    let accepted = answer.headers().get(SEC_WEBSOCKET_ACCEPT).and_then(|value| value.to_str().ok());
-    if accepted != Some(derive_accept_key(key.as_bytes()).as_str()) {
-        bail!("{} does not speak websocket at /api/v3/ws; is it a Muster server?", client.endpoint());
-    }
-    let stream = answer.upgrade().await.context("the server did not switch to a websocket")?;
-    let limits = WebSocketConfig::default().max_message_size(Some(MAX_EVENT)).max_frame_size(Some(MAX_EVENT));
-    Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(limits)).await)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! `muster image`: images of operating systems, and the import of those that are no OCI images.
 
 use crate::object::{self, Collection};
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode};
+use crate::print;
+use crate::rest::{Call, Client, decode};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Subcommand, ValueEnum};
 use protocol::install::{ImportPhase, ImportState};
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Show(object::Show),
     /// Make an image from fields, or from a JSON or YAML file
     Create(object::Create),
+    /// Make an image of another one, which stays as it is; its file is imported anew
+    Clone(object::Copy),
     /// Change fields of an image
     Set(object::Set),
     /// Bring a disk image or a root tar to the server, from a file here or by URL, and wait until
@@ -64,9 +66,7 @@ pub(crate) struct Import {
     #[arg(long)]
     no_wait: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster image cancel-import`
@@ -75,9 +75,7 @@ pub(crate) struct Cancel {
     /// Name of the image
     image: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Formats of files
@@ -134,13 +132,14 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::List(args) => object::run(IMAGES, object::Command::List(args)).await,
         Command::Show(args) => object::run(IMAGES, object::Command::Show(args)).await,
         Command::Create(args) => object::run(IMAGES, object::Command::Create(args)).await,
+        Command::Clone(args) => object::run(IMAGES, object::Command::Clone(args)).await,
         Command::Set(args) => object::run(IMAGES, object::Command::Set(args)).await,
         Command::Delete(args) => object::run(IMAGES, object::Command::Delete(args)).await,
         Command::Import(args) => import(args).await,
         Command::CancelImport(args) => {
-            let client = Client::open(&args.connection)?;
+            let client = args.call.client()?;
             let answer = client.delete(&import_path(&args.image)).await?;
-            args.output.show(&answer, || Ok(format!("the import of {} is cancelled", args.image)))
+            args.call.show(&answer, || Ok(format!("the import of {} is cancelled", args.image)))
         }
     }
 }
@@ -150,7 +149,7 @@ fn import_path(image: &str) -> String {
 }
 
 async fn import(args: Import) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     prepare(&client, &args).await?;
     match &args.from {
         Some(From::File(path)) => upload(&args, path).await?,
@@ -161,7 +160,7 @@ async fn import(args: Import) -> Result<()> {
     let answer =
         if args.no_wait { look(&client, &args.image).await?.0 } else { wait(&client, &args.image).await? };
     let (import, name) = (&answer["Import"], &args.image);
-    args.output.show(&answer, || Ok(draw(name, &decode(import)?)))?;
+    args.call.show(&answer, || Ok(draw(name, &decode(import)?)))?;
     match decode::<ImportState>(import)? {
         ImportState { state: ImportPhase::Failed, .. } => bail!("image {name} was not imported"),
         _ => Ok(()),
@@ -205,7 +204,7 @@ async fn upload(args: &Import, path: &Path) -> Result<()> {
     if length == 0 {
         bail!("{} is empty", path.display());
     }
-    let client = Client::open(&args.connection)?.patient()?;
+    let client = args.call.client()?.patient()?;
     print::note(&format!("uploading {}, {}", path.display(), print::bytes(length)))?;
     let body = reqwest::Body::wrap_stream(ReaderStream::with_capacity(file, CHUNK));
     let request = client

@@ -69,14 +69,14 @@ pub(crate) async fn print_log(client: &Client, id: Uuid, follow: bool) -> Result
 }
 
 /// To a terminal without control characters, so that no log moves the cursor; to all else as it is.
-fn write_part(part: &[u8]) -> Result<()> {
+pub(crate) fn write_part(part: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     if out.is_terminal() {
         let text = String::from_utf8_lossy(part);
         for line in text.split_inclusive('\n') {
             match line.strip_suffix('\n') {
-                Some(line) => writeln!(out, "{}", print::one_line(line.trim_end_matches('\r')))?,
-                None => write!(out, "{}", print::one_line(line))?,
+                Some(line) => writeln!(out, "{}", print::text_line(line.trim_end_matches('\r')))?,
+                None => write!(out, "{}", print::text_line(line))?,
             }
         }
     } else {

@@ -1,8 +1,8 @@
 //! `muster key`: the server's own keys.
 
-use crate::print::{self, Output};
+use crate::print;
 use crate::prompt;
-use crate::rest::{Client, Connection, Credentials, decode};
+use crate::rest::{Call, Client, Credentials, decode};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use protocol::rest::{CaRoll, CaRolled, TokenKey};
@@ -17,7 +17,7 @@ const ROLL_CA_MEANS: &str = "The next CA takes over: it signs the server's certi
 pub(crate) enum Command {
     /// List the keys of bootstrap tokens; never the keys themselves
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Call),
     /// Replace a key of the server
     #[command(subcommand)]
     Roll(Roll),
@@ -29,25 +29,7 @@ pub(crate) enum Roll {
     /// Let the next certificate authority take over
     Ca(RollCa),
     /// Let a new key seal bootstrap tokens; old tokens go on being accepted
-    Token(RollToken),
-}
-
-/// Arguments of `muster key list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Arguments of `muster key roll token`
-#[derive(Debug, clap::Args)]
-pub(crate) struct RollToken {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    Token(Call),
 }
 
 /// Arguments of `muster key roll ca`
@@ -60,24 +42,22 @@ pub(crate) struct RollCa {
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::List(args) => list(args).await,
+        Command::List(call) => list(call).await,
         Command::Roll(Roll::Ca(args)) => roll_ca(args).await,
-        Command::Roll(Roll::Token(args)) => roll_token(args).await,
+        Command::Roll(Roll::Token(call)) => roll_token(call).await,
     }
 }
 
-async fn list(args: List) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+async fn list(call: Call) -> Result<()> {
+    let client = call.client()?;
     let answer = client.get("/api/v3/keys/token").await?;
-    args.output.show(&answer, || Ok(draw_list(&decode::<Vec<TokenKey>>(&answer)?)))
+    call.show(&answer, || Ok(draw_list(&decode::<Vec<TokenKey>>(&answer)?)))
 }
 
 fn draw_list(keys: &[TokenKey]) -> String {
@@ -94,17 +74,17 @@ fn draw_list(keys: &[TokenKey]) -> String {
     print::table(&["KEY", "USE", "TOKENS", "CREATED", "ROLLED", "LAST EXPIRES"], rows.collect(), "no keys")
 }
 
-async fn roll_token(args: RollToken) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+async fn roll_token(call: Call) -> Result<()> {
+    let client = call.client()?;
     let answer = client.post("/api/v3/keys/token/roll", &serde_json::json!({})).await?;
-    args.output.show(&answer, || {
+    call.show(&answer, || {
         let key: TokenKey = decode(&answer)?;
         Ok(format!("{} seals bootstrap tokens from now on; old tokens go on being accepted", key.kid))
     })
 }
 
 async fn roll_ca(args: RollCa) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     if !args.yes {
         if !prompt::can_ask() {
             bail!("rolling the CA asks first: run this on a terminal, or add --yes");
@@ -117,7 +97,7 @@ async fn roll_ca(args: RollCa) -> Result<()> {
     let answer = client.post("/api/v3/keys/ca/roll", &CaRoll { force: args.force }).await?;
     let rolled: CaRolled = decode(&answer)?;
     keep(&client, &rolled).context("the CA was rolled, but the login kept here was not told")?;
-    args.output.show(&answer, || Ok(describe(&rolled)))
+    args.call.show(&answer, || Ok(describe(&rolled)))
 }
 
 /// Lets a login that knows the server by its own CA follow the roll.

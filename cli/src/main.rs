@@ -2,15 +2,20 @@
 //!
 //! Exit codes are part of the interface: 0 done, 1 refused or failed, 2 wrong usage.
 
+mod audit;
 mod bootstrap;
 mod content;
+#[cfg(test)]
+mod documents;
 mod events;
 mod image;
+mod info;
 mod job;
 mod key;
 mod login;
 mod machine;
 mod media;
+mod mesh;
 mod object;
 mod pages;
 mod pref;
@@ -23,11 +28,13 @@ mod secret;
 mod serve;
 mod token;
 mod user;
+mod vip;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use object::Collection;
 use protocol::model::Kind;
+use rest::Call;
 use std::future::Future;
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -50,6 +57,10 @@ enum Command {
     Media(media::Command),
     /// Log in and keep an API token for the commands below
     Login(login::Args),
+    /// End the login that is kept here, at the server too
+    Logout,
+    /// Show who the commands below speak for
+    Whoami(Call),
     /// Approve or deny machines that show a bootstrap code
     #[command(subcommand)]
     Bootstrap(bootstrap::Command),
@@ -85,7 +96,7 @@ enum Command {
     Role(role::Command),
     /// Secrets: values for cloud-init templates that nobody is shown
     #[command(subcommand)]
-    Secret(secret::Command),
+    Secret(secret::Command<secret::Set>),
     /// Variables: values for cloud-init templates
     #[command(subcommand)]
     Variable(object::Command),
@@ -94,7 +105,13 @@ enum Command {
     Image(image::Command),
     /// What opens the registries that images come from
     #[command(subcommand, visible_alias = "credential")]
-    RegistryCredential(secret::CredentialCommand),
+    RegistryCredential(secret::Command<secret::SetCredential>),
+    /// Mesh networks, and the machines that are in them
+    #[command(subcommand)]
+    Mesh(mesh::Command),
+    /// Virtual addresses and routes in mesh networks, and who holds them
+    #[command(subcommand)]
+    Vip(vip::Command),
     /// Params: what they may hold
     #[command(subcommand)]
     Param(object::Command),
@@ -122,6 +139,11 @@ enum Command {
     /// See and replace the server's own keys
     #[command(subcommand)]
     Key(key::Command),
+    /// What the server is, and what there is to download from it
+    Info(Call),
+    /// The audit log: who did what, and when
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Print what changes, as it changes: one JSON object a line
     Events(events::Args),
     /// Print a shell's completion script
@@ -158,6 +180,8 @@ fn run(command: Command) -> Result<()> {
         Command::Serve(args) => serve::run(args),
         Command::Media(command) => media::run(command),
         Command::Login(args) => wait_for(login::run(args)),
+        Command::Logout => wait_for(login::logout()),
+        Command::Whoami(call) => wait_for(login::whoami(call)),
         Command::Bootstrap(command) => wait_for(bootstrap::run(command)),
         Command::Token(command) => wait_for(token::run(command)),
         Command::Machine(command) => wait_for(machine::run(command)),
@@ -172,7 +196,9 @@ fn run(command: Command) -> Result<()> {
         Command::Secret(command) => wait_for(secret::run(command)),
         Command::Variable(command) => objects(Kind::Variables, command),
         Command::Image(command) => wait_for(image::run(command)),
-        Command::RegistryCredential(command) => wait_for(secret::run_credential(command)),
+        Command::RegistryCredential(command) => wait_for(secret::run(command)),
+        Command::Mesh(command) => wait_for(mesh::run(command)),
+        Command::Vip(command) => wait_for(vip::run(command)),
         Command::Param(command) => objects(Kind::Params, command),
         Command::Context(command) => objects(Kind::Contexts, command),
         Command::Pool(command) => objects(Kind::Pools, command),
@@ -182,6 +208,8 @@ fn run(command: Command) -> Result<()> {
         Command::AccessRole(command) => wait_for(object::run(Collection::ACCESS_ROLES, command)),
         Command::Content(command) => wait_for(content::run(command)),
         Command::Key(command) => wait_for(key::run(command)),
+        Command::Info(call) => wait_for(info::run(call)),
+        Command::Audit(command) => wait_for(audit::run(command)),
         Command::Events(args) => wait_for(events::run(args)),
         Command::Completions(args) => pages::completions(&args),
         Command::Man(folder) => pages::man(&folder),

@@ -1,7 +1,7 @@
 //! `muster pref`: the server's preferences.
 
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection};
+use crate::print;
+use crate::rest::Call;
 use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde_json::{Map, Value};
@@ -13,18 +13,9 @@ const PREFS: &str = "/api/v3/prefs";
 pub(crate) enum Command {
     /// List the preferences
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Call),
     /// Set preferences; all of them or none
     Set(Set),
-}
-
-/// Arguments of `muster pref list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Arguments of `muster pref set`
@@ -34,9 +25,7 @@ pub(crate) struct Set {
     #[arg(required = true, value_name = "NAME=VALUE", value_parser = pair)]
     prefs: Vec<(String, String)>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -47,15 +36,15 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::List(args) => {
-            let answer = Client::open(&args.connection)?.get(PREFS).await?;
-            args.output.show(&answer, || draw(&answer))
+        Command::List(call) => {
+            let answer = call.client()?.get(PREFS).await?;
+            call.show(&answer, || draw(&answer))
         }
         Command::Set(args) => {
             let wanted: Map<String, Value> =
                 args.prefs.into_iter().map(|(name, value)| (name, value.into())).collect();
-            let answer = Client::open(&args.connection)?.post(PREFS, &wanted).await?;
-            args.output.show(&answer, || draw(&answer))
+            let answer = args.call.client()?.post(PREFS, &wanted).await?;
+            args.call.show(&answer, || draw(&answer))
         }
     }
 }

@@ -1,19 +1,18 @@
 //! `muster provision`: runs that install machines, and how far they have come.
 
 use crate::machine;
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode};
+use crate::print;
+use crate::rest::{Call, Client, decode};
 use anyhow::{Result, bail};
 use clap::Subcommand;
-use protocol::install::{Mode, Provision, ProvisionStatus};
-use protocol::rest::Machine;
+use protocol::install::{Provision, ProvisionStatus, Step, StepTime};
 use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
 const RUNS: &str = "/api/v3/provisions";
 /// How often a run is looked at while somebody waits for it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Progress within a step is told in such pieces, in percent of the whole.
 const TELL_EVERY: u8 = 5;
 
@@ -43,9 +42,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "NUMBER", default_value_t = 50)]
     limit: u32,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of the verbs that need a run only
@@ -54,9 +51,7 @@ pub(crate) struct Show {
     /// The run's UUID
     run: Uuid,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
@@ -64,18 +59,18 @@ pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::List(args) => list(args).await,
         Command::Show(args) => {
-            let answer = Client::open(&args.connection)?.get(&path(args.run)).await?;
-            args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+            let answer = args.call.client()?.get(&path(args.run)).await?;
+            args.call.show(&answer, || Ok(draw(&decode(&answer)?)))
         }
         Command::Cancel(args) => {
-            let client = Client::open(&args.connection)?;
+            let client = args.call.client()?;
             let answer = client.post(&format!("{}/cancel", path(args.run)), &json!({})).await?;
-            args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+            args.call.show(&answer, || Ok(draw(&decode(&answer)?)))
         }
         Command::Wait(args) => {
-            let client = Client::open(&args.connection)?;
-            let answer = wait(&client, args.run).await?;
-            args.output.show(&answer, || Ok(draw(&decode(&answer)?)))?;
+            let client = args.call.client()?;
+            let answer = wait(&client, args.run, "", LOOK_EVERY).await?;
+            args.call.show(&answer, || Ok(draw(&decode(&answer)?)))?;
             judge(&decode(&answer)?)
         }
     }
@@ -86,17 +81,16 @@ fn path(run: Uuid) -> String {
 }
 
 async fn list(args: List) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let mut query = format!("?limit={}", args.limit);
     if let Some(key) = &args.machine {
-        let machine: Machine = decode(&client.get(&machine::path(key)).await?)?;
-        query.push_str(&format!("&Machine={}", machine.uuid));
+        query.push_str(&format!("&Machine={}", machine::id(&client, key).await?));
     }
     if args.active {
         query.push_str("&IsActive=true");
     }
     let answer = client.get(&format!("{RUNS}{query}")).await?;
-    args.output.show(&answer, || Ok(draw_list(&decode::<Vec<Provision>>(&answer)?)))
+    args.call.show(&answer, || Ok(draw_list(&decode::<Vec<Provision>>(&answer)?)))
 }
 
 fn draw_list(runs: &[Provision]) -> String {
@@ -104,7 +98,7 @@ fn draw_list(runs: &[Provision]) -> String {
         vec![
             run.uuid.to_string(),
             run.machine.to_string(),
-            mode(run.mode).to_owned(),
+            run.mode.to_string(),
             run.status.to_string(),
             format!("{}%", run.percent),
             if run.is_active { run.progress.message.clone() } else { run.error.clone() },
@@ -120,20 +114,12 @@ fn draw_list(runs: &[Provision]) -> String {
     )
 }
 
-const fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Rebuild => "rebuild",
-        Mode::Discover => "discover",
-        Mode::Clear => "clear",
-    }
-}
-
 /// One run, for people.
 pub(crate) fn draw(run: &Provision) -> String {
     let fields = print::fields(&[
         ("Run", run.uuid.to_string()),
         ("Machine", run.machine.to_string()),
-        ("Mode", mode(run.mode).to_owned()),
+        ("Mode", run.mode.to_string()),
         ("Status", format!("{}, {}%", run.status, run.percent)),
         ("Step", format!("{}: {}", run.progress.step, run.progress.message)),
         ("Error", run.error.clone()),
@@ -144,26 +130,26 @@ pub(crate) fn draw(run: &Provision) -> String {
         ("Asked for", format!("{} by {}", run.created_at, run.created_by)),
         ("Ended", run.ended_at.clone().unwrap_or_default()),
     ]);
-    let row = |step: &protocol::install::StepTime| {
+    let row = |step: &StepTime| {
         vec![step.step.to_string(), step.started_at.clone(), step.ended_at.clone().unwrap_or_default()]
     };
     let steps = run.steps.iter().map(row).collect();
     format!("{fields}\n\n{}", print::table(&["STEP", "BEGAN", "ENDED"], steps, "no step has begun"))
 }
 
-/// Waits until a run is over, and tells of it meanwhile; answers it.
-pub(crate) async fn wait(client: &Client, run: Uuid) -> Result<Value> {
+/// Waits until a run is over, looking at it `every` so often, and tells of it meanwhile behind the words `of`; answers it.
+pub(crate) async fn wait(client: &Client, run: Uuid, of: &str, every: Duration) -> Result<Value> {
     let mut told = Told::default();
     loop {
         let answer = client.get(&path(run)).await?;
         let now: Provision = decode(&answer)?;
         if let Some(line) = told.line(&now) {
-            print::note(&print::one_line(&line))?;
+            print::note(&print::one_line(&format!("{of}{line}")))?;
         }
         if now.is_terminal {
             return Ok(answer);
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(every).await;
     }
 }
 
@@ -172,43 +158,26 @@ pub(crate) async fn wait(client: &Client, run: Uuid) -> Result<Value> {
 /// # Errors
 /// When it did not, with its reason.
 pub(crate) fn judge(run: &Provision) -> Result<()> {
-    match run.status {
-        ProvisionStatus::Completed => Ok(()),
-        ProvisionStatus::Degraded
-        | ProvisionStatus::Error
-        | ProvisionStatus::Timeout
-        | ProvisionStatus::RenderFailed
-        | ProvisionStatus::Canceled
-        | ProvisionStatus::Pending
-        | ProvisionStatus::Preparing
-        | ProvisionStatus::Partitioning
-        | ProvisionStatus::Downloading
-        | ProvisionStatus::Configuring
-        | ProvisionStatus::Booting => {
-            let why = if run.error.is_empty() { &run.progress.message } else { &run.error };
-            bail!(
-                "the run is {}: {}; {}",
-                run.status,
-                print::one_line(why),
-                print::one_line(&run.next_action)
-            )
-        }
+    if run.status == ProvisionStatus::Completed {
+        return Ok(());
     }
+    let why = if run.error.is_empty() { &run.progress.message } else { &run.error };
+    bail!("the run is {}: {}; {}", run.status, print::one_line(why), print::one_line(&run.next_action))
 }
 
 /// What was told of a run so far.
 #[derive(Debug, Default)]
 struct Told {
-    what: Option<(ProvisionStatus, String)>,
+    what: Option<(ProvisionStatus, Step)>,
     percent: u8,
 }
 
 impl Told {
     /// A line for what is new; none when it is not worth one.
     fn line(&mut self, run: &Provision) -> Option<String> {
-        let what = (run.status, format!("{}", run.progress.step));
+        let what = (run.status, run.progress.step);
         let moved = run.percent >= self.percent.saturating_add(TELL_EVERY);
-        if self.what.as_ref() == Some(&what) && !moved {
+        if self.what == Some(what) && !moved {
             return None;
         }
         self.what = Some(what);
@@ -220,7 +189,7 @@ impl Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::install::{Progress, Step, StepTime};
+    use protocol::install::Progress;
 
     fn installing() -> Provision {
         Provision {

@@ -1,8 +1,8 @@
 //! `muster role`: machine roles, which are profiles with the label `muster-role` and params of Muster's own.
 
-use crate::object::{self, Collection, edit};
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, encode};
+use crate::object::{self, Collection, With, edit};
+use crate::print;
+use crate::rest::{Call, encode};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -22,9 +22,9 @@ pub(crate) enum Command {
     /// Show one role
     Show(object::Show),
     /// Make a role
-    Create(NewRole),
+    Create(With<Parts, object::Create>),
     /// Change a role
-    Set(Set),
+    Set(With<Parts, object::Set>),
     /// Make a role of another one, which stays as it is
     Fork(Fork),
     /// Show the cloud-init configuration that a machine would get, and what is wrong with it
@@ -35,7 +35,7 @@ pub(crate) enum Command {
 
 /// What a role is made of
 #[derive(Debug, clap::Args)]
-struct Parts {
+pub(crate) struct Parts {
     /// File with the cloud-init template; - reads standard input
     #[arg(long, value_name = "FILE")]
     template: Option<PathBuf>,
@@ -77,31 +77,6 @@ impl Parts {
     }
 }
 
-/// Arguments of `muster role create`
-#[derive(Debug, clap::Args)]
-pub(crate) struct NewRole {
-    #[command(flatten)]
-    parts: Parts,
-    #[command(flatten)]
-    create: object::Create,
-}
-
-/// Arguments of `muster role set`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Set {
-    /// Its name
-    role: String,
-    /// Fields: VALUE is JSON, or text as it is; Params are merged, all else is replaced
-    #[arg(value_name = "FIELD=VALUE")]
-    fields: Vec<String>,
-    #[command(flatten)]
-    parts: Parts,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 /// Arguments of `muster role fork`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Fork {
@@ -110,9 +85,7 @@ pub(crate) struct Fork {
     /// Name of the new one
     name: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster role test`
@@ -124,9 +97,7 @@ pub(crate) struct Test {
     #[arg(long = "role", value_name = "NAME")]
     roles: Vec<String>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
@@ -135,9 +106,9 @@ pub(crate) async fn run(command: Command) -> Result<()> {
         Command::List(args) => list(args).await,
         Command::Show(args) => object::run(ROLES, object::Command::Show(args)).await,
         Command::Create(args) => {
-            object::create_with(ROLES, args.create, |object| args.parts.join(object)).await
+            object::create_with(ROLES, args.verb, |object| args.parts.join(object)).await
         }
-        Command::Set(args) => set(args).await,
+        Command::Set(args) => object::set_with(ROLES, args.verb, |object| args.parts.join(object)).await,
         Command::Fork(args) => fork(args).await,
         Command::Test(args) => test(args).await,
         Command::Delete(args) => object::run(ROLES, object::Command::Delete(args)).await,
@@ -146,7 +117,7 @@ pub(crate) async fn run(command: Command) -> Result<()> {
 
 async fn list(args: object::List) -> Result<()> {
     let answer = args.fetch(ROLES).await?;
-    args.output.show(&answer, || draw_list(&answer))
+    args.call.show(&answer, || draw_list(&answer))
 }
 
 fn draw_list(answer: &Value) -> Result<String> {
@@ -168,22 +139,11 @@ fn draw_list(answer: &Value) -> Result<String> {
     Ok(print::table(&header, roles.iter().map(row).collect(), "no role here"))
 }
 
-async fn set(args: Set) -> Result<()> {
-    let mut patch = edit::fields(&args.fields)?;
-    args.parts.join(&mut patch)?;
-    if patch.is_empty() {
-        bail!("say what is to change: FIELD=VALUE, --template, --image, --priority or --param");
-    }
-    let client = Client::open(&args.connection)?;
-    let answer = client.patch(&ROLES.path_of(&args.role), &Value::Object(patch)).await?;
-    args.output.show(&answer, || Ok(format!("changed role {}", args.role)))
-}
-
 async fn fork(args: Fork) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let role = client.get(&ROLES.path_of(&args.role)).await?;
     let answer = client.post(&ROLES.path(), &forked(&role, &args.role, &args.name)).await?;
-    args.output.show(&answer, || Ok(format!("made role {} of {}", args.name, args.role)))
+    args.call.show(&answer, || Ok(format!("made role {} of {}", args.name, args.role)))
 }
 
 /// What the author of a role wrote, under another name.
@@ -201,13 +161,12 @@ fn forked(role: &Value, from: &str, name: &str) -> Value {
 }
 
 async fn test(args: Test) -> Result<()> {
-    let client = Client::open(&args.connection)?;
-    let machine = client.get(&crate::machine::path(&args.machine)).await?;
-    let machine = machine["Uuid"].as_str().context("the server's answer is no machine")?;
+    let client = args.call.client()?;
+    let place = crate::machine::path(&args.machine);
     let roles: Vec<String> = args.roles.iter().map(|role| format!("role={}", encode(role))).collect();
     let query = if roles.is_empty() { String::new() } else { format!("?{}", roles.join("&")) };
-    let answer = client.get(&format!("/api/v3/machines/{}/cloud-init{query}", encode(machine))).await?;
-    args.output.show(&answer, || Ok(drawn(&answer)))?;
+    let answer = client.get(&format!("{place}/cloud-init{query}")).await?;
+    args.call.show(&answer, || Ok(drawn(&answer)))?;
     let errors: Vec<&str> =
         answer["Errors"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for error in &errors {

@@ -2,29 +2,25 @@
 //! the terminal, a pipe or a file: what stands in an argument list, everyone on the machine reads.
 
 use crate::object::{self, Collection, edit};
-use crate::print::Output;
 use crate::prompt;
-use crate::rest::{Client, Connection};
+use crate::rest::{Call, encode};
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use protocol::model::Kind;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
-const SECRETS: Collection = Collection::of(Kind::Secrets);
-const CREDENTIALS: Collection = Collection::of(Kind::RegistryCredentials);
-
-/// Verbs of `muster secret`
+/// Verbs of a type of object that hides something; `S` are the arguments of its `set`
 #[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// List the secrets; never their values
+pub(crate) enum Command<S: Args> {
+    /// List them; never what they hide
     #[command(visible_alias = "ls")]
     List(object::List),
-    /// Show one secret; never its value
+    /// Show one of them; never what it hides
     Show(object::Show),
-    /// Make a secret, or give it another value: asked for, or read from a pipe or file
-    Set(Set),
-    /// Delete secrets
+    /// Make one, or change it; what it hides is asked for, or read from a pipe or file
+    Set(S),
+    /// Delete them
     Delete(object::Delete),
 }
 
@@ -36,26 +32,13 @@ pub(crate) struct Set {
     /// One line for people
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
+    /// Leave the value as it is
+    #[arg(long, conflicts_with = "from", requires = "description")]
+    keep_value: bool,
     #[command(flatten)]
     value: Hidden,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Verbs of `muster registry-credential`
-#[derive(Debug, Subcommand)]
-pub(crate) enum CredentialCommand {
-    /// List the credentials; never their passwords
-    #[command(visible_alias = "ls")]
-    List(object::List),
-    /// Show one credential; never its password
-    Show(object::Show),
-    /// Make a credential, or change it and its password: asked for, or read from a pipe or file
-    Set(SetCredential),
-    /// Delete credentials
-    Delete(object::Delete),
+    call: Call,
 }
 
 /// Arguments of `muster registry-credential set`
@@ -75,9 +58,7 @@ pub(crate) struct SetCredential {
     #[command(flatten)]
     value: Hidden,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// A value that is not shown
@@ -111,61 +92,82 @@ fn without_line_end(mut text: String) -> String {
     text
 }
 
-/// Runs one verb of `muster secret`.
-pub(crate) async fn run(command: Command) -> Result<()> {
-    match command {
-        Command::List(args) => object::run(SECRETS, object::Command::List(args)).await,
-        Command::Show(args) => object::run(SECRETS, object::Command::Show(args)).await,
-        Command::Delete(args) => object::run(SECRETS, object::Command::Delete(args)).await,
-        Command::Set(args) => {
-            let mut fields = Map::from_iter([
-                ("Name".to_owned(), json!(args.name)),
-                ("Value".to_owned(), json!(args.value.read(&format!("Value of {}", args.name))?)),
-            ]);
-            fields.extend(args.description.map(|text| ("Description".to_owned(), json!(text))));
-            put(SECRETS, &args.name, fields, &args.connection, &args.output).await
+/// What a `set` writes: the name, and the fields that were said.
+pub(crate) trait Fields: Args {
+    /// Where.
+    const COLLECTION: Collection;
+
+    /// The name and the other fields; asks for what is hidden, unless that stays.
+    fn fields(&self) -> Result<(&str, Map<String, Value>)>;
+
+    /// How to make the call.
+    fn call(&self) -> &Call;
+}
+
+fn field(name: &str, value: impl Into<Value>) -> (String, Value) {
+    (name.to_owned(), value.into())
+}
+
+impl Fields for Set {
+    const COLLECTION: Collection = Collection::of(Kind::Secrets);
+
+    fn fields(&self) -> Result<(&str, Map<String, Value>)> {
+        let mut fields = Map::from_iter([field("Name", &*self.name)]);
+        fields.extend(self.description.as_deref().map(|text| field("Description", text)));
+        if !self.keep_value {
+            fields.extend([field("Value", self.value.read(&format!("Value of {}", self.name))?)]);
         }
+        Ok((&self.name, fields))
+    }
+
+    fn call(&self) -> &Call {
+        &self.call
     }
 }
 
-/// Runs one verb of `muster registry-credential`.
-pub(crate) async fn run_credential(command: CredentialCommand) -> Result<()> {
-    match command {
-        CredentialCommand::List(args) => object::run(CREDENTIALS, object::Command::List(args)).await,
-        CredentialCommand::Show(args) => object::run(CREDENTIALS, object::Command::Show(args)).await,
-        CredentialCommand::Delete(args) => object::run(CREDENTIALS, object::Command::Delete(args)).await,
-        CredentialCommand::Set(args) => {
-            let mut fields = Map::from_iter([("Name".to_owned(), json!(args.name))]);
-            fields.extend(args.registry.map(|host| ("Registry".to_owned(), json!(host))));
-            fields.extend(args.username.map(|name| ("Username".to_owned(), json!(name))));
-            if !args.keep_password {
-                let password = args.value.read(&format!("Password or token of {}", args.name))?;
-                fields.insert("Password".to_owned(), json!(password));
-            }
-            put(CREDENTIALS, &args.name, fields, &args.connection, &args.output).await
+impl Fields for SetCredential {
+    const COLLECTION: Collection = Collection::of(Kind::RegistryCredentials);
+
+    fn fields(&self) -> Result<(&str, Map<String, Value>)> {
+        let mut fields = Map::from_iter([field("Name", &*self.name)]);
+        fields.extend(self.registry.as_deref().map(|host| field("Registry", host)));
+        fields.extend(self.username.as_deref().map(|name| field("Username", name)));
+        if !self.keep_password {
+            let password = self.value.read(&format!("Password or token of {}", self.name))?;
+            fields.extend([field("Password", password)]);
         }
+        Ok((&self.name, fields))
+    }
+
+    fn call(&self) -> &Call {
+        &self.call
+    }
+}
+
+/// Runs one verb.
+pub(crate) async fn run<S: Fields>(command: Command<S>) -> Result<()> {
+    match command {
+        Command::List(args) => object::run(S::COLLECTION, object::Command::List(args)).await,
+        Command::Show(args) => object::run(S::COLLECTION, object::Command::Show(args)).await,
+        Command::Delete(args) => object::run(S::COLLECTION, object::Command::Delete(args)).await,
+        Command::Set(args) => put(&args).await,
     }
 }
 
 /// Changes these fields of an object, or makes it of them.
-async fn put(
-    collection: Collection,
-    name: &str,
-    fields: Map<String, Value>,
-    connection: &Connection,
-    output: &Output,
-) -> Result<()> {
-    let client = Client::open(connection)?;
-    let filter = format!("{}?Name={}", collection.path(), crate::rest::encode(&format!("Eq({name})")));
+async fn put<S: Fields>(args: &S) -> Result<()> {
+    let (name, fields) = args.fields()?;
+    let client = args.call().client()?;
+    let filter = format!("{}?Name={}", S::COLLECTION.path(), encode(&format!("Eq({name})")));
     let known = client.get(&filter).await?.as_array().is_some_and(|list| !list.is_empty());
     let fields = Value::Object(fields);
     let answer = if known {
-        client.patch(&collection.path_of(name), &fields).await?
+        client.patch(&S::COLLECTION.path_of(name), &fields).await?
     } else {
-        client.post(&collection.path(), &fields).await?
+        client.post(&S::COLLECTION.path(), &fields).await?
     };
     let done = if known { "changed" } else { "made" };
-    output.show(&answer, || Ok(format!("{done} {} {name}", collection.noun)))
+    args.call().show(&answer, || Ok(format!("{done} {} {name}", S::COLLECTION.noun)))
 }
 
 #[cfg(test)]

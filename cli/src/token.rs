@@ -1,7 +1,7 @@
 //! `muster token`: bootstrap tokens, which register machines without a person.
 
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode, encode};
+use crate::print;
+use crate::rest::{Call, decode, encode};
 use anyhow::{Context, Result};
 use clap::{Subcommand, ValueEnum};
 use protocol::cidr::Cidr;
@@ -20,7 +20,7 @@ pub(crate) enum Command {
     Create(Box<Create>),
     /// List the tokens that were made and what became of them; never the tokens themselves
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Call),
     /// End tokens before their time, at once and for good
     Revoke(Revoke),
 }
@@ -66,18 +66,7 @@ pub(crate) struct Create {
     #[arg(long, value_enum, value_name = "MENU", conflicts_with = "format", help_heading = "Boot menus")]
     menu: Option<Menu>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Arguments of `muster token list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster token revoke`
@@ -86,9 +75,7 @@ pub(crate) struct Revoke {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// What to revoke.
@@ -204,24 +191,24 @@ impl Create {
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
         Command::Create(args) => create(*args).await,
-        Command::List(args) => list(args).await,
+        Command::List(call) => list(call).await,
         Command::Revoke(args) => revoke(args).await,
     }
 }
 
 async fn create(args: Create) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.post(TOKENS, &args.body()).await?;
     let Some(menu) = args.menu else {
-        return args.output.show(&answer, || Ok(describe(&decode(&answer)?)));
+        return args.call.show(&answer, || Ok(describe(&decode(&answer)?)));
     };
     let token: TokenCreated = decode(&answer)?;
     print::line(menu.of(&token)?)?;
     print::note(&format!("token {}, good until {}", token.id, token.expires_at))
 }
 
-async fn list(args: List) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+async fn list(call: Call) -> Result<()> {
+    let client = call.client()?;
     let mut all: Vec<Token> = Vec::new();
     loop {
         let after = all.last().map(|last| format!("&after={}", encode(&last.id))).unwrap_or_default();
@@ -232,7 +219,7 @@ async fn list(args: List) -> Result<()> {
             break;
         }
     }
-    args.output.show(&serde_json::to_value(&all)?, || Ok(draw_list(&all)))
+    call.show(&serde_json::to_value(&all)?, || Ok(draw_list(&all)))
 }
 
 fn draw_list(tokens: &[Token]) -> String {
@@ -284,7 +271,7 @@ fn terms(token: &Token) -> String {
 }
 
 async fn revoke(args: Revoke) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let mut answers = Vec::new();
     match args.which.request() {
         Some(request) => answers.push(client.post(&format!("{TOKENS}/revoke"), &request).await?),
@@ -295,7 +282,7 @@ async fn revoke(args: Revoke) -> Result<()> {
         }
     }
     let answer = Value::Array(answers);
-    args.output.show(&answer, || Ok(describe_revoked(&decode::<Vec<TokenRevoked>>(&answer)?)))
+    args.call.show(&answer, || Ok(describe_revoked(&decode::<Vec<TokenRevoked>>(&answer)?)))
 }
 
 impl Which {

@@ -52,6 +52,17 @@ fn wrong_usage_is_2_and_says_what_was_meant() {
         ),
         (vec!["serve", "--data-dir", "d", "--boot-downloads", "0"], "it is a number from 1 on"),
         (vec!["serve", "--data-dir", "d", "--advertise", "http://10.0.0.5"], "must begin with https://"),
+        (vec!["machine", "lock"], "<MACHINE>"),
+        (vec!["machine", "lock", "web-1", "--role", "web"], "cannot be used with"),
+        (vec!["machine", "lock", "--where", "Name"], "a filter is FIELD=VALUE"),
+        (vec!["machine", "roles", "web-1"], "--add"),
+        (vec!["machine", "discover", "--state", "broken"], "there is no such state"),
+        (vec!["mesh", "peers"], "<NETWORK>"),
+        (vec!["mesh", "peers", "home", "--machine", "web-1"], "cannot be used with"),
+        (vec!["vip", "create", "web", "--check", "udp::53"], "a check is tcp:HOST:PORT"),
+        (vec!["vip", "create", "web", "--prefix", "10.0.0.300"], "it is an address"),
+        (vec!["vip", "set", "web", "--interval", "0"], "0 is not in 1..=300"),
+        (vec!["secret", "set", "APP", "--keep-value"], "--description"),
         (vec!["media", "download", "../ca.pem"], "name a file of the media directory"),
     ] {
         let (code, out, error) = muster(&args);

@@ -2,9 +2,9 @@
 
 mod folder;
 
-use crate::print::{self, Output};
+use crate::print;
 use crate::prompt;
-use crate::rest::{Client, Connection, Refused, encode};
+use crate::rest::{Call, Refused, encode};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Subcommand;
 use folder::Gathered;
@@ -18,7 +18,7 @@ const CONTENTS: &str = "/api/v3/contents";
 pub(crate) enum Command {
     /// List the bundles on the server
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Call),
     /// Put a folder or document of objects on the server as a read-only bundle, in place of the one of its name
     Import(Import),
     /// Write a bundle into a folder; BackingStore is what is writable
@@ -27,15 +27,6 @@ pub(crate) enum Command {
     Check(Check),
     /// Take a bundle from the server
     Delete(Delete),
-}
-
-/// Arguments of `muster content list`
-#[derive(Debug, clap::Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// Arguments of `muster content import`
@@ -47,9 +38,7 @@ pub(crate) struct Import {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster content export`
@@ -61,9 +50,7 @@ pub(crate) struct Export {
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster content check`
@@ -82,17 +69,15 @@ pub(crate) struct Delete {
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::List(args) => {
-            let answer = Client::open(&args.connection)?.get(CONTENTS).await?;
-            args.output.show(&answer, || draw_list(&answer))
+        Command::List(call) => {
+            let answer = call.client()?.get(CONTENTS).await?;
+            call.show(&answer, || draw_list(&answer))
         }
         Command::Import(args) => import(args).await,
         Command::Export(args) => export(args).await,
@@ -122,7 +107,7 @@ fn draw_list(answer: &Value) -> Result<String> {
 async fn import(args: Import) -> Result<()> {
     let gathered = Gathered::read(&args.path)?;
     refuse(&gathered.problems)?;
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let name = gathered.document["meta"]["Name"].as_str().context("meta: the content has no Name")?;
     let check = if args.dry_run { "?check=true" } else { "" };
     let path = format!("{CONTENTS}/{}{check}", encode(name));
@@ -131,7 +116,7 @@ async fn import(args: Import) -> Result<()> {
     for warning in answer["Warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         print::note(&gathered.with_file(&print::one_line(warning)))?;
     }
-    args.output.show(&answer, || Ok(print::one_line(&format!("{name}: {count} objects {done}"))))
+    args.call.show(&answer, || Ok(print::one_line(&format!("{name}: {count} objects {done}"))))
 }
 
 /// The server's problems, each with the file that has it.
@@ -159,14 +144,14 @@ fn refuse(problems: &[String]) -> Result<()> {
 }
 
 async fn export(args: Export) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.get(&format!("{CONTENTS}/{}", encode(&args.name))).await?;
     match &args.to {
         Some(target) => {
             let count = folder::write(&answer, target)?;
-            args.output.show(&answer, || Ok(format!("{}: {count} objects", target.display())))
+            args.call.show(&answer, || Ok(format!("{}: {count} objects", target.display())))
         }
-        None => args.output.show(&answer, || {
+        None => args.call.show(&answer, || {
             serde_yaml_ng::to_string(&answer).context("the answer cannot be written as YAML")
         }),
     }
@@ -186,7 +171,7 @@ fn check(args: &Check) -> Result<()> {
 }
 
 async fn delete(args: Delete) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     if !args.yes {
         if !prompt::can_ask() {
             bail!("this takes away the bundle {}: pass --yes to do it without a terminal", args.name);
@@ -196,5 +181,5 @@ async fn delete(args: Delete) -> Result<()> {
         }
     }
     let answer = client.delete(&format!("{CONTENTS}/{}", encode(&args.name))).await?;
-    args.output.show(&answer, || Ok(format!("the bundle {} is gone", args.name)))
+    args.call.show(&answer, || Ok(format!("the bundle {} is gone", args.name)))
 }

@@ -1,27 +1,16 @@
 //! `muster machine disks`: what an installation would erase, and what it would keep.
 
-use super::path;
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode};
+use super::{One, path};
+use crate::print;
+use crate::rest::decode;
 use anyhow::Result;
 use protocol::install::{DiskPlan, Fate, PartitionFound, PlannedDisk};
 
-/// Arguments of `muster machine disks`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Disks {
-    /// Name or UUID
-    machine: String,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
 /// Shows the plan.
-pub(crate) async fn disks(args: Disks) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+pub(crate) async fn disks(args: One) -> Result<()> {
+    let client = args.call.client()?;
     let answer = client.get(&format!("{}/disk-plan", path(&args.machine))).await?;
-    args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+    args.call.show(&answer, || Ok(draw(&decode(&answer)?)))
 }
 
 pub(super) fn draw(plan: &DiskPlan) -> String {

@@ -1,36 +1,48 @@
 //! `muster machine`: what is registered, and what it is to do.
 
+mod boot;
 mod disks;
+mod list;
+mod lists;
+mod many;
 mod provision;
+mod setup;
+mod terminal;
+mod which;
 mod work;
 
+pub(crate) use list::ORDER;
+pub(crate) use many::assign;
+pub(crate) use which::Which;
+
 use crate::object::{self, Collection};
-use crate::print::{self, Output};
-use crate::prompt;
-use crate::rest::{Client, Connection, decode, encode};
-use anyhow::{Result, bail};
+use crate::print;
+use crate::rest::{Call, Client, decode, encode};
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use protocol::ids::MachineId;
 use protocol::inventory::{Bmc, Inventory, Link, Lldp, MemoryModule, Tpm};
 use protocol::model::Kind;
 use protocol::rest::Machine;
 
-const MACHINES: Collection = Collection::of(Kind::Machines);
+pub(crate) const MACHINES: Collection = Collection::of(Kind::Machines);
 
 /// Verbs of `muster machine`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the machines
     #[command(visible_alias = "ls")]
-    List(object::List),
+    List(list::List),
     /// Show one machine
-    Show(Show),
+    Show(One),
     /// Show its disks: what an installation would erase, and what it would keep
-    Disks(disks::Disks),
-    /// Install its operating system, or bring it back to Discovery mode
+    Disks(One),
+    /// Install operating systems, after showing what that erases
     Provision(provision::Provision),
+    /// Bring machines back to Discovery mode; their disks are not touched
+    Discover(provision::Discover),
     /// Show the keys of its encrypted volumes
-    Escrow(provision::Escrow),
+    Escrow(One),
     /// Register a machine by hand, before it ever booted
     Create(object::Create),
     /// Change fields of a machine
@@ -41,83 +53,86 @@ pub(crate) enum Command {
     GetParam(work::GetParam),
     /// Remove a param
     RemoveParam(work::RemoveParam),
+    /// Show what an installation would be made of, and who says so: roles, image, params, disks
+    Setup(setup::Setup),
+    /// Give it machine roles
+    AddRole(lists::Words),
+    /// Take machine roles away, whoever gave them
+    RemoveRole(lists::Words),
+    /// Give machine roles to many machines, and take others from them
+    Roles(lists::Roles),
     /// Put profiles behind those it has
-    AddProfile(work::Profiles),
+    AddProfile(lists::Words),
     /// Take profiles away
-    RemoveProfile(work::Profiles),
+    RemoveProfile(lists::Words),
     /// Set the workflow; an empty one clears it
     Workflow(work::Workflow),
     /// Let its agent run tasks
-    Run(work::One),
+    Run(One),
     /// Let its agent run no further task
-    Pause(work::One),
+    Pause(One),
     /// Refuse changes by users
-    Lock(work::One),
+    Lock(many::Many),
     /// Accept changes by users again
-    Unlock(work::One),
+    Unlock(many::Many),
+    /// Give it another name
+    Rename(many::Rename),
+    /// Go back to an earlier entry of its task list, or to where its stage began
+    Rewind(work::Rewind),
     /// Show the log of its current job
     Logs(work::Logs),
+    /// Show what it would boot from the network now, why, and the files rendered for it
+    Boot(boot::Boot),
+    /// Open root's shell on it in this terminal, or say whether that is allowed
+    Terminal(terminal::Terminal),
+    /// List terminals that were open on it, or write the recording of one
+    Terminals(terminal::Terminals),
     /// Forget machines; each must be bootstrapped again to come back
-    Delete(Delete),
+    Delete(many::Many),
 }
 
-/// Arguments of `muster machine show`
+/// Arguments of the verbs that need a machine only
 #[derive(Debug, clap::Args)]
-pub(crate) struct Show {
+pub(crate) struct One {
     /// Name or UUID
     machine: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Arguments of `muster machine delete`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Delete {
-    /// Names or UUIDs
-    #[arg(required = true)]
-    machines: Vec<String>,
-    /// Do not ask
-    #[arg(short = 'y', long)]
-    yes: bool,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Runs one verb.
 pub(crate) async fn run(command: Command) -> Result<()> {
     match command {
-        Command::List(args) => list(args).await,
+        Command::List(args) => list::list(args).await,
         Command::Show(args) => show(args).await,
         Command::Disks(args) => disks::disks(args).await,
         Command::Provision(args) => provision::provision(args).await,
+        Command::Discover(args) => provision::discover(args).await,
         Command::Escrow(args) => provision::escrow(args).await,
         Command::Create(args) => object::create(MACHINES, args).await,
         Command::Set(args) => work::set(args).await,
         Command::SetParam(args) => work::set_param(args).await,
         Command::GetParam(args) => work::get_param(args).await,
         Command::RemoveParam(args) => work::remove_param(args).await,
-        Command::AddProfile(args) => work::add_profiles(args).await,
-        Command::RemoveProfile(args) => work::remove_profiles(args).await,
+        Command::Setup(args) => setup::setup(args).await,
+        Command::AddRole(args) => lists::add_roles(args).await,
+        Command::RemoveRole(args) => lists::remove_roles(args).await,
+        Command::Roles(args) => lists::roles(args).await,
+        Command::AddProfile(args) => lists::add_profiles(args).await,
+        Command::RemoveProfile(args) => lists::remove_profiles(args).await,
         Command::Workflow(args) => work::workflow(args).await,
         Command::Run(args) => work::run(args).await,
         Command::Pause(args) => work::pause(args).await,
-        Command::Lock(args) => work::lock(args).await,
-        Command::Unlock(args) => work::unlock(args).await,
+        Command::Lock(args) => many::lock(args).await,
+        Command::Unlock(args) => many::unlock(args).await,
+        Command::Rename(args) => many::rename(args).await,
+        Command::Rewind(args) => work::rewind(args).await,
         Command::Logs(args) => work::logs(args).await,
-        Command::Delete(args) => delete(args).await,
+        Command::Boot(args) => boot::boot(args).await,
+        Command::Terminal(args) => terminal::terminal(args).await,
+        Command::Terminals(args) => terminal::terminals(args).await,
+        Command::Delete(args) => many::delete(args).await,
     }
-}
-
-async fn list(args: object::List) -> Result<()> {
-    let answer = args.fetch(MACHINES).await?;
-    args.output.show(&answer, || {
-        let machines: Vec<Machine> = decode(&answer)?;
-        Ok(draw_list(&machines))
-    })
 }
 
 fn draw_list(machines: &[Machine]) -> String {
@@ -140,7 +155,7 @@ fn draw_list(machines: &[Machine]) -> String {
     )
 }
 
-fn liveness(machine: &Machine) -> String {
+pub(crate) fn liveness(machine: &Machine) -> String {
     match (&machine.own.last_seen_at, machine.own.online) {
         (_, true) => "online".to_owned(),
         (Some(seen), false) => format!("offline {}", print::since(seen)),
@@ -148,10 +163,10 @@ fn liveness(machine: &Machine) -> String {
     }
 }
 
-async fn show(args: Show) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+async fn show(args: One) -> Result<()> {
+    let client = args.call.client()?;
     let answer = client.get(&path(&args.machine)).await?;
-    args.output.show(&answer, || Ok(draw(&decode(&answer)?)))
+    args.call.show(&answer, || Ok(draw(&decode(&answer)?)))
 }
 
 /// One machine, for people.
@@ -163,12 +178,14 @@ pub(crate) fn draw(machine: &Machine) -> String {
         .map(|disk| format!("{} {} {}", disk.name, print::bytes(disk.size_bytes), disk.model))
         .collect();
     let ebpf = if machine.own.ebpf { "eBPF" } else { "no eBPF" };
+    let changes = if machine.own.pending_changes { "settings differ from what was installed" } else { "" };
     let fields = print::fields(&[
         ("Name", machine.name.clone()),
         ("UUID", machine.uuid.to_string()),
         ("Status", liveness(machine)),
         ("Provision", machine.own.provision_state.to_string()),
-        ("Mesh network", machine.own.mesh_network.clone()),
+        ("Pending", changes.to_owned()),
+        ("Mesh network", mesh(machine)),
         ("Roles", machine.own.roles.join(", ")),
         ("Workflow", machine.fields.workflow.clone()),
         ("Stage", format!("{} in {}", machine.fields.stage, machine.fields.boot_env)),
@@ -191,6 +208,16 @@ pub(crate) fn draw(machine: &Machine) -> String {
         parts.push(modules(&inventory.memory_modules));
     }
     parts.join("\n\n")
+}
+
+/// Its mesh network, and its addresses there.
+fn mesh(machine: &Machine) -> String {
+    let addresses: Vec<String> = machine.own.mesh_addresses.iter().map(ToString::to_string).collect();
+    match machine.own.mesh_network.as_str() {
+        "" => String::new(),
+        name if addresses.is_empty() => name.to_owned(),
+        name => format!("{name} ({})", addresses.join(", ")),
+    }
 }
 
 /// How far a machine is with its tasks, and why it goes no further.
@@ -288,28 +315,12 @@ fn modules(modules: &[MemoryModule]) -> String {
     print::table(&header, modules.iter().map(row).collect(), "no memory modules")
 }
 
-async fn delete(args: Delete) -> Result<()> {
-    let client = Client::open(&args.connection)?;
-    let mut found: Vec<Machine> = Vec::new();
-    for key in &args.machines {
-        found.push(decode(&client.get(&path(key)).await?)?);
+/// The UUID of a machine. One that is written as it is need not be there any more.
+pub(crate) async fn id(client: &Client, key: &str) -> Result<MachineId> {
+    match key.parse() {
+        Ok(id) => Ok(id),
+        Err(_) => Ok(decode::<Machine>(&client.get(&path(key)).await.with_context(|| key.to_owned())?)?.uuid),
     }
-    let names: Vec<String> =
-        found.iter().map(|machine| format!("{} ({})", machine.name, machine.uuid)).collect();
-    if !args.yes {
-        if !prompt::can_ask() {
-            bail!("this forgets {}: pass --yes to do it without a terminal", names.join(", "));
-        }
-        if !prompt::confirm(&format!("Forget {}?", names.join(", ")))? {
-            bail!("nothing was deleted");
-        }
-    }
-    let mut answers = Vec::new();
-    for machine in &found {
-        answers.push(client.delete(&path(&machine.uuid.to_string())).await?);
-    }
-    let answer = serde_json::Value::Array(answers);
-    args.output.show(&answer, || Ok(format!("deleted {}", names.join(", "))))
 }
 
 /// A machine's address: its UUID, a `Field:value` as Digital Rebar writes it, else its name.

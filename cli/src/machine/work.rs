@@ -1,11 +1,11 @@
 //! What a machine is to do: its params, profiles, workflow, and whether its agent may work.
 
-use super::path;
+use super::{One, path};
 use crate::job;
-use crate::object::Patch;
 use crate::object::edit::value_of;
-use crate::print::{self, Output};
-use crate::rest::{Client, Connection, decode, encode};
+use crate::object::{self, Patch};
+use crate::print;
+use crate::rest::{Call, Client, Connection, decode, encode};
 use anyhow::{Context, Result, bail};
 use protocol::rest::Machine;
 use serde_json::{Value, json};
@@ -17,10 +17,11 @@ pub(crate) struct Set {
     machine: String,
     #[command(flatten)]
     patch: Patch,
+    /// Its mesh network; "" takes it out of the one it is in
+    #[arg(long, value_name = "NAME")]
+    mesh: Option<String>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster machine set-param`
@@ -33,9 +34,7 @@ pub(crate) struct SetParam {
     /// JSON, or text as it is
     value: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster machine get-param`
@@ -49,9 +48,7 @@ pub(crate) struct GetParam {
     #[arg(long)]
     own: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster machine remove-param`
@@ -62,23 +59,7 @@ pub(crate) struct RemoveParam {
     /// The param
     param: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-/// Arguments of `muster machine add-profile` and `remove-profile`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Profiles {
-    /// Name or UUID
-    machine: String,
-    /// The profiles
-    #[arg(required = true)]
-    profiles: Vec<String>,
-    #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster machine workflow`
@@ -92,20 +73,19 @@ pub(crate) struct Workflow {
     #[arg(long)]
     restart: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
-/// Arguments of the verbs that need a machine only
+/// Arguments of `muster machine rewind`
 #[derive(Debug, clap::Args)]
-pub(crate) struct One {
+pub(crate) struct Rewind {
     /// Name or UUID
     machine: String,
+    /// An entry of its task list that ran: its name, or its number as `muster machine show -o json`
+    /// counts Tasks, from 0. Without it, back to where its stage began
+    entry: Option<String>,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `muster machine logs`
@@ -121,9 +101,10 @@ pub(crate) struct Logs {
 }
 
 pub(crate) async fn set(args: Set) -> Result<()> {
-    let patch = args.patch.read()?;
-    let answer = Client::open(&args.connection)?.patch(&args.patch.at(&path(&args.machine)), &patch).await?;
-    args.output.show(&answer, || told(&answer))
+    let mesh = args.mesh.map(|mesh| ("MeshNetwork".to_owned(), mesh.into()));
+    let patch = args.patch.read(object::adding(mesh.into_iter().collect()))?;
+    let answer = args.call.client()?.patch(&args.patch.at(&path(&args.machine)), &patch).await?;
+    args.call.show(&answer, || told(&answer))
 }
 
 fn params(machine: &str, param: &str) -> String {
@@ -131,9 +112,9 @@ fn params(machine: &str, param: &str) -> String {
 }
 
 pub(crate) async fn set_param(args: SetParam) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.post(&params(&args.machine, &args.param), &value_of(&args.value)).await?;
-    args.output.show(&answer, || Ok(format!("{} of {} is {answer}", args.param, args.machine)))
+    args.call.show(&answer, || Ok(format!("{} of {} is {answer}", args.param, args.machine)))
 }
 
 pub(crate) async fn get_param(args: GetParam) -> Result<()> {
@@ -142,8 +123,8 @@ pub(crate) async fn get_param(args: GetParam) -> Result<()> {
         None => format!("{}/params", path(&args.machine)),
     };
     let aggregate = if args.own { "" } else { "?aggregate=true" };
-    let answer = Client::open(&args.connection)?.get(&format!("{place}{aggregate}")).await?;
-    args.output.show(&answer, || match (&answer, &args.param) {
+    let answer = args.call.client()?.get(&format!("{place}{aggregate}")).await?;
+    args.call.show(&answer, || match (&answer, &args.param) {
         (Value::Object(params), None) => {
             let rows = params.iter().map(|(name, value)| vec![name.clone(), value.to_string()]).collect();
             Ok(print::table(&["PARAM", "VALUE"], rows, "no params"))
@@ -154,47 +135,20 @@ pub(crate) async fn get_param(args: GetParam) -> Result<()> {
 }
 
 pub(crate) async fn remove_param(args: RemoveParam) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.delete(&params(&args.machine, &args.param)).await?;
-    args.output
-        .show(&answer, || Ok(format!("removed {} of {}, which was {answer}", args.param, args.machine)))
-}
-
-pub(crate) async fn add_profiles(args: Profiles) -> Result<()> {
-    change_profiles(args, |has, wanted| has.extend(wanted)).await
-}
-
-pub(crate) async fn remove_profiles(args: Profiles) -> Result<()> {
-    change_profiles(args, |has, unwanted| has.retain(|profile| !unwanted.contains(profile))).await
-}
-
-/// Changes the list only if it is still the one that was read.
-async fn change_profiles(args: Profiles, change: impl FnOnce(&mut Vec<String>, Vec<String>)) -> Result<()> {
-    let client = Client::open(&args.connection)?;
-    let machine: Machine = decode(&client.get(&path(&args.machine)).await?)?;
-    let before = machine.fields.profiles;
-    let mut profiles = before.clone();
-    change(&mut profiles, args.profiles);
-    if profiles == before {
-        bail!("the profiles of {} are so already: {}", args.machine, before.join(", "));
-    }
-    let operations = json!([
-        {"op": "test", "path": "/Profiles", "value": before},
-        {"op": "replace", "path": "/Profiles", "value": profiles},
-    ]);
-    let answer = client.patch(&path(&args.machine), &operations).await?;
-    args.output.show(&answer, || Ok(format!("profiles of {}: {}", args.machine, profiles.join(", "))))
+    args.call.show(&answer, || Ok(format!("removed {} of {}, which was {answer}", args.param, args.machine)))
 }
 
 pub(crate) async fn workflow(args: Workflow) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = if args.restart {
         let operations = json!([{"op": "replace", "path": "/Workflow", "value": args.workflow}]);
         client.patch(&format!("{}/start", path(&args.machine)), &operations).await?
     } else {
         client.patch(&path(&args.machine), &json!({ "Workflow": args.workflow })).await?
     };
-    args.output.show(&answer, || told(&answer))
+    args.call.show(&answer, || told(&answer))
 }
 
 pub(crate) async fn run(args: One) -> Result<()> {
@@ -205,17 +159,34 @@ pub(crate) async fn pause(args: One) -> Result<()> {
     change(args, json!({ "Runnable": false })).await
 }
 
-pub(crate) async fn lock(args: One) -> Result<()> {
-    change(args, json!({ "Locked": true })).await
+pub(crate) async fn rewind(args: Rewind) -> Result<()> {
+    let client = args.call.client()?;
+    let machine: Machine = decode(&client.get(&path(&args.machine)).await?)?;
+    let index = match &args.entry {
+        Some(entry) => earlier(&machine, entry)?,
+        None => -1,
+    };
+    let answer = client.patch(&path(&args.machine), &json!({ "CurrentTask": index })).await?;
+    args.call.show(&answer, || told(&answer))
 }
 
-pub(crate) async fn unlock(args: One) -> Result<()> {
-    change(args, json!({ "Locked": false })).await
+/// The index of an entry that ran or runs: its number, or the last one of its name.
+fn earlier(machine: &Machine, entry: &str) -> Result<i64> {
+    if let Ok(index) = entry.parse() {
+        return Ok(index);
+    }
+    let ran = usize::try_from(machine.fields.current_task).map_or(0, |current| current.saturating_add(1));
+    let found = machine.fields.tasks.iter().take(ran).rposition(|task| task == entry);
+    let Some(index) = found else {
+        let tasks: Vec<&str> = machine.fields.tasks.iter().take(ran).map(String::as_str).collect();
+        bail!("{} has not run {entry}; it ran {}", machine.name, tasks.join(", "));
+    };
+    i64::try_from(index).context("a task list is not that long")
 }
 
 async fn change(args: One, fields: Value) -> Result<()> {
-    let answer = Client::open(&args.connection)?.patch(&path(&args.machine), &fields).await?;
-    args.output.show(&answer, || told(&answer))
+    let answer = args.call.client()?.patch(&path(&args.machine), &fields).await?;
+    args.call.show(&answer, || told(&answer))
 }
 
 /// What became of a machine, in a line.
@@ -236,4 +207,24 @@ pub(crate) async fn logs(args: Logs) -> Result<()> {
     }
     let id = machine.fields.current_job.parse().context("the server names no job")?;
     job::print_log(&client, id, args.follow).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::tests::machine;
+
+    #[test]
+    fn entry_to_go_back_to_is_the_last_of_its_name_that_ran() {
+        let mut machine = machine();
+        machine.fields.tasks = ["stage:a", "t", "u", "t", "u", "v"].map(str::to_owned).into();
+        machine.fields.current_task = 3;
+        for (entry, index) in [("t", 3), ("u", 2), ("stage:a", 0), ("1", 1), ("-1", -1)] {
+            assert_eq!(earlier(&machine, entry).unwrap(), index, "{entry}");
+        }
+        let refused = earlier(&machine, "v").unwrap_err().to_string();
+        assert!(refused.ends_with("has not run v; it ran stage:a, t, u, t"), "{refused}");
+        machine.fields.current_task = -1;
+        assert!(earlier(&machine, "t").is_err());
+    }
 }

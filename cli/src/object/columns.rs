@@ -14,6 +14,7 @@ fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::Images => &["Source", "Format", "Pull", "Description"],
         Kind::Jobs => &["Task", "State", "ExitState", "Machine", "StartTime", "EndTime"],
         Kind::Machines => &["Name", "Stage", "Workflow", "BootEnv"],
+        Kind::Meshes => &["Cidrs", "Default", "Members", "FreeAddresses", "Description"],
         Kind::Params => &["Schema.type", "Schema.default", "Description"],
         Kind::Pools => &["ParentPool", "Description"],
         Kind::Profiles => &["Params", "Profiles", "Description"],
@@ -25,6 +26,7 @@ fn fields(kind: Kind) -> &'static [&'static str] {
         Kind::Templates => &["Description"],
         Kind::Users => &["Roles", "Description"],
         Kind::Variables => &["Value", "Description"],
+        Kind::Vips => &["Prefix", "MeshNetwork", "State", "Holder", "Description"],
         Kind::Workflows => &["Stages", "Description"],
     }
 }

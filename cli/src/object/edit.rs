@@ -25,7 +25,7 @@ pub(crate) struct Body {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Patch {
     /// Fields: VALUE is JSON, or text as it is; Params are merged, all else is replaced
-    #[arg(value_name = "FIELD=VALUE", required_unless_present = "from")]
+    #[arg(value_name = "FIELD=VALUE")]
     fields: Vec<String>,
     /// JSON or YAML file with the fields, or with RFC 6902 operations; - reads standard input
     #[arg(long, value_name = "FILE")]
@@ -52,20 +52,29 @@ impl Body {
 }
 
 impl Patch {
-    /// The body of the `PATCH`: fields, or operations when a file holds a list of them.
-    pub(crate) fn read(&self) -> Result<Value> {
-        if let Some(path) = &self.from {
-            let read = document(path)?;
-            if read.is_array() {
-                if !self.fields.is_empty() {
-                    bail!("{} holds operations, which fields cannot be added to", path.display());
-                }
-                return Ok(read);
+    /// The body of the `PATCH`: fields, with what `more` adds, or operations when a file holds a list of them.
+    pub(crate) fn read(&self, more: impl FnOnce(&mut Map<String, Value>) -> Result<()>) -> Result<Value> {
+        let mut patch = match &self.from {
+            Some(path) => document(path)?,
+            None => Value::Object(Map::new()),
+        };
+        let mut object = match &mut patch {
+            Value::Object(object) => std::mem::take(object),
+            Value::Array(_) => Map::new(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                bail!("the file must hold one object, or a list of operations")
             }
-        }
-        let mut object = object_of(self.from.as_deref())?;
+        };
         object.extend(fields(&self.fields)?);
-        Ok(Value::Object(object))
+        more(&mut object)?;
+        match (patch.is_array(), object.is_empty()) {
+            (true, true) => Ok(patch),
+            (true, false) => bail!("the file holds operations, which fields cannot be added to"),
+            (false, true) => {
+                bail!("say what is to change: FIELD=VALUE, one of the options, or a file with --from")
+            }
+            (false, false) => Ok(Value::Object(object)),
+        }
     }
 
     /// The address to send it to.
@@ -155,7 +164,12 @@ mod tests {
         assert_eq!(whole.read(Kind::Stages).unwrap(), json!({"Name": "db", "Tasks": ["a", "b"]}));
         std::fs::write(&path, r#"[{"op": "remove", "path": "/Tasks/0"}]"#).unwrap();
         let patch = Patch { fields: Vec::new(), from: Some(path.clone()), force: false };
-        assert!(patch.read().unwrap().is_array());
+        assert!(patch.read(|_| Ok(())).unwrap().is_array());
+        let both = Patch { fields: vec!["Name=db".into()], ..patch }.read(|_| Ok(()));
+        assert_eq!(
+            both.unwrap_err().to_string(),
+            "the file holds operations, which fields cannot be added to"
+        );
         let told = whole.read(Kind::Stages).unwrap_err().to_string();
         assert!(told.ends_with("must hold one object"), "{told}");
         let told = format!("{:#}", document(&folder.path().join("none")).unwrap_err());

@@ -9,13 +9,16 @@ pub(crate) mod edit;
 use edit::Body;
 pub(crate) use edit::Patch;
 
-use crate::print::{self, Output};
+use crate::print;
 use crate::prompt;
-use crate::rest::{Client, Connection, encode};
+use crate::rest::{Call, Client, encode};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use protocol::model::Kind;
 use serde_json::{Map, Value};
+
+/// Objects that are asked for at a time where all are wanted.
+const PART: u32 = 500;
 
 /// Verbs of a type of object
 #[derive(Debug, Subcommand)]
@@ -27,6 +30,8 @@ pub(crate) enum Command {
     Show(Show),
     /// Make an object from fields, or from a JSON or YAML file
     Create(Create),
+    /// Make an object of another one, which stays as it is
+    Clone(Copy),
     /// Change fields of an object
     Set(Set),
     /// Delete objects
@@ -49,9 +54,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "NUMBER")]
     offset: Option<u32>,
     #[command(flatten)]
-    pub(crate) output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    pub(crate) call: Call,
 }
 
 /// Arguments of `show`
@@ -60,9 +63,7 @@ pub(crate) struct Show {
     /// Its name
     key: String,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `create`
@@ -71,22 +72,39 @@ pub(crate) struct Create {
     #[command(flatten)]
     body: Body,
     #[command(flatten)]
-    output: Output,
+    pub(crate) call: Call,
+}
+
+/// Arguments of `clone`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Copy {
+    /// The name of the one that there is
+    key: String,
+    /// The name of the new one
+    name: String,
     #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// Arguments of `set`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Set {
     /// Its name
-    key: String,
+    pub(crate) key: String,
     #[command(flatten)]
     patch: Patch,
     #[command(flatten)]
-    output: Output,
+    pub(crate) call: Call,
+}
+
+/// Arguments of a verb, beside those that one type of object has.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct With<P: clap::Args, V: clap::Args> {
     #[command(flatten)]
-    connection: Connection,
+    pub(crate) parts: P,
+    #[command(flatten)]
+    pub(crate) verb: V,
 }
 
 /// Arguments of `delete`
@@ -99,9 +117,7 @@ pub(crate) struct Delete {
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
-    output: Output,
-    #[command(flatten)]
-    connection: Connection,
+    call: Call,
 }
 
 /// One type of object as the command line knows it.
@@ -159,25 +175,59 @@ pub(crate) async fn run(collection: Collection, command: Command) -> Result<()> 
         Command::List(args) => list(collection, args).await,
         Command::Show(args) => show(collection, args).await,
         Command::Create(args) => create(collection, args).await,
-        Command::Set(args) => set(collection, args).await,
+        Command::Clone(args) => copy(collection, args).await,
+        Command::Set(args) => set_with(collection, args, adding(Map::new())).await,
         Command::Delete(args) => delete(collection, args).await,
     }
 }
 
 async fn list(collection: Collection, args: List) -> Result<()> {
     let answer = args.fetch(collection).await?;
-    args.output.show(&answer, || columns::draw_list(collection, &answer))
+    args.call.show(&answer, || columns::draw_list(collection, &answer))
 }
 
 impl List {
+    /// Asks for these filters too, and for this order unless another one was asked for.
+    pub(crate) fn also(&mut self, filters: Vec<(String, String)>, order: &str) {
+        self.filters.extend(filters);
+        self.sort.get_or_insert_with(|| order.to_owned());
+    }
+
     /// The list as the server tells it.
     pub(crate) async fn fetch(&self, collection: Collection) -> Result<Value> {
-        let client = Client::open(&self.connection)?;
+        let client = self.call.client()?;
         let mut answer = client.get(&format!("{}{}", collection.path(), query(self))).await?;
         if let Some(objects) = answer.as_array_mut() {
             objects.retain(|object| collection.holds(object));
         }
         Ok(answer)
+    }
+}
+
+/// All objects that these filters leave, however many there are, in the order of a field.
+pub(crate) async fn all(
+    client: &Client,
+    collection: Collection,
+    filters: &[(String, String)],
+    order: &str,
+) -> Result<Vec<Value>> {
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let part = List {
+            filters: filters.to_vec(),
+            sort: Some(order.to_owned()),
+            limit: Some(PART),
+            offset: Some(u32::try_from(all.len()).context("the list does not end")?),
+            ..List::default()
+        };
+        let Value::Array(part) = client.get(&format!("{}{}", collection.path(), query(&part))).await? else {
+            bail!("the server's answer is no list");
+        };
+        let is_last = u32::try_from(part.len()).is_ok_and(|got| got < PART);
+        all.extend(part);
+        if is_last {
+            return Ok(all);
+        }
     }
 }
 
@@ -198,7 +248,7 @@ fn query(args: &List) -> String {
 }
 
 /// `FIELD=VALUE`, before anyone is asked.
-fn filter(text: &str) -> Result<(String, String), String> {
+pub(crate) fn filter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((field, value)) if !field.is_empty() => Ok((field.to_owned(), value.to_owned())),
         _ => Err("a filter is FIELD=VALUE or FIELD=FUNCTION(VALUE), such as Name=Re(^web)".to_owned()),
@@ -206,14 +256,14 @@ fn filter(text: &str) -> Result<(String, String), String> {
 }
 
 async fn show(collection: Collection, args: Show) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.get(&collection.path_of(&args.key)).await?;
-    args.output.show(&answer, || columns::draw(&answer))
+    args.call.show(&answer, || columns::draw(&answer))
 }
 
 /// Makes an object.
 pub(crate) async fn create(collection: Collection, args: Create) -> Result<()> {
-    create_with(collection, args, |_| Ok(())).await
+    create_with(collection, args, adding(Map::new())).await
 }
 
 /// Makes an object of what was given and what `more` adds.
@@ -225,20 +275,46 @@ pub(crate) async fn create_with(
     let mut body = args.body.read(collection.kind)?;
     collection.complete(&mut body);
     body.as_object_mut().map_or(Ok(()), more)?;
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let answer = client.post(&collection.path(), &body).await?;
-    args.output.show(&answer, || Ok(format!("made {} {}", collection.noun, key_of(collection, &answer)?)))
+    args.call.show(&answer, || Ok(format!("made {} {}", collection.noun, key_of(collection, &answer)?)))
 }
 
-async fn set(collection: Collection, args: Set) -> Result<()> {
-    let patch = args.patch.read()?;
-    let client = Client::open(&args.connection)?;
+/// What the server sets of an object it sets anew, whatever the copy says.
+async fn copy(collection: Collection, args: Copy) -> Result<()> {
+    let client = args.call.client()?;
+    let original = client.get(&collection.path_of(&args.key)).await?;
+    let answer = client.post(&collection.path(), &renamed(collection, original, &args.name)).await?;
+    args.call.show(&answer, || Ok(format!("made {} {} of {}", collection.noun, args.name, args.key)))
+}
+
+fn renamed(collection: Collection, mut object: Value, name: &str) -> Value {
+    object[collection.kind.key_field()] = name.into();
+    object
+}
+
+/// What a command adds to an object: fields that it has options for.
+pub(crate) fn adding(fields: Map<String, Value>) -> impl FnOnce(&mut Map<String, Value>) -> Result<()> {
+    move |object| {
+        object.extend(fields);
+        Ok(())
+    }
+}
+
+/// Changes an object by what was given and what `more` adds.
+pub(crate) async fn set_with(
+    collection: Collection,
+    args: Set,
+    more: impl FnOnce(&mut Map<String, Value>) -> Result<()>,
+) -> Result<()> {
+    let patch = args.patch.read(more)?;
+    let client = args.call.client()?;
     let answer = client.patch(&args.patch.at(&collection.path_of(&args.key)), &patch).await?;
-    args.output.show(&answer, || Ok(format!("changed {} {}", collection.noun, key_of(collection, &answer)?)))
+    args.call.show(&answer, || Ok(format!("changed {} {}", collection.noun, key_of(collection, &answer)?)))
 }
 
 async fn delete(collection: Collection, args: Delete) -> Result<()> {
-    let client = Client::open(&args.connection)?;
+    let client = args.call.client()?;
     let names = args.keys.join(", ");
     if !args.yes {
         if !prompt::can_ask() {
@@ -252,7 +328,7 @@ async fn delete(collection: Collection, args: Delete) -> Result<()> {
     for key in &args.keys {
         gone.push(client.delete(&collection.path_of(key)).await.with_context(|| after(&gone))?);
     }
-    args.output.show(&Value::Array(gone), || Ok(format!("deleted {} {names}", collection.noun)))
+    args.call.show(&Value::Array(gone), || Ok(format!("deleted {} {names}", collection.noun)))
 }
 
 /// What was done before it went wrong.
@@ -298,6 +374,13 @@ mod tests {
         assert!(Collection::MACHINE_ROLES.holds(&body));
         assert!(!Collection::MACHINE_ROLES.holds(&json!({"Name": "x", "Meta": {}})));
         assert!(Collection::of(Kind::Profiles).holds(&json!({"Name": "x"})));
+    }
+
+    #[test]
+    fn copy_has_another_name_and_all_else() {
+        let template = json!({"ID": "motd", "Contents": "hi", "ReadOnly": true});
+        let copy = renamed(Collection::of(Kind::Templates), template, "motd-2");
+        assert_eq!(copy, json!({"ID": "motd-2", "Contents": "hi", "ReadOnly": true}));
     }
 
     #[test]

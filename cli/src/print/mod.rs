@@ -97,9 +97,20 @@ pub(crate) fn count(number: u32, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
-/// Outside text with control characters replaced, so that no firmware string moves the cursor.
+/// Outside text with control characters replaced, so that no firmware string moves the cursor, and with
+/// those that turn the direction of reading round.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || turns(c) { '?' } else { c }).collect()
+}
+
+/// A line of a file or log: the same, with its tabs.
+pub(crate) fn text_line(text: &str) -> String {
+    text.split('\t').map(one_line).collect::<Vec<_>>().join("\t")
+}
+
+/// Marks, embeddings, overrides and isolates of the bidirectional algorithm (Unicode TR 9).
+const fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Bytes in the unit a person would choose.
@@ -129,6 +140,8 @@ mod tests {
             vec![vec!["a".to_owned(), "x\u{1b}[2J".to_owned()], vec!["bbbb".to_owned(), "y".to_owned()]];
         assert_eq!(table(&["NAME", "SERIAL"], rows, "none"), "NAME  SERIAL\na     x?[2J\nbbbb  y");
         assert_eq!(table(&["NAME"], Vec::new(), "no machines yet"), "no machines yet");
+        assert_eq!(one_line("safe\u{202e}gnp.exe\tx\u{2066}"), "safe?gnp.exe?x?");
+        assert_eq!(text_line("a\tb\u{1b}[2J\u{202e}"), "a\tb?[2J?");
     }
 
     #[test]

@@ -56,6 +56,13 @@ impl Client {
         Ok(client)
     }
 
+    /// The server of a login that is kept, by its token and nothing else.
+    pub(crate) fn of(login: &Credentials) -> Result<Self> {
+        let mut client = Self::anonymous_with(&Connection::default(), Some(login))?;
+        client.authorization = Some(secret_header(&format!("Bearer {}", login.token))?);
+        Ok(client)
+    }
+
     /// The same server without an identity: for what is public, and to log in.
     pub(crate) fn anonymous(connection: &Connection) -> Result<Self> {
         let login = Credentials::load(&Credentials::default_path()?)?;
@@ -90,6 +97,11 @@ impl Client {
     /// PEM of the CA the server is recognised by, unless it is the system's.
     pub(crate) fn ca(&self) -> Option<&str> {
         self.ca.as_deref()
+    }
+
+    /// Whether a name and password speak for us.
+    pub(crate) fn is_by_password(&self) -> bool {
+        self.authorization.as_ref().is_some_and(|identity| identity.as_bytes().starts_with(b"Basic "))
     }
 
     /// Takes on an identity by name and password.

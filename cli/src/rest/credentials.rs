@@ -80,6 +80,11 @@ impl Credentials {
         written.with_context(told)
     }
 
+    /// Forgets it.
+    pub(crate) fn remove(path: &Path) -> Result<()> {
+        fs::remove_file(path).with_context(|| format!("{} cannot be removed", path.display()))
+    }
+
     fn write_new(&self, path: &Path) -> Result<()> {
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;

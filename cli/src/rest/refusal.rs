@@ -13,7 +13,7 @@ pub(crate) struct Refused {
     /// Seconds the server asks us to wait.
     retry_after: Option<u64>,
     /// Nobody was logged in, or nobody is any more.
-    logged_out: bool,
+    pub(crate) logged_out: bool,
 }
 
 impl Refused {

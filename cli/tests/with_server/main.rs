@@ -1,84 +1,16 @@
 //! The commands against the real server: `muster serve` on a free loopback port.
 
+mod many;
+mod mesh;
+mod server;
+mod session;
+
 use serde_json::Value;
+use server::{MUSTER, Server};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use tempfile::TempDir;
-
-const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
-
-/// A server with a data directory of its own; stopped when dropped.
-struct Server {
-    process: Child,
-    folder: TempDir,
-    url: String,
-}
-
-/// How a command ended and what it wrote.
-struct Told {
-    code: Option<i32>,
-    out: String,
-    error: String,
-}
-
-impl Server {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut process = Command::new(MUSTER)
-            .args(["serve", "--listen", "127.0.0.1:0", "--http-listen", "off", "--data-dir"])
-            .arg(folder.path().join("data"))
-            .env("MUSTER_LOG", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.trim().strip_prefix("ready ").expect("the ready line").to_owned();
-        Self { process, folder, url }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn password(&self) -> String {
-        std::fs::read_to_string(self.file("data/admin-password")).unwrap().trim().to_owned()
-    }
-
-    /// Runs a command with a home of this server's own; `input` is its standard input.
-    fn run(&self, args: &[&str], env: &[(&str, &str)], input: &str) -> Told {
-        let mut child = Command::new(MUSTER)
-            .args(args)
-            .env_clear()
-            .env("HOME", self.file("home"))
-            .envs(env.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Told { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
-    }
-
-    fn log_in(&self) -> Told {
-        let ca = self.file("data/ca.pem");
-        let args = ["login", "--endpoint", &self.url, "--ca", ca.to_str().unwrap()];
-        self.run(&args, &[], &format!("{}\n", self.password()))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_login_carries_address_ca_and_token_to_later_commands() {
