@@ -3,13 +3,27 @@
 // The server sends a Content-Security-Policy without inline script, inline style or `data:`:
 // so nothing is inlined here, and the module preload polyfill (an inline script in older
 // browsers' place) stays out.
-import { loadEnv } from "vite";
+import { loadEnv, type Plugin } from "vite";
 import { defineConfig } from "vitest/config";
 
 // `npm run dev` works against a running `muster serve`; its certificate is of its own CA.
 const target = loadEnv("", ".", "MUSTER_")["MUSTER_URL"] ?? "https://127.0.0.1:8092";
 
+/** What xterm.js writes colours of programs with, which `style-src 'self'` refuses. */
+const STYLE_ATTRIBUTE = /(\w+)\.setAttribute\("style",(`\$\{\1\.getAttribute\("style"\)\|\|""\}\$\{\w+\};`)\)/g;
+
+/** Has xterm.js write them as a property, which the policy allows. What else it needs is src/terminal/strictDocument.ts. */
+const strictColours: Plugin = {
+  name: "strict-colours",
+  transform(code, id) {
+    if (!id.includes("/@xterm/xterm/lib/")) return null;
+    if (code.match(STYLE_ATTRIBUTE)?.length !== 1) this.error("xterm.js writes colours another way than vite.config.ts knows");
+    return { code: code.replace(STYLE_ATTRIBUTE, "$1.style.cssText=$2"), map: null };
+  },
+};
+
 export default defineConfig({
+  plugins: [strictColours],
   build: {
     target: "es2022",
     assetsInlineLimit: 0,

@@ -124,6 +124,32 @@ test("every refusal of a code has its sentence", async () => {
   }
 });
 
+test("after many wrong codes the password is asked for, and the look-up goes on", async () => {
+  const page = await stage.start({ enrollments: [enrollment("K7P-3XB")] });
+  const { dialog, code } = await openBootstrap(page);
+  stage.mock.refuse.set("POST /bootstrap/lookup", { status: 401, kind: "step_up", messages: ["too many wrong codes"] });
+  await code.fill("K7P3XB");
+  const proof = page.getByRole("dialog", { name: "Enter your password" });
+  await proof.getByLabel("Password").fill(stage.mock.password);
+  stage.mock.refuse.clear();
+  await page.keyboard.press("Enter");
+  await dialog.locator(".fingerprint-value").waitFor();
+  assert.equal(await code.inputValue(), "K7P-3XB");
+});
+
+test("wrong and expired codes have one sentence for both", async () => {
+  const page = await stage.start();
+  const { dialog, code } = await openBootstrap(page);
+  const said = [];
+  for (const messages of [["no code"], ["an expired one"]]) {
+    stage.mock.refuse.set("POST /bootstrap/lookup", { status: 404, kind: "code_not_found", messages });
+    await code.fill("");
+    await code.fill("K7P3XB");
+    said.push(await dialog.getByRole("alert").innerText());
+  }
+  assert.equal(said[0], said[1]);
+});
+
 test("characters that no code contains are left out with a word", async () => {
   const page = await stage.start();
   const { dialog, code } = await openBootstrap(page);
@@ -162,9 +188,10 @@ test("hostile hardware strings are shown as text", async () => {
   await dialog.getByRole("heading", { name: hostile }).waitFor();
   await dialog.getByRole("button", { name: "Close" }).click();
   await page.getByRole("link", { name: "a", exact: true }).click();
+  await page.getByRole("link", { name: "Hardware" }).click();
   await page.getByText(hostile).first().waitFor();
   assert.equal(await page.locator("img[src]").count(), 0);
-  assert.equal(await page.title(), "a \u00b7 Muster");
+  assert.equal(await page.title(), "Hardware \u00b7 a \u00b7 Muster");
 });
 
 test("the PXE card makes a token and its menus, and forgets them", async () => {
@@ -189,6 +216,41 @@ test("the PXE card makes a token and its menus, and forgets them", async () => {
   assert.equal(await dialog.getByText("eyJ").count(), 0);
 });
 
+test("a token is limited to the machines that it is for, and what the server would refuse is said first", async () => {
+  const roles = ["base", "web"].map((Name) => ({ Name, Meta: { "muster-role": "true" } }));
+  const page = await stage.start({ objects: { profiles: [...roles, { Name: "global" }], meshes: [{ Name: "edge", Cidrs: ["10.9.0.0/24"] }] } });
+  const { dialog } = await openBootstrap(page);
+  await dialog.getByRole("radio", { name: /Muster CLI/ }).check({ force: true });
+  const generate = dialog.getByRole("button", { name: "Generate command" });
+  await dialog.getByText("Limit where it works").click();
+  await dialog.getByLabel("Networks").fill("10.20.0.0");
+  await dialog.getByText(/10\.20\.0\.0.*is no network: write an address and a length/).waitFor();
+  assert.ok(await generate.isDisabled());
+  await dialog.getByLabel("Networks").fill("10.20.0.0/16, fd00:20::/64");
+  await dialog.getByLabel("Serial numbers").fill("7XK21M3, 7XK21M4");
+  await dialog.getByLabel("Most machines").fill("2");
+  await dialog.getByRole("button", { name: "Add role" }).click();
+  assert.deepEqual(await page.getByRole("listbox").getByRole("option").allInnerTexts(), ["base", "web"]);
+  await page.getByRole("option", { name: "web" }).click();
+  await dialog.getByLabel("Mesh network").selectOption("edge");
+  await dialog.getByText("Limit where it works: 5 limits").click();
+  await dialog.getByLabel("Networks").waitFor({ state: "detached" });
+  await generate.click();
+  await dialog.getByLabel("Command", { exact: true }).waitFor();
+  const limits = { Cidr: ["10.20.0.0/16", "fd00:20::/64"], Serial: ["7XK21M3", "7XK21M4"], MaxUses: 2 };
+  assert.deepEqual(bodies("/tokens").at(-1), { Lifetime: 600, ...limits, Roles: ["web"], MeshNetwork: "edge" });
+  // Whoever approves says where a machine begins; and what was made on other terms is put away.
+  await dialog.getByText("Limit where it works: 5 limits").click();
+  await dialog.getByRole("switch", { name: "A person approves each machine" }).click();
+  assert.equal(await dialog.getByText("eyJ").count(), 0);
+  assert.ok(await dialog.getByLabel("Mesh network").isDisabled());
+  await generate.click();
+  await dialog.getByLabel("Command", { exact: true }).waitFor();
+  assert.deepEqual(bodies("/tokens").at(-1), { Lifetime: 600, ...limits, RequireApproval: true });
+  const spills = await dialog.locator(".modal-body").evaluate((element) => element.scrollWidth > element.clientWidth);
+  assert.ok(!spills, "it stays within the dialog");
+});
+
 test("menu entries name the files where they lie on the boot server", async () => {
   const page = await stage.start();
   const { dialog } = await openBootstrap(page);
@@ -210,7 +272,7 @@ test("the CLI card makes one command, and forgets it", async () => {
   await dialog.getByRole("radio", { name: /Muster CLI/ }).check({ force: true });
   await dialog.getByLabel("Token Lifetime").selectOption("1 day");
   await dialog.getByRole("button", { name: "Generate command" }).click();
-  const command = await dialog.getByLabel("Command").last().innerText();
+  const command = await dialog.getByLabel("Command", { exact: true }).innerText();
   assert.match(command, /^curl .*\/install\.sh <<'T' \| sudo sh\nheader = "Authorization: Bearer eyJ/);
   assert.deepEqual(bodies("/tokens"), [{ Lifetime: 86_400 }]);
   // Another lifetime is another token.

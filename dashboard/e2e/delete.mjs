@@ -14,6 +14,7 @@ await run(
     await page.getByRole("menuitem", { name: /Delete/ }).click();
     const dialog = page.getByRole("alertdialog", { name: `Delete ${env.NAME}?` });
     await shot(page, "delete-1-confirm");
+    await dialog.getByLabel(/to confirm$/).fill(env.NAME);
     await dialog.getByRole("button", { name: "Delete machine" }).click();
     // Rows have no role while a dialog is open, so their absence means nothing before it closes.
     await or(dialog.waitFor({ state: "detached" }), async () => `the deletion was not answered: ${await alerts(page)}`);

@@ -6,9 +6,16 @@ import { createHash, randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
+import { aboutCollection, collectionsOf } from "./collections.mjs";
+import { aboutFlow, flowState } from "./flow.mjs";
+import { aboutHouse, houseOf } from "./house.mjs";
+import { aboutMachine, machineState } from "./machine.mjs";
+import { machineList } from "./list.mjs";
+import { aboutMesh, meshState } from "./mesh.mjs";
 import { machine } from "./objects.mjs";
+import { aboutTerminal, serveTerminal, terminals } from "./terminals.mjs";
 
-const DIST = fileURLToPath(new URL("../dist/", import.meta.url));
+const DIST = process.env["MUSTER_DIST"] ?? fileURLToPath(new URL("../dist/", import.meta.url));
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const CSP =
   "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -20,22 +27,46 @@ const FILES = [
   ["vmlinuz", 8_163_392],
   ["initrd", 61_341_696],
 ];
+const MANIFEST = {
+  version: "0.1.0",
+  arch: "x86_64",
+  kernel: "6.1.0-56-amd64",
+  profile: "generic",
+  build_time: 1_772_366_400,
+  packages: [
+    { name: "busybox-static", version: "1:1.35.0-4" },
+    { name: "linux-image-amd64", version: "6.1.0-56" },
+  ],
+};
 const SHA256 = createHash("sha256").update("medium").digest("hex");
 const BOOT_FILES = "http://10.20.0.5:8091/muster";
 
 /** Starts the stand-in on a free port of the loopback. */
-export async function startMock({ password = "correct horse", machines = [], enrollments = [], media = true } = {}) {
+export async function startMock({ password = "correct horse", machines = [], enrollments = [], media = true, objects = {}, house } = {}) {
   const mock = {
     password,
     machines: new Map(machines.map((each) => [each.Uuid, each])),
     enrollments: new Map(enrollments.map((each) => [each.code, each.preview])),
     media,
+    /** Log-ins, tokens, audit log. */
+    house: houseOf(house),
+    /** Objects of the model, by collection and key. */
+    collections: collectionsOf(objects),
+    prefs: { defaultImage: "" },
+    /** What `/machines/{id}/cloud-init` answers, of the roles that are asked for. */
+    preview: () => undefined,
+    ...machineState(),
+    ...flowState(),
+    ...meshState(),
     /** Route ("POST /bootstrap/lookup") to a refusal that is answered instead. */
     refuse: new Map(),
+    /** Milliseconds by which its clock is ahead of this computer's. */
+    ahead: 0,
     /** What was asked: `{method, path, body, csrf}`. */
     asked: [],
     sessions: new Set(),
     sockets: new Set(),
+    terminals: terminals(),
   };
   const server = createServer((request, response) => {
     answer(mock, request, response).catch((error) => {
@@ -61,23 +92,39 @@ export async function startMock({ password = "correct horse", machines = [], enr
 
 async function answer(mock, request, response) {
   const url = new URL(request.url, "http://mock");
+  response.setHeader("Date", new Date(Date.now() + mock.ahead).toUTCString());
+  if (url.pathname === "/media/manifest.json") return json(response, 200, MANIFEST);
   if (url.pathname.startsWith("/media/")) return send(response, 200, Buffer.from("medium"), "application/octet-stream");
   if (!url.pathname.startsWith("/api/v3/")) return asset(url.pathname, response);
   const route = url.pathname.slice("/api/v3".length);
   const body = await readBody(request);
-  mock.asked.push({ method: request.method, path: route, body, csrf: request.headers["x-csrf-token"] ?? "" });
+  mock.asked.push({ method: request.method, path: route, query: url.search, body, csrf: request.headers["x-csrf-token"] ?? "" });
   const refused = mock.refuse.get(`${request.method} ${route.replace(/[0-9a-f-]{36}/, "{id}")}`);
   if (refused !== undefined) return refuse(response, refused.status, refused.kind, refused.messages ?? [], refused.headers);
   if (route === "/session" && request.method === "POST") return login(mock, body, response);
   const session = /muster_session=([\w-]+)/.exec(request.headers.cookie ?? "")?.[1];
   if (!mock.sessions.has(session)) return refuse(response, 401, "AUTH", ["sign in first"]);
-  if (request.method !== "GET" && request.headers["x-csrf-token"] !== CSRF) {
+  if (!["GET", "HEAD"].includes(request.method) && request.headers["x-csrf-token"] !== CSRF) {
     return refuse(response, 403, "forbidden", ["the X-CSRF-Token header is missing"]);
   }
-  return operate(mock, request.method, route, body, session, response);
+  const flow = await aboutFlow(mock, request.method, route, url.searchParams);
+  if (flow !== undefined) return response.writeHead(flow.status, flow.headers).end(flow.bytes);
+  const told = aboutHouse(mock, request.method, route, url.searchParams, body);
+  if (told !== undefined) return json(response, told.status, told.body);
+  const terminal = aboutTerminal(mock, request.method, route, body);
+  if (terminal?.text !== undefined) return send(response, 200, Buffer.from(terminal.text), "application/x-asciicast");
+  if (terminal !== undefined) return json(response, 200, terminal.body);
+  const mesh = aboutMesh(mock, request.method, route);
+  if (mesh !== undefined) return json(response, mesh.status, mesh.body);
+  const kept = aboutCollection(mock, request.method, route, url.searchParams, body);
+  if (kept !== undefined) return json(response, kept.status, kept.body);
+  const machines = aboutMachine(mock, request.method, route, url.searchParams, body);
+  if (machines !== undefined) return json(response, machines.status, machines.body);
+  if (route.endsWith("/cloud-init")) return json(response, 200, mock.preview(url.searchParams.getAll("role")));
+  return operate(mock, request.method, route, url.searchParams, body, session, response);
 }
 
-function operate(mock, method, route, body, session, response) {
+function operate(mock, method, route, query, body, session, response) {
   const [, collection, key, action] = /^\/([\w-]+)(?:\/([^/]+))?(?:\/(.+))?$/.exec(route) ?? [];
   switch (`${method} ${collection}`) {
     case "GET session":
@@ -88,7 +135,7 @@ function operate(mock, method, route, body, session, response) {
     case "GET info":
       return json(response, 200, info(mock));
     case "GET machines":
-      return key === undefined ? json(response, 200, [...mock.machines.values()]) : one(mock, key, response);
+      return key === undefined ? listMachines(mock, query, response) : one(mock, key, response);
     case "DELETE machines":
       return remove(mock, key, response);
     case "GET bootstrap":
@@ -114,12 +161,24 @@ function sessionBody() {
 function info(mock) {
   return {
     id: "mock",
-    version: "0.1.0",
+    muster_version: "0.1.0",
     protocol: 1,
     advertise: [mock.url],
-    ca_hash: [],
+    ca_hash: [`sha256:${"Qm4T".repeat(10)}n5g=`, `sha256:${"9hXr".repeat(10)}b2k=`],
+    server_hostname: "dc1",
+    address: "10.20.0.5",
+    api_port: 8092,
+    file_port: 8091,
+    arch: "amd64",
+    os: "linux",
+    scopes: { bootstrap: { approve: {}, list: {}, token: {} }, machines: { delete: {}, get: {}, list: {}, update: {} } },
     media: mock.media ? FILES.map(([name, size]) => ({ name, size, sha256: SHA256 })) : [],
   };
+}
+
+function listMachines(mock, query, response) {
+  const { body, headers } = machineList(mock.machines, query);
+  return json(response, 200, body, headers);
 }
 
 function one(mock, key, response) {
@@ -201,6 +260,7 @@ async function readBody(request) {
     if (size > MAX_BODY) throw new Error("body too large");
     chunks.push(chunk);
   }
+  if (request.headers["content-type"] === "application/octet-stream") return { bytes: size };
   const text = Buffer.concat(chunks).toString();
   return text === "" ? undefined : JSON.parse(text);
 }
@@ -226,7 +286,7 @@ function send(response, status, body, type) {
 
 function json(response, status, body, headers = {}) {
   response.writeHead(status, { "Content-Type": "application/json", ...headers });
-  response.end(JSON.stringify(body));
+  response.end(body === undefined ? undefined : JSON.stringify(body));
 }
 
 function refuse(response, status, kind, messages, headers = {}) {
@@ -241,6 +301,10 @@ function upgrade(mock, request, socket) {
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   );
+  if (request.url.endsWith("/terminal/ws")) {
+    socket.on("error", () => socket.destroy());
+    return serveTerminal(mock, socket);
+  }
   mock.sockets.add(socket);
   socket.on("close", () => mock.sockets.delete(socket));
   socket.on("error", () => socket.destroy());

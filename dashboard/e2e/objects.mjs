@@ -63,8 +63,24 @@ export function inventory(part = {}) {
   };
 }
 
-function disk(Name, SizeBytes, Model, Serial) {
-  return { Name, SizeBytes, Model, Serial, Wwn: "0x5000c500a1b2c3d4", Rotational: false, Removable: false };
+/** A disk with nothing on it. */
+export function disk(Name, SizeBytes, Model, Serial, part = {}) {
+  return {
+    Name,
+    SizeBytes,
+    Model,
+    Serial,
+    Wwn: "0x5000c500a1b2c3d4",
+    Rotational: false,
+    Removable: false,
+    ReadOnly: false,
+    ById: [`wwn-${Serial}`],
+    Transport: "nvme",
+    Path: `pci0000:00/${Name}`,
+    BootMedium: false,
+    Contents: { Table: "", Filesystem: "", Label: "", Partitions: [], Error: "" },
+    ...part,
+  };
 }
 
 function pci(Address, Class, Vendor, Device, Driver) {
@@ -97,6 +113,9 @@ export function machine({ offlineFor, ...part } = {}) {
     ProvisionState: "Discovery mode",
     Roles: [],
     MeshNetwork: "",
+    MeshAddresses: [],
+    LastModifiedAt: "2026-02-01T12:00:00Z",
+    LastModifiedBy: "",
     Origin: "iso",
     Inventory: inventory(),
     Ebpf: true,

@@ -1,22 +1,21 @@
 // The frame: who is signed in, the bar at the top, and the page below it.
-import * as Menu from "@radix-ui/react-dropdown-menu";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { api } from "./api";
+import { Suspense, useEffect } from "react";
+import { Link, Route, Switch, useLocation } from "wouter";
 import { explain } from "./explain";
-import { SESSION, useEventStream } from "./live";
+import { LiveStream, useSession } from "./live";
 import { Login } from "./Login";
-import { MachinePage } from "./machines/MachinePage";
-import { MachinesPage } from "./machines/MachinesPage";
-import { useRoute, type Route } from "./route";
+import { AREAS } from "./pages";
+import { Bar } from "./Bar";
 import { usePageTitle } from "./time";
 import { Boundary } from "./ui/Boundary";
-import { Mark } from "./ui/icons";
-import { Loading, PageLink, Problem } from "./ui/parts";
+import { ConfirmPassword } from "./ui/ConfirmPassword";
+import { Notices } from "./ui/Notice";
+import { Loading, Problem } from "./ui/parts";
 import type { Session } from "./wire";
 
 /** The whole dashboard. */
 export function App() {
-  const session = useQuery({ queryKey: SESSION, queryFn: () => api.session(), staleTime: Infinity });
+  const session = useSession();
   if (session.isPending) return <Loading what="Connecting to the server" />;
   if (session.isError) {
     return (
@@ -28,50 +27,45 @@ export function App() {
       </main>
     );
   }
+  // Nobody goes elsewhere to sign in, so a deep link is still there afterwards.
   return session.data === null ? <Login /> : <SignedIn session={session.data} />;
 }
 
 function SignedIn({ session }: { session: Session }) {
-  const live = useEventStream();
-  const route = useRoute();
+  const [location] = useLocation();
+  useEffect(() => {
+    window.scrollTo(0, 0);
+  }, [location]);
   return (
-    <>
+    <LiveStream>
       <a className="skip" href="#content">
         Skip to content
       </a>
-      <header className="bar">
-        <PageLink to="/" className="brand">
-          <Mark />
-          Muster
-        </PageLink>
-        <nav aria-label="Main">
-          <PageLink to="/" className="bar-link">
-            Machines
-          </PageLink>
-        </nav>
-        <UserMenu name={session.Username} />
-      </header>
+      <Bar name={session.Username} location={location} />
       <main className="page" id="content">
-        <Boundary key={JSON.stringify(route)} what="this page">
-          <Page route={route} live={live} />
+        <Boundary key={location} what="this page">
+          <Suspense fallback={<Loading what="Loading the page" />}>
+            <Switch>
+              {AREAS.map(({ path, page: Page }) => (
+                <Route key={path} path={path}>
+                  {(parts) => <Page {...parts} />}
+                </Route>
+              ))}
+              <Route>
+                <Missing />
+              </Route>
+            </Switch>
+          </Suspense>
         </Boundary>
       </main>
-    </>
+      <Notices />
+      <ConfirmPassword name={session.Username} />
+    </LiveStream>
   );
 }
 
-function Page({ route, live }: { route: Route; live: boolean }) {
-  switch (route.page) {
-    case "machines":
-      return <MachinesPage live={live} />;
-    case "machine":
-      return <MachinePage uuid={route.uuid} live={live} />;
-    case "missing":
-      return <Missing />;
-  }
-}
-
-function Missing() {
+/** Shown for an address that has no page. */
+export function Missing() {
   const heading = usePageTitle("Not found");
   return (
     <section className="empty">
@@ -79,36 +73,8 @@ function Missing() {
         There is no such page
       </h1>
       <p>
-        <PageLink to="/">Go to the machines</PageLink>
+        <Link to="/">Go to the machines</Link>
       </p>
     </section>
-  );
-}
-
-function UserMenu({ name }: { name: string }) {
-  const client = useQueryClient();
-  const leave = async () => {
-    try {
-      await api.logout();
-    } finally {
-      // Nothing of this operator's stays in memory, even when the server was not reached.
-      client.clear();
-      window.location.assign("/");
-    }
-  };
-  return (
-    <Menu.Root modal={false}>
-      <Menu.Trigger className="avatar" aria-label={`Account of ${name}`}>
-        {name.slice(0, 2).toUpperCase()}
-      </Menu.Trigger>
-      <Menu.Portal>
-        <Menu.Content className="menu" align="end" sideOffset={6}>
-          <Menu.Label className="menu-label">Signed in as {name}</Menu.Label>
-          <Menu.Item className="menu-item" onSelect={() => void leave()}>
-            Sign out
-          </Menu.Item>
-        </Menu.Content>
-      </Menu.Portal>
-    </Menu.Root>
   );
 }

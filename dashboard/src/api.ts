@@ -2,6 +2,8 @@
 //
 // The session is a cookie the page cannot read; changes carry the session's CSRF token in a
 // header, so that no other site can make them in the operator's name.
+import { ServerClock } from "./clock";
+import { send } from "./upload";
 import type {
   ApproveRequest,
   DenyRequest,
@@ -17,6 +19,8 @@ import type {
 /** Longest wait for an answer, in milliseconds. */
 const TIMEOUT = 20_000;
 const BASE = "/api/v3";
+/** With the session's cookie, past every cache, and nowhere but where it was sent. */
+const MANNERS = { credentials: "same-origin", cache: "no-store", redirect: "error" } as const;
 
 /** A call that did not succeed: the server's refusal, or `status` 0 when it was not reached. */
 export class ApiError extends Error {
@@ -63,16 +67,44 @@ export function refusal(status: number, body: unknown, retryAfter: number | null
   return new ApiError(status, "unexpected", [], retryAfter);
 }
 
-type Method = "GET" | "POST" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** Bytes of a log, and how many it has by now. */
+export interface LogPart {
+  bytes: Uint8Array;
+  length: number;
+}
+
+/** One step of a JSON Patch (RFC 6902). */
+export type Operation =
+  | { op: "add" | "replace" | "test"; path: string; value: unknown }
+  | { op: "remove"; path: string };
+
+/** A part of a list. */
+export interface Part<T> {
+  items: T[];
+  /** How many there are for which the filters hold. */
+  filtered: number;
+  /** How many there are. */
+  total: number;
+  /** Where the next part begins (`after`); null behind the last one. */
+  next: string | null;
+}
+
+/** A path of parts, each encoded: `at("machines", uuid, "params", name)`. */
+export function at(...parts: readonly string[]): string {
+  return parts.map((part) => `/${encodeURIComponent(part)}`).join("");
+}
 
 class Api {
+  /** Asks for the password where the server wants it anew; whether it was entered. Set by `ui/ConfirmPassword`. */
+  askPassword: (() => Promise<boolean>) | null = null;
   private csrf = "";
-  /** Milliseconds by which the server's clock is ahead of the browser's. */
-  private ahead = 0;
+  private readonly clock = new ServerClock();
 
   /** The server's clock, in milliseconds since 1970: ages are counted by it. */
   now(): number {
-    return Date.now() + this.ahead;
+    return Date.now() + this.clock.ahead;
   }
 
   /** Who is signed in, or null. */
@@ -89,6 +121,11 @@ class Api {
     return this.keep(await this.call<Session>("POST", "/session", { Username: username, Password: password }));
   }
 
+  /** Shows the password of whoever is signed in once more. */
+  async confirm(password: string): Promise<void> {
+    await this.once("POST", "/session/confirm", { Password: password });
+  }
+
   async logout(): Promise<void> {
     await this.call<void>("DELETE", "/session");
     this.csrf = "";
@@ -96,18 +133,6 @@ class Api {
 
   info(): Promise<Info> {
     return this.call("GET", "/info");
-  }
-
-  machines(): Promise<Machine[]> {
-    return this.call("GET", "/machines");
-  }
-
-  machine(uuid: string): Promise<Machine> {
-    return this.call("GET", `/machines/${encodeURIComponent(uuid)}`);
-  }
-
-  deleteMachine(uuid: string): Promise<Machine> {
-    return this.call("DELETE", `/machines/${encodeURIComponent(uuid)}`);
   }
 
   lookup(code: string): Promise<EnrollmentPreview> {
@@ -130,48 +155,142 @@ class Api {
     return this.call("POST", "/bootstrap/tokens", token);
   }
 
+  /** Asks for `path`, which is below `/api/v3` and has its parts encoded (`at`). */
+  get<T>(path: string): Promise<T> {
+    return this.call("GET", path);
+  }
+
+  /** Asks for a document that is no JSON. */
+  async text(path: string): Promise<string> {
+    const signal = AbortSignal.timeout(TIMEOUT);
+    const response = await reached(fetch(BASE + path, { ...MANNERS, signal }));
+    if (!response.ok) throw await this.refused(response);
+    return reachedText(response);
+  }
+
+  /** The session's token against foreign pages, for the first word on a websocket. */
+  proof(): string {
+    return this.csrf;
+  }
+
+  /** Asks for a part of a list, and hears of its counts. */
+  async list<T>(path: string): Promise<Part<T>> {
+    let headers = new Headers();
+    const items = await this.once<T[]>("GET", path, undefined, BASE, (heard) => (headers = heard));
+    const count = (name: string) => Number(headers.get(name) ?? items.length);
+    return {
+      items,
+      filtered: count("x-drp-list-filter-count"),
+      total: count("x-drp-list-total-count"),
+      next: headers.get("x-muster-list-next"),
+    };
+  }
+
+  post<T>(path: string, body: unknown): Promise<T> {
+    return this.call("POST", path, body);
+  }
+
+  put<T>(path: string, body: unknown): Promise<T> {
+    return this.call("PUT", path, body);
+  }
+
+  /** Applies a JSON Patch (RFC 6902). */
+  patch<T>(path: string, operations: readonly Operation[]): Promise<T> {
+    return this.call("PATCH", path, operations);
+  }
+
+  delete<T>(path: string): Promise<T> {
+    return this.call("DELETE", path);
+  }
+
+  /**
+   * A part of a log, as bytes, from `offset` on; the server answers once there is more, or after `wait`
+   * seconds. Without an offset, how long the log is and nothing of it.
+   */
+  async log(path: string, offset: number | null, wait: number, stop: AbortSignal): Promise<LogPart> {
+    const answer = fetch(offset === null ? BASE + path : `${BASE}${path}?offset=${offset}`, {
+      method: offset === null ? "HEAD" : "GET",
+      headers: { Prefer: `wait=${wait}` },
+      ...MANNERS,
+      signal: AbortSignal.any([stop, AbortSignal.timeout(TIMEOUT + wait * 1000)]),
+    });
+    const response = await reached(answer);
+    if (!response.ok) throw await this.refused(response);
+    const length = Number(response.headers.get("x-muster-log-length") ?? Number.NaN);
+    if (Number.isNaN(length)) throw new ApiError(response.status, "unexpected", ["The server does not say how long the log is."]);
+    return { bytes: new Uint8Array(await reached(response.arrayBuffer())), length };
+  }
+
+  /** Reads a document beside the boot media. */
+  media<T>(name: string): Promise<T> {
+    return this.once("GET", name, undefined, "/media/");
+  }
+
+  /** Sends a file, which may take long; `tell` hears how many bytes have left. */
+  async upload(path: string, file: Blob, tell: (bytes: number) => void, signal: AbortSignal): Promise<void> {
+    const headers = { Accept: "application/json", "Content-Type": "application/octet-stream", "X-CSRF-Token": this.csrf };
+    const sent = await send(BASE + path, file, { headers, tell, signal });
+    if (signal.aborted) throw new ApiError(0, "stopped", []);
+    if (sent.status === 0) throw new ApiError(0, "unreachable", []);
+    if (sent.status >= 300) throw refusal(sent.status, readJson(sent.text), null);
+  }
+
   private keep(session: Session): Session {
     this.csrf = session.CsrfToken;
     return session;
   }
 
-  private async call<T>(method: Method, path: string, body?: object): Promise<T> {
+  /** Calls; where the server wants the password anew, it is asked for, and the call made once more. */
+  private async call<T>(method: Method, path: string, body?: unknown): Promise<T> {
+    try {
+      return await this.once(method, path, body);
+    } catch (error) {
+      const wanted = error instanceof ApiError && error.kind === "step_up" && this.askPassword !== null;
+      if (!wanted || !(await this.askPassword?.())) throw error;
+      return this.once(method, path, body);
+    }
+  }
+
+  private async once<T>(
+    method: Method,
+    path: string,
+    body?: unknown,
+    base = BASE,
+    heard?: (headers: Headers) => void,
+  ): Promise<T> {
     const headers = new Headers({ Accept: "application/json" });
     if (body !== undefined) headers.set("Content-Type", "application/json");
     if (method !== "GET" && this.csrf !== "") headers.set("X-CSRF-Token", this.csrf);
-    const init: RequestInit = {
-      method,
-      headers,
-      credentials: "same-origin",
-      cache: "no-store",
-      redirect: "error",
-      signal: AbortSignal.timeout(TIMEOUT),
-    };
+    const init: RequestInit = { ...MANNERS, method, headers, signal: AbortSignal.timeout(TIMEOUT) };
     if (body !== undefined) init.body = JSON.stringify(body);
-    const response = await reached(fetch(BASE + path, init));
-    this.heed(response.headers.get("Date"));
-    const answer = await parsed(response);
-    if (!response.ok) {
-      throw refusal(response.status, answer, parseRetryAfter(response.headers.get("Retry-After"), this.now()));
-    }
-    return answer as T;
+    const sent = Date.now();
+    const response = await reached(fetch(base + path, init));
+    this.clock.heed(response.headers.get("Date"), sent, Date.now());
+    heard?.(response.headers);
+    if (!response.ok) throw await this.refused(response);
+    return (await parsed(response)) as T;
   }
 
-  private heed(date: string | null): void {
-    const server = date === null ? Number.NaN : Date.parse(date);
-    // The header counts whole seconds, so a smaller difference means nothing.
-    if (Number.isNaN(server)) return;
-    const ahead = server - Date.now();
-    this.ahead = Math.abs(ahead) < 2_000 ? 0 : ahead;
+  private async refused(response: Response): Promise<ApiError> {
+    const wait = parseRetryAfter(response.headers.get("Retry-After"), this.now());
+    return refusal(response.status, await parsed(response), wait);
   }
 }
 
-async function reached(answer: Promise<Response>): Promise<Response> {
+async function reached<T>(answer: Promise<T>): Promise<T> {
   try {
     return await answer;
   } catch (cause) {
     const late = cause instanceof DOMException && cause.name === "TimeoutError";
     throw new ApiError(0, late ? "timeout" : "unreachable", []);
+  }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
   }
 }
 

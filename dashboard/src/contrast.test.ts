@@ -4,8 +4,10 @@ import css from "./styles/tokens.css?raw";
 
 type Palette = Map<string, string>;
 
-function palette(text: string): Palette {
-  return new Map([...text.matchAll(/--([\w-]+):\s*(#[0-9a-f]{6});/g)].map((found) => [found[1] ?? "", found[2] ?? ""]));
+/** The colours of one theme: `--name: light-dark(#light, #dark);`. */
+function palette(theme: "light" | "dark"): Palette {
+  const colours = css.matchAll(/--([\w-]+):\s*light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);/g);
+  return new Map([...colours].map(([, name = "", light = "", dark = ""]) => [name, theme === "light" ? light : dark]));
 }
 
 function luminance(hex: string): number {
@@ -32,13 +34,9 @@ const TEXTS: [string, string[]][] = [
   ["on-bad", ["bad", "bad-strong"]],
 ];
 
-const [lightText = "", darkText = ""] = css.split("@media");
-const light = palette(lightText);
-const dark = new Map([...light, ...palette(darkText)]);
-
 describe.each([
-  ["light", light],
-  ["dark", dark],
+  ["light", palette("light")],
+  ["dark", palette("dark")],
 ])("the %s colours", (_name, colours) => {
   const of = (name: string): string => {
     const colour = colours.get(name);

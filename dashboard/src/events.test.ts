@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { applyEvent, parseEvent, reconnectDelay } from "./events";
-import { machine } from "./fixtures";
+import { isOf, parseEvent, reconnectDelay } from "./events";
 import type { Event } from "./wire";
 
 function event(action: string, key: string, object: unknown): Event {
@@ -8,18 +7,12 @@ function event(action: string, key: string, object: unknown): Event {
 }
 
 describe("events", () => {
-  it("add, change and remove machines", () => {
-    const first = machine({ Uuid: "a", Name: "web-1" });
-    const added = applyEvent([first], event("create", "b", machine({ Uuid: "b", Name: "web-2" })));
-    expect(added?.map((each) => each.Name)).toEqual(["web-1", "web-2"]);
-    const changed = applyEvent(added ?? [], event("save", "a", { ...first, Online: false }));
-    expect(changed?.map((each) => each.Online)).toEqual([false, true]);
-    expect(applyEvent(changed ?? [], event("delete", "a", null))?.map((each) => each.Uuid)).toEqual(["b"]);
-  });
-
-  it("that do not show the machine ask for the list", () => {
-    expect(applyEvent([], event("update", "a", null))).toBeNull();
-    expect(applyEvent([], event("update", "a", { Uuid: "a" }))).toBeNull();
+  it("go to those who asked for them", () => {
+    const saved = event("save", "a.b", null);
+    for (const pattern of ["*.*.*", "machines.*.*", "machines.save.*"]) expect(isOf(saved, pattern), pattern).toBe(true);
+    for (const pattern of ["jobs.*.*", "machines.delete.*", "machines.save.b"]) {
+      expect(isOf(saved, pattern), pattern).toBe(false);
+    }
   });
 
   it("that are none are passed over", () => {

@@ -38,7 +38,7 @@ function isEvent(value: unknown): value is Event {
   );
 }
 
-/** Whether an event's object is a machine the list can show. */
+/** Whether an event's object is a machine as a page shows it. */
 export function isMachine(value: unknown): value is Machine {
   return (
     typeof value === "object" &&
@@ -55,24 +55,26 @@ export function isMachine(value: unknown): value is Machine {
   );
 }
 
-/** The list after an event, or null when the event does not tell enough: fetch it. */
-export function applyEvent(machines: readonly Machine[], event: Event): Machine[] | null {
-  if (event.Action === "delete") return machines.filter((machine) => machine.Uuid !== event.Key);
-  const changed = event.Object;
-  if (!isMachine(changed)) return null;
-  const known = machines.some((machine) => machine.Uuid === changed.Uuid);
-  return known
-    ? machines.map((machine) => (machine.Uuid === changed.Uuid ? changed : machine))
-    : [...machines, changed];
+/** Whether an event is of a pattern: `machines.*.*`, `jobs.update.*`; `machine_jobs.*.UUID` are a machine's jobs. */
+export function isOf(event: Event, pattern: string): boolean {
+  const [type, action, key] = pattern.split(".");
+  if (type === "machine_jobs") {
+    return event.Type === "jobs" && fits(event.Action, action) && fits(machineOf(event.Object), key);
+  }
+  return fits(event.Type, type) && fits(event.Action, action) && fits(event.Key, key);
 }
 
-/** What a stream tells. */
-export interface Listener {
-  /** An event of a registered pattern. */
-  event(event: Event): void;
-  /** Connected (events before were perhaps missed) or not. */
-  live(live: boolean): void;
+/** The machine that an object is of: a job's, a provision run's; empty where it is of none. */
+export function machineOf(object: unknown): string {
+  const has = typeof object === "object" && object !== null && "Machine" in object;
+  return has && typeof object.Machine === "string" ? object.Machine : "";
 }
+
+function fits(word: string, pattern: string | undefined): boolean {
+  return pattern === "*" || pattern === word;
+}
+
+type Heed = (event: Event) => void;
 
 /** A connection that lasts until it is closed. */
 export class EventStream {
@@ -80,14 +82,25 @@ export class EventStream {
   private attempt = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private closed = false;
+  private readonly listeners = new Map<string, Set<Heed>>();
 
-  constructor(
-    private readonly patterns: readonly string[],
-    private readonly listener: Listener,
-  ) {
+  /** `connected` hears whether it is connected; each time it is, events before were perhaps missed. */
+  constructor(private readonly connected: (live: boolean) => void) {
     window.addEventListener("online", this.now);
     document.addEventListener("visibilitychange", this.now);
     this.connect();
+  }
+
+  /** Hands on the events of a pattern until the function that is returned is called. */
+  subscribe(pattern: string, heed: Heed): () => void {
+    const known = this.listeners.get(pattern);
+    if (known === undefined) {
+      this.listeners.set(pattern, new Set([heed]));
+      this.say(`register ${pattern}`);
+    } else {
+      known.add(heed);
+    }
+    return () => this.unsubscribe(pattern, heed);
   }
 
   close(): void {
@@ -96,6 +109,19 @@ export class EventStream {
     window.removeEventListener("online", this.now);
     document.removeEventListener("visibilitychange", this.now);
     this.socket?.close();
+  }
+
+  private unsubscribe(pattern: string, heed: Heed): void {
+    const known = this.listeners.get(pattern);
+    known?.delete(heed);
+    if (known === undefined || known.size > 0) return;
+    this.listeners.delete(pattern);
+    this.say(`deregister ${pattern}`);
+  }
+
+  private say(words: string): void {
+    // Who is not connected says all that it wants when it is.
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(words);
   }
 
   /** The network or the operator came back: no need to wait for the timer. */
@@ -112,21 +138,28 @@ export class EventStream {
     this.socket = socket;
     socket.onopen = () => {
       this.attempt = 0;
-      for (const pattern of this.patterns) socket.send(`register ${pattern}`);
-      this.listener.live(true);
+      for (const pattern of this.listeners.keys()) socket.send(`register ${pattern}`);
+      this.connected(true);
     };
     socket.onmessage = (message) => {
       const event = parseEvent(message.data);
       // `websocket` events acknowledge a registration.
-      if (event !== null && event.Type !== "websocket") this.listener.event(event);
+      if (event !== null && event.Type !== "websocket") this.tell(event);
     };
     socket.onclose = () => this.lost();
+  }
+
+  /** Hands an event to those who heed it. */
+  tell(event: Event): void {
+    for (const [pattern, heeds] of this.listeners) {
+      if (isOf(event, pattern)) for (const heed of heeds) heed(event);
+    }
   }
 
   private lost(): void {
     this.socket = null;
     if (this.closed) return;
-    this.listener.live(false);
+    this.connected(false);
     this.timer = setTimeout(() => this.connect(), reconnectDelay(this.attempt, Math.random()));
     this.attempt += 1;
   }

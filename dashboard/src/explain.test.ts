@@ -32,6 +32,8 @@ describe("refusals", () => {
     expect(told(401, "AUTH", "login")).toBe("User name or password is wrong.");
     expect(told(401, "AUTH", "load")).toMatch(/Sign in again/);
     expect(told(401, "step_up", "lookup")).toMatch(/Many wrong codes/);
+    expect(told(401, "step_up", "change")).toMatch(/needs your password once more/);
+    expect(told(403, "AUTH", "confirm")).toBe("The password is wrong.");
   });
 
   it("about rules are the server's own words, as sentences", () => {

@@ -2,7 +2,7 @@
 import { ApiError } from "./api";
 
 /** What was being done when a call failed. */
-export type Doing = "login" | "load" | "lookup" | "approve" | "deny" | "delete" | "token";
+export type Doing = "login" | "load" | "lookup" | "approve" | "deny" | "delete" | "token" | "change" | "confirm";
 
 /** An error for a person. */
 export interface Explained {
@@ -54,6 +54,7 @@ function sentence(error: ApiError, doing: Doing): string {
   }
   const known = BY_KIND[error.kind];
   if (known !== undefined) return known;
+  if (doing === "confirm" && error.status === 403) return "The password is wrong.";
   if (error.status === 404) return GONE;
   if (error.status === 403) return FORBIDDEN[doing] ?? (told || (BY_STATUS[403] ?? ""));
   // A rule about names, merges and the like: the server says it best.
@@ -64,12 +65,15 @@ function sentence(error: ApiError, doing: Doing): string {
 function unauthorised(error: ApiError, doing: Doing): string {
   if (doing === "login") return "User name or password is wrong.";
   if (error.kind === "step_up") {
-    return "Many wrong codes were entered on this server lately. Sign in again to show that it is you.";
+    return doing === "lookup" || doing === "approve"
+      ? "Many wrong codes were entered on this server lately. Try again, and enter your password to show that it is you."
+      : "This needs your password once more. Try again and enter it.";
   }
   return "Your session has ended. Sign in again.";
 }
 
 function throttled(error: ApiError, doing: Doing): string {
+  if (doing === "confirm") return "Too many wrong passwords.";
   if (error.kind === "too_many_attempts" && doing !== "login") {
     return "Too many wrong codes from your account. Machines in the waiting list can still be approved.";
   }

@@ -1,5 +1,6 @@
 // Whole objects for tests; never part of the built page.
-import type { EnrollmentPreview, Inventory, Link, Lldp, Machine, MachineMatch } from "./wire";
+import type { Job } from "./machines/flow/wire";
+import type { Disk, EnrollmentPreview, Inventory, Link, Lldp, Machine, MachineMatch } from "./wire";
 
 /** An inventory of a small server. */
 export function inventory(part: Partial<Inventory> = {}): Inventory {
@@ -25,6 +26,26 @@ export function inventory(part: Partial<Inventory> = {}): Inventory {
     Ebpf: true,
     HostName: "",
     Abridged: false,
+    ...part,
+  };
+}
+
+/** A disk with nothing on it. */
+export function disk(part: Partial<Disk> = {}): Disk {
+  return {
+    Name: "sda",
+    Model: "Micron 5300",
+    Serial: "2140B9D0",
+    Wwn: "0x5000c500a1b2c3d4",
+    SizeBytes: 480_103_981_056,
+    Rotational: false,
+    Removable: false,
+    ReadOnly: false,
+    ById: ["ata-Micron_5300_2140B9D0"],
+    Transport: "sata",
+    Path: "pci0000:00/0000:00:17.0/ata1",
+    BootMedium: false,
+    Contents: { Table: "", Filesystem: "", Label: "", Partitions: [], Error: "" },
     ...part,
   };
 }
@@ -76,6 +97,7 @@ export function machine(part: Partial<Machine> = {}): Machine {
     Inventory: inventory(),
     Ebpf: true,
     PendingChanges: false,
+    Locked: false,
     ...part,
   };
 }
@@ -106,6 +128,27 @@ export function preview(part: Partial<EnrollmentPreview> = {}): EnrollmentPrevie
     warnings: [],
     matches: [],
     inventory: inventory(),
+    ...part,
+  };
+}
+
+/** A job that is over. */
+export function job(part: Partial<Job> = {}): Job {
+  return {
+    Uuid: "j",
+    Machine: "m",
+    Task: "",
+    Stage: "",
+    Workflow: "",
+    BootEnv: "",
+    Context: "",
+    State: "finished",
+    ExitState: "",
+    StartTime: "0001-01-01T00:00:00Z",
+    EndTime: "0001-01-01T00:00:00Z",
+    Current: false,
+    CurrentIndex: 0,
+    ResultErrors: [],
     ...part,
   };
 }

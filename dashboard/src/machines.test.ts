@@ -1,31 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { inventory, link, lldp, machine } from "./fixtures";
-import { bmc, diskKind, firmware, memory, neighbour, pciClass, processor, speed, tpm } from "./machines/Hardware";
-import { parseRoute } from "./route";
-import { matches } from "./search";
+import { disk, inventory, lldp } from "./fixtures";
+import { bmc, diskKind, firmware, memory, neighbour, pciClass, processor, speed, tpm } from "./machines/detail/Hardware";
+import { isAt } from "./pages";
 import { diskSize, memorySize } from "./size";
 
-describe("search", () => {
-  it("finds a machine by whatever it is known by", () => {
-    const known = machine({ Roles: ["postgres"], MeshNetwork: "core" });
-    for (const search of ["", "DB-07", "7xk21m3", "52:54:00:12", "postgres core", "discovery", "dell r650", "online"]) {
-      expect(matches(known, search), search).toBe(true);
-    }
-    const plugged = machine({ Inventory: inventory({ Links: [link({ Lldp: lldp() })] }) });
-    for (const search of ["sw-3", "10.20.3.17"]) expect(matches(plugged, search), search).toBe(true);
-    for (const search of ["offline", "db-07 nginx"]) expect(matches(known, search), search).toBe(false);
-  });
-});
-
-describe("routes", () => {
-  it("name a page or none", () => {
-    expect(parseRoute("/")).toEqual({ page: "machines" });
-    expect(parseRoute("/machines/")).toEqual({ page: "machines" });
-    const uuid = "0c2c1c5e-1111-4222-8333-444455556666";
-    expect(parseRoute(`/machines/${uuid.toUpperCase()}`)).toEqual({ page: "machine", uuid });
-    for (const path of ["/machines/1", "/nodes", `/machines/${uuid}/x`]) {
-      expect(parseRoute(path)).toEqual({ page: "missing" });
-    }
+describe("places in the bar", () => {
+  it("are where their pages are", () => {
+    expect(["/", "/machines", "/machines/x/boot", "/roles"].map((at) => isAt("/", at))).toEqual([true, true, true, false]);
+    expect(["/roles", "/roles/web", "/rolesets"].map((at) => isAt("/roles", at))).toEqual([true, true, false]);
   });
 });
 
@@ -63,8 +45,7 @@ describe("hardware", () => {
     expect(processor({ Model: "", Cores: 0, Threads: 1, Sockets: 0 })).toBe("1 thread");
     expect(firmware(inventory({ Firmware: "" }))).toBe("UEFI, Secure Boot on");
     expect(firmware(inventory({ FirmwareMode: "bios", Firmware: "SeaBIOS 1.16" }))).toBe("BIOS (SeaBIOS 1.16)");
-    const disk = { Name: "", Model: "", Serial: "", Wwn: "", SizeBytes: 0, Rotational: true, Removable: false };
-    expect(diskKind(disk)).toBe("hard disk");
-    expect(diskKind({ ...disk, Removable: true })).toBe("removable");
+    expect(diskKind(disk({ Rotational: true }))).toBe("hard disk");
+    expect(diskKind(disk({ Rotational: true, Removable: true }))).toBe("removable");
   });
 });

@@ -6,6 +6,7 @@ import { ApiError } from "./api";
 import { App } from "./App";
 import { explain } from "./explain";
 import { SESSION, SESSION_END } from "./live";
+import "./ui/back";
 import { Boundary } from "./ui/Boundary";
 import "./styles/tokens.css";
 import "./styles/base.css";
@@ -18,9 +19,9 @@ import "./styles/bootstrap.css";
 import "./styles/preview.css";
 import "./styles/token.css";
 
-/** Any call that is answered 401 ends the session: the login page takes over. */
+/** A call that is answered 401 ends the session: the login page takes over. Not where the password was asked for. */
 function heedSessionEnd(error: Error): void {
-  if (!(error instanceof ApiError) || error.status !== 401) return;
+  if (!(error instanceof ApiError) || error.status !== 401 || error.kind === "step_up") return;
   client.setQueryData(SESSION_END, explain(error, "load").text);
   client.setQueryData(SESSION, null);
 }

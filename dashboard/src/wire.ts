@@ -21,6 +21,39 @@ export interface Disk {
   SizeBytes: number;
   Rotational: boolean;
   Removable: boolean;
+  ReadOnly: boolean;
+  /** Names in `/dev/disk/by-id`, without the folder. */
+  ById: string[];
+  /** `nvme`, `sata`, `usb` and such, or empty. */
+  Transport: string;
+  /** Where it is plugged in. */
+  Path: string;
+  /** The medium that the machine booted from. */
+  BootMedium: boolean;
+  Contents: DiskContents;
+}
+
+/** A partition, and what its superblock says. */
+export interface PartitionFound {
+  Number: number;
+  Size: number;
+  Name: string;
+  Filesystem: string;
+  Label: string;
+  /** Bytes in use, where the superblock tells. */
+  Used: number | null;
+  LastMounted: string;
+}
+
+/** What a disk holds. */
+export interface DiskContents {
+  /** `gpt`, `mbr`, or empty. */
+  Table: string;
+  Filesystem: string;
+  Label: string;
+  Partitions: PartitionFound[];
+  /** Why it could not be read. */
+  Error: string;
 }
 
 export interface MemoryModule {
@@ -125,6 +158,8 @@ export interface Machine {
   Inventory: Inventory;
   Ebpf: boolean;
   PendingChanges: boolean;
+  /** Users cannot change it. */
+  Locked: boolean;
 }
 
 export interface Session {
@@ -230,6 +265,16 @@ export interface TokenCreate {
   Lifetime: number;
   Kernel?: string;
   Initrd?: string;
+  /** Which machines it is for; absent for any. */
+  Cidr?: readonly string[];
+  Mac?: readonly string[];
+  Uuid?: readonly string[];
+  Serial?: readonly string[];
+  MaxUses?: number;
+  /** Where they begin. */
+  Roles?: readonly string[];
+  MeshNetwork?: string;
+  RequireApproval?: boolean;
 }
 
 export interface MediaFile {
@@ -243,8 +288,14 @@ export interface Info {
   id: string;
   muster_version: string;
   protocol: number;
+  server_hostname: string;
+  file_port: number;
+  arch: string;
+  os: string;
   advertise: string[];
   ca_hash: string[];
+  /** What may be done, by what it is done with. */
+  scopes: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
   media: MediaFile[];
 }
 
@@ -255,4 +306,6 @@ export interface Event {
   Key: string;
   Principal: string;
   Object: unknown;
+  /** The object as it was before, if it was. */
+  Original?: unknown;
 }

@@ -9,9 +9,16 @@ import { PxeMethod } from "./PxeMethod";
 
 type Method = "cli" | "iso" | "pxe";
 
+interface BootstrapDialogProps {
+  open: boolean;
+  onOpenChange(open: boolean): void;
+  /** The card that is chosen at first. */
+  method?: Method;
+}
+
 /** The Bootstrap Machine dialog. What was typed is forgotten when it closes. */
-export function BootstrapDialog({ open, onOpenChange }: { open: boolean; onOpenChange(open: boolean): void }) {
-  const [method, setMethod] = useState<Method>("iso");
+export function BootstrapDialog({ open, onOpenChange, method: first = "iso" }: BootstrapDialogProps) {
+  const [method, setMethod] = useState<Method>(first);
   const close = () => onOpenChange(false);
   return (
     <Modal

@@ -1,8 +1,9 @@
 // The ISO card: get the image, boot it, enter the code, look, decide.
 import { useId, useState, type FormEvent } from "react";
+import { Link } from "wouter";
 import { machinePath } from "../route";
 import { CheckIcon } from "../ui/icons";
-import { Loading, PageLink, Problem, Provision } from "../ui/parts";
+import { Loading, Problem, Provision } from "../ui/parts";
 import type { Machine } from "../wire";
 import { isConfirmed, useApproval, type Approval, type Previewed } from "./approval";
 import { CodeInput } from "./CodeInput";
@@ -131,7 +132,7 @@ function Done({ machine, merged, again, close }: DoneProps) {
           <CheckIcon />
         </span>
         <h3>
-          <PageLink to={machinePath(machine.Uuid)}>{machine.Name}</PageLink> is registered
+          <Link to={machinePath(machine.Uuid)}>{machine.Name}</Link> is registered
         </h3>
         <p>
           {merged ? "It keeps its identity and history, and got a new key. " : ""}

@@ -2,7 +2,7 @@
 import { useId } from "react";
 import { localTime } from "../age";
 import { asSentence } from "../explain";
-import { bmc, diskKind, firmware, memory, neighbour, processor, tpm } from "../machines/Hardware";
+import { bmc, diskKind, firmware, memory, neighbour, processor, tpm } from "../machines/detail/Hardware";
 import { diskSize } from "../size";
 import { useNow } from "../time";
 import { Fact } from "../ui/parts";

@@ -1,21 +1,14 @@
-// The PXE card: kernel and initrd for an existing boot server, and the token that lets
-// machines in. The token is a secret: it lives in this component and nowhere else.
+// The PXE card: kernel and initrd for an existing boot server, and the token that lets machines in.
 import { useEffect, useId, useRef, useState } from "react";
-import { useMutation } from "@tanstack/react-query";
-import { api } from "../api";
-import { localTime } from "../age";
-import { explain } from "../explain";
-import { CopyText, Problem } from "../ui/parts";
+import { CopyText } from "../ui/parts";
 import type { BootLink, TokenCreate, TokenCreated } from "../wire";
 import { KernelDownloads } from "./downloads";
-import { LifetimeField } from "./LifetimeField";
+import { TokenForm, useTokenCreation } from "./TokenForm";
 
 /** The body and buttons of the PXE method. */
 export function PxeMethod({ close }: { close(): void }) {
-  const [lifetime, setLifetime] = useState(600);
   const [places, setPlaces] = useState<Places>({ Kernel: "", Initrd: "" });
-  // Kept out of every cache (`gcTime` 0), and gone when the dialog closes.
-  const creation = useMutation({ mutationFn: (token: TokenCreate) => api.createToken(token), gcTime: 0 });
+  const creation = useTokenCreation();
   return (
     <div className="method-form">
       <div className="modal-body">
@@ -47,25 +40,9 @@ export function PxeMethod({ close }: { close(): void }) {
               Whoever can read the boot menu can register machines with the token until it expires, so keep its lifetime
               short.
             </p>
-            <div className="token-form">
-              <LifetimeField
-                lifetime={lifetime}
-                change={(seconds) => {
-                  setLifetime(seconds);
-                  creation.reset();
-                }}
-              />
-              <button
-                type="button"
-                className="button button-strong"
-                disabled={creation.isPending}
-                onClick={() => creation.mutate({ Lifetime: lifetime, ...named(places) })}
-              >
-                {creation.isPending ? "Generating\u2026" : "Generate token"}
-              </button>
-            </div>
-            {creation.error !== null && <Problem error={explain(creation.error, "token")} />}
-            {creation.data !== undefined && <Token token={creation.data} />}
+            <TokenForm creation={creation} more={named(places)} what="token">
+              {(token) => <Token token={token} />}
+            </TokenForm>
           </li>
           <li>
             <h3>Click Done to close the dialog.</h3>
@@ -142,9 +119,6 @@ function Token({ token }: { token: TokenCreated }) {
   }, [chosen]);
   return (
     <>
-      <p>
-        It expires {localTime(Date.parse(token.ExpiresAt), api.now())} and is not shown again once this dialog closes.
-      </p>
       <CopyText name="Token" text={token.Token} label="Copy token" />
       <fieldset className="segments">
         <legend className="visually-hidden">Ready to paste as</legend>

@@ -5,7 +5,7 @@ import { useRef, useState } from "react";
 import { api } from "../api";
 import { CODE_LENGTH } from "../code";
 import { explain, type Explained } from "../explain";
-import { ENROLLMENTS, showMachine } from "../live";
+import { changed, ENROLLMENTS, useTell } from "../live";
 import type { ApproveRequest, EnrollmentPreview, Machine, MachineMatch } from "../wire";
 
 /** Points from which a match is strong (`spec/security.md` 5). */
@@ -93,6 +93,7 @@ export function useApproval() {
   const [step, setStep] = useState<Step>({ kind: "entry" });
   // Answers to codes that were changed meanwhile are dropped.
   const latest = useRef(0);
+  const tell = useTell();
 
   const look = useMutation({ mutationFn: (code: string) => api.lookup(code) });
   const lookUp = (code: string) => {
@@ -127,7 +128,7 @@ export function useApproval() {
   const approval = useMutation({
     mutationFn: ({ id, request }: { id: string; request: ApproveRequest }) => api.approve(id, request),
     onSuccess: (machine, { request }) => {
-      showMachine(client, machine);
+      tell(changed(machine, "create"));
       setStep({ kind: "approved", machine, merged: request.merge !== undefined });
       settled();
     },

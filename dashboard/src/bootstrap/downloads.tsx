@@ -7,7 +7,8 @@ import { DownloadIcon } from "../ui/icons";
 import { CopyText, Problem } from "../ui/parts";
 import type { MediaFile } from "../wire";
 
-function useInfo() {
+/** What this server is, and which media it has. */
+export function useInfo() {
   return useQuery({ queryKey: ["info"], queryFn: () => api.info(), staleTime: 30_000 });
 }
 
@@ -60,6 +61,11 @@ export function IsoDownload() {
       {info.error !== null && <Problem error={explain(info.error, "load")} />}
       {info.isSuccess && iso === undefined && <NoMedia />}
       {iso !== undefined && (
+        <p className="get-digest">
+          SHA-256 as built: <code>{iso.sha256}</code>
+        </p>
+      )}
+      {iso !== undefined && (
         <details>
           <summary>Write it to a USB drive, check it</summary>
           <p>Everything on the drive is replaced; take care to name the right one:</p>
@@ -68,10 +74,10 @@ export function IsoDownload() {
             text="sudo dd if=muster.iso of=/dev/sdX bs=4M conv=fsync status=progress"
           />
           <p>
-            SHA-256 of the image before this server&rsquo;s address and certificate pins are put in; a download differs in
-            those regions only, and <code>muster media inspect muster.iso</code> shows them:
+            The digest above is the image&rsquo;s before this server&rsquo;s address and certificate pins are put in. A
+            download differs in those regions only, and this shows what is in them:
           </p>
-          <CopyText name="SHA-256" text={iso.sha256} />
+          <CopyText name="Command that shows what the image would do" text="muster media inspect muster.iso" />
         </details>
       )}
     </section>

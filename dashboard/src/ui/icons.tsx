@@ -48,6 +48,11 @@ export const DotsIcon = () => (
     <path d="M8 3.500v.01M8 8v.01M8 12.500v.01" strokeWidth="2.400" />
   </Icon>
 );
+export const MenuIcon = () => (
+  <Icon>
+    <path d="M2.500 4.500h11M2.500 8h11M2.500 11.500h11" />
+  </Icon>
+);
 export const CloseIcon = () => (
   <Icon>
     <path d="m4 4 8 8M12 4l-8 8" />
@@ -69,6 +74,11 @@ export const CheckIcon = () => (
     <path d="m3 8.500 3.500 3.500L13 4.500" />
   </Icon>
 );
+export const StarIcon = () => (
+  <Icon>
+    <path d="m8 2.500 1.700 3.600 3.800.5-2.800 2.700.7 3.900L8 11.300l-3.400 1.900.7-3.900-2.800-2.700 3.800-.5z" fill="currentColor" />
+  </Icon>
+);
 export const WarningIcon = () => (
   <Icon>
     <path d="M8 2.500 14 13H2zM8 6.500v3M8 11.300v.01" />
@@ -77,6 +87,12 @@ export const WarningIcon = () => (
 export const TrashIcon = () => (
   <Icon>
     <path d="M3 4.500h10M6 4.500V3h4v1.500M4.500 4.500 5 13h6l.5-8.500M6.800 7v3.500M9.200 7v3.500" />
+  </Icon>
+);
+export const LockIcon = () => (
+  <Icon>
+    <rect x="3.500" y="7" width="9" height="6.500" rx="1.500" />
+    <path d="M5.500 7V5a2.500 2.500 0 0 1 5 0v2" />
   </Icon>
 );
 export const BackIcon = () => (
@@ -103,6 +119,12 @@ export const NetworkIcon = () => (
     <rect x="1.500" y="10.500" width="5" height="4" rx="1" />
     <rect x="9.500" y="10.500" width="5" height="4" rx="1" />
     <path d="M8 5.500V8M4 10.500V8h8v2.500" />
+  </Icon>
+);
+export const GlobeIcon = () => (
+  <Icon>
+    <circle cx="8" cy="8" r="6" />
+    <path d="M2 8h12M8 2c2 2 2.600 4 2.600 6S10 12 8 14c-2-2-2.600-4-2.600-6S6 4 8 2" />
   </Icon>
 );
 export const SortIcon = ({ order }: { order: "asc" | "desc" | false }) => (

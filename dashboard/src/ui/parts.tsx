@@ -1,38 +1,22 @@
 // Small pieces that several pages share.
-import { useEffect, useState, type MouseEvent, type ReactNode } from "react";
-import { ageLabel, ageWords, clock, secondsSince } from "../age";
+import { useEffect, useState, type ReactNode } from "react";
+import { ageLabel, ageWords, clock, isOnline, secondsSince, type Presence } from "../age";
 import type { Explained } from "../explain";
-import { navigate } from "../route";
 import { useCountdown } from "../time";
 import type { Machine, ProvisionState } from "../wire";
 import { CheckIcon, CopyIcon, WarningIcon } from "./icons";
 
-/** A link to another page of the dashboard. */
-export function PageLink({ to, className, children }: { to: string; className?: string; children: ReactNode }) {
-  const follow = (event: MouseEvent<HTMLAnchorElement>) => {
-    // A new tab or window, or a download, is the browser's own business.
-    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    navigate(to);
-  };
-  return (
-    <a href={to} className={className} onClick={follow}>
-      {children}
-    </a>
-  );
-}
-
 /** The coloured dot, with the age of the last heartbeat when the machine is offline. */
-export function Liveness({ machine, now }: { machine: Machine; now: number }) {
-  if (machine.Online) return <span className="dot dot-online" role="img" aria-label="Online" title="Online" />;
+export function Liveness({ machine, now }: { machine: Presence; now: number }) {
+  if (isOnline(machine, now)) return <span className="dot dot-online" role="img" aria-label="Online" title="Online" />;
   const age = secondsSince(machine.LastSeenAt, now);
   const words = age === null ? "Offline, never seen" : `Offline, last seen ${ageWords(age)} ago`;
   return <span className="dot dot-offline" role="img" aria-label={words} title={words} />;
 }
 
 /** How long ago an offline machine was last seen: `4d`. */
-export function Age({ machine, now }: { machine: Machine; now: number }) {
-  if (machine.Online) return null;
+export function Age({ machine, now }: { machine: Presence; now: number }) {
+  if (isOnline(machine, now)) return null;
   const age = secondsSince(machine.LastSeenAt, now);
   return (
     <span className="age" aria-hidden="true">
@@ -42,7 +26,7 @@ export function Age({ machine, now }: { machine: Machine; now: number }) {
 }
 
 /** What a machine's agent and settings say about it. */
-export function Badges({ machine }: { machine: Machine }) {
+export function Badges({ machine }: { machine: Pick<Machine, "Ebpf" | "PendingChanges"> }) {
   return (
     <>
       {machine.Ebpf && (
@@ -147,6 +131,16 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
       <dt>{name}</dt>
       <dd>{children}</dd>
     </div>
+  );
+}
+
+/** An empty cell. */
+export function Nothing() {
+  return (
+    <span className="none">
+      <span aria-hidden="true">&ndash;</span>
+      <span className="visually-hidden">None</span>
+    </span>
   );
 }
 
