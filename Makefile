@@ -21,7 +21,7 @@ DASHBOARD := dashboard/dist/index.html
 # Where this clone and its crates lie is nobody's business, and two clones make the same agent.
 AGENT_PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)/registry/src=crates \
 	--remap-path-prefix=$(CURDIR)=muster --remap-path-prefix=$(CARGO_TARGET_DIR)=target
-# The suites weather and network-boot make networks: who is not root does it inside a user namespace.
+# The suites weather, network-boot and mesh make networks: who is not root does it inside a user namespace.
 AS_ROOT_OF_NETWORKS := $(if $(filter-out 0,$(shell id -u)),unshare --user --map-root-user --)
 # Small and static. These flags are for the agent alone, so it is built by itself; initramfs-agent/build.rs has
 # those of the linker.
@@ -53,7 +53,7 @@ demo: setup media ## the same unattended: approve, watch, print a timeline
 
 test: ## everything CI runs, with the time of each stage
 	@begun=$$SECONDS; \
-	for stage in setup dashboard check 'fuzz TIME=10 SEED=1' media 'e2e SUITE=first-light' 'e2e SUITE=weather' 'e2e SUITE=machine-model' 'e2e SUITE=network-boot' demo; do \
+	for stage in setup dashboard check 'fuzz TIME=10 SEED=1' media 'e2e SUITE=first-light' 'e2e SUITE=weather' 'e2e SUITE=machine-model' 'e2e SUITE=network-boot' 'e2e SUITE=provisioning' 'e2e SUITE=dashboard' 'e2e SUITE=mesh' $(if $(FULL),demo); do \
 		since=$$SECONDS; echo "=== $$stage"; \
 		$(MAKE) $$stage || { echo "=== $$stage: failed after $$((SECONDS - since)) s"; exit 1; }; \
 		echo "=== $$stage: $$((SECONDS - since)) s"; \
@@ -89,10 +89,16 @@ e2e: ## boots and browsers: make e2e SUITE=first-light
 		MUSTER_TRANSFERS=1000 cargo test --locked --release -p pxe --test tftp bad_network -- --nocapture ;; \
 	provisioning) $(MAKE) setup media && \
 		cargo test --locked --release -p tests --test provisioning -- --test-threads=2 $(if $(FULL),,--skip full::) ;; \
-	dashboard|mesh) \
-		echo "make e2e: the suite $(SUITE) comes with a later issue; today there are first-light, weather, machine-model, network-boot and provisioning" >&2; exit 2 ;; \
-	*) echo "make e2e: name a suite: make e2e SUITE=first-light" >&2; exit 2 ;; \
+	dashboard) $(MAKE) setup media && npm --prefix dashboard run e2e && cargo test --locked --release -p tests --test dashboard -- --test-threads=2 ;; \
+	mesh) $(MAKE) setup media && $(AS_ROOT_OF_NETWORKS) \
+		cargo test --locked --release -p tests --test mesh -- --test-threads=1 $(if $(FULL),,--skip full::) ;; \
+	*) echo "make e2e: name a suite, as in make e2e SUITE=first-light: first-light, weather, machine-model, network-boot, provisioning, dashboard or mesh" >&2; exit 2 ;; \
 	esac
+
+# What docs/ and README.md show of the dashboard, taken anew by the same tests.
+.PHONY: pictures
+pictures: setup media
+	MUSTER_PICTURES=$(CURDIR)/docs/pictures cargo test --locked --release -p tests --test dashboard -- every_page
 
 # Media of the release "First light", built from its commit: minutes, once.
 .PHONY: e2e-releases e2e-releases-not-run
@@ -104,7 +110,7 @@ e2e-releases:
 e2e-releases-not-run:
 	@echo "make e2e: media of the first release not run: FULL=1 builds them from their commit and boots them"
 
-bench: ## measure us beside our peers: make bench [SUITE=size|build|personalise|boot|model|tftp|http|image] [ROUNDS=7] [PEERS=a,b]
+bench: ## measure us beside our peers: make bench [SUITE=size|build|personalise|boot|model|tftp|http|image|dashboard] [ROUNDS=7] [PEERS=a,b]
 	@scripts/setup bench
 	@$(MAKE) media
 	cargo build --locked --release -p bench

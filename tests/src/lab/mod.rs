@@ -27,6 +27,7 @@ mod dnsmasq;
 mod door;
 mod host;
 mod namespace;
+mod nat;
 mod nfs;
 mod nginx;
 mod proxy;
@@ -43,6 +44,7 @@ use tempfile::TempDir;
 pub use dnsmasq::Services;
 pub use host::Host;
 pub use namespace::Namespace;
+pub use nat::Nat;
 pub use nfs::Export;
 pub use nginx::Nginx;
 pub use proxy::{Proxy, Temper};
@@ -110,6 +112,14 @@ impl Lab {
     /// When the address is taken, or no namespace can be made.
     pub fn host(&self, address: Ipv4Addr) -> Result<Host> {
         Host::new(self, address)
+    }
+
+    /// A router on the bridge that hides what is behind it.
+    ///
+    /// # Errors
+    /// When the address is taken, or iptables is missing.
+    pub fn nat(&self, outside: Ipv4Addr, inside: Ipv4Addr) -> Result<Nat> {
+        Nat::new(self, outside, inside)
     }
 
     /// The lab's own computer as a host: dnsmasq is on it.

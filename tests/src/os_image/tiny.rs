@@ -2,15 +2,17 @@
 //! tests that install often and ask only whether the machine came up.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
 use super::{Debian, REVISION, building, run};
+use crate::qemu::SIT_DOWN;
 
 /// What the kernel starts; also where an installer looks for systemd, in whose place it is. The agent is there when an installer put it there.
+/// A shell sits at the second serial line, for tests that have one.
 const INIT: &str = "\
 #!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc 2>/dev/null
@@ -19,8 +21,15 @@ const INIT: &str = "\
 mount -t sysfs sys /sys 2>/dev/null
 mount -t devtmpfs dev /dev 2>/dev/null
 mount -t tmpfs run /run 2>/dev/null
+for module in fat vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 efivarfs; do
+  find /usr/lib/modules -name \"$module.ko\" -exec insmod {} \\;
+done
+# By hand: busybox hands options for systemd to the kernel, which refuses them.
+grep ' vfat ' /etc/fstab | while read what where rest; do mount -t vfat \"$what\" \"$where\"; done
 mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null
+SIT_DOWN
 exec >/dev/console 2>&1
+ip link set lo up
 for link in /sys/class/net/e*; do
   ip link set \"${link##*/}\" up
   udhcpc -q -i \"${link##*/}\" -s /etc/udhcpc.sh
@@ -46,7 +55,7 @@ sync
 case \"$1\" in
 reboot) exec /bin/busybox reboot -f ;;
 poweroff) exec /bin/busybox poweroff -f ;;
-kexec) echo b > /proc/sysrq-trigger ;;
+kexec) exec /usr/lib/systemd/system-shutdown/muster-kexec kexec ;;
 *) exit 1 ;;
 esac
 ";
@@ -58,6 +67,34 @@ const TAKEN: &[&str] = &[
     "./usr/lib/grub/x86_64-efi-signed",
     "./usr/lib/shim",
     "./usr/lib/os-release",
+    "./usr/lib/modules/*/kernel/fs/efivarfs",
+    "./usr/lib/modules/*/kernel/fs/fat",
+    "./usr/lib/modules/*/kernel/fs/nls",
+    // WireGuard, what it needs, and what tells the kernel's `modprobe` of that.
+    "./usr/lib/modules/*/kernel/drivers/net/wireguard",
+    "./usr/lib/modules/*/kernel/arch/x86/crypto/chacha-x86_64.ko",
+    "./usr/lib/modules/*/kernel/arch/x86/crypto/curve25519-x86_64.ko",
+    "./usr/lib/modules/*/kernel/arch/x86/crypto/poly1305-x86_64.ko",
+    "./usr/lib/modules/*/kernel/lib/crypto",
+    "./usr/lib/modules/*/kernel/net/ipv4/udp_tunnel.ko",
+    "./usr/lib/modules/*/kernel/net/ipv6/ip6_udp_tunnel.ko",
+    "./usr/lib/modules/*/modules.alias",
+    "./usr/lib/modules/*/modules.dep",
+];
+
+/// What there must be beside that; the last one is where systemd looks for programs at its end.
+const FOLDERS: [&str; 11] = [
+    "bin",
+    "sbin",
+    "dev",
+    "etc",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "root",
+    "var/lib",
+    "usr/lib/systemd/system-shutdown",
 ];
 
 impl Debian {
@@ -87,21 +124,24 @@ impl Debian {
 }
 
 fn fill(archive: &Path, root: &Path) -> Result<()> {
-    run(Command::new("tar").arg("-C").arg(root).arg("-xf").arg(archive).args(TAKEN))?;
-    for folder in
-        ["bin", "sbin", "dev", "etc", "proc", "sys", "run", "tmp", "root", "var/lib", "usr/lib/systemd"]
-    {
+    run(Command::new("tar").arg("-C").arg(root).arg("-xf").arg(archive).arg("--wildcards").args(TAKEN))?;
+    for folder in FOLDERS {
         make(&root.join(folder))?;
     }
     fs::rename(root.join("usr/bin/busybox"), root.join("bin/busybox")).context("cannot move busybox")?;
+    // Where the kernel looks for `modprobe`, and that for modules.
+    for (from, to) in [("sbin/modprobe", "/bin/busybox"), ("lib", "usr/lib")] {
+        symlink(to, root.join(from)).with_context(|| format!("cannot make {from}"))?;
+    }
     fs::copy(root.join("usr/lib/os-release"), root.join("etc/os-release"))
         .context("cannot copy os-release")?;
+    let init = INIT.replace("SIT_DOWN", SIT_DOWN);
     for (name, text) in [
-        ("sbin/init", INIT),
+        ("sbin/init", init.as_str()),
         ("etc/udhcpc.sh", LEASE),
         ("bin/systemctl", SYSTEMCTL),
         ("etc/tiny", "1\n"),
-        ("usr/lib/systemd/systemd", INIT),
+        ("usr/lib/systemd/systemd", &init),
     ] {
         let file = root.join(name);
         fs::write(&file, text).with_context(|| format!("cannot write {name}"))?;

@@ -89,6 +89,7 @@ pub struct VmBuilder {
     mac: String,
     ports: Vec<Port>,
     typed_at: bool,
+    second_line: bool,
     serial_number: Option<String>,
     clock: Option<String>,
     disks: Vec<Disk>,
@@ -109,6 +110,7 @@ impl VmBuilder {
             mac: "52:54:00:12:34:56".to_owned(),
             ports: Vec::new(),
             typed_at: false,
+            second_line: false,
             serial_number: None,
             clock: None,
             disks: Vec::new(),
@@ -183,6 +185,13 @@ impl VmBuilder {
         self
     }
 
+    /// It has a second serial line, where a shell may sit: [`Vm::shell`].
+    #[must_use]
+    pub fn second_line(mut self) -> Self {
+        self.second_line = true;
+        self
+    }
+
     /// Hardware address of the network card on QEMU's user network.
     #[must_use]
     pub fn mac(mut self, mac: &str) -> Self {
@@ -250,6 +259,8 @@ impl VmBuilder {
         args.extend(self.device_args(capture.as_deref()));
         let keyboard = private.path().join("serial");
         args.extend(self.serial_args(&serial, &keyboard));
+        let second_line = self.second_line.then(|| private.path().join("second"));
+        args.extend(second_line.iter().flat_map(|path| second_line_args(path)));
         args.push("-qmp".into());
         args.push(joined("unix:", &socket));
         if let Some(last) = args.last_mut() {
@@ -285,6 +296,7 @@ impl VmBuilder {
             cards: self.ports.len(),
             keyboard: self.typed_at.then_some(keyboard),
             typing: None,
+            second_line,
             _private: private,
         })
     }
@@ -453,6 +465,11 @@ fn port_args(index: usize, port: &Port, offloads: &str, boot: &str) -> Vec<OsStr
     let device = format!("{model},id=nic{index},netdev=net{index},mac={}{boot}", port.mac);
     args.extend(["-device".into(), device.into()]);
     args
+}
+
+fn second_line_args(socket: &Path) -> [OsString; 4] {
+    let device = joined("socket,id=serial1,server=on,wait=off,path=", socket);
+    ["-chardev".into(), device, "-serial".into(), "chardev:serial1".into()]
 }
 
 fn still_runs(process: &mut Process) -> Result<()> {

@@ -21,6 +21,7 @@ mod disk;
 mod font;
 mod qmp;
 mod serial;
+mod shell;
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -38,10 +39,11 @@ pub use builder::{Boot, Firmware, Idle, Network, Nic, VmBuilder};
 pub use disk::Disk;
 pub use font::font;
 pub use serial::SerialReader;
+pub use shell::{SIT_DOWN, Said, Shell};
 
 use crate::lab::{Cable, Port};
 use crate::output;
-use crate::pcap::{self, Capture};
+use crate::pcap::{self, Capture, Frame};
 use crate::process::Process;
 use crate::screen::Screen;
 use crate::wait;
@@ -83,6 +85,8 @@ pub struct Vm {
     /// Socket of the serial console, where somebody sits at it.
     keyboard: Option<PathBuf>,
     typing: Option<UnixStream>,
+    /// Socket of the second serial line, where there is one.
+    second_line: Option<PathBuf>,
     /// Holds the QMP socket and the firmware variables.
     _private: TempDir,
 }
@@ -341,6 +345,14 @@ impl Vm {
         socket.write_all(text.as_bytes()).context("the serial console takes nothing")
     }
 
+    /// The shell that sits at the second serial line ([`SIT_DOWN`]).
+    ///
+    /// # Errors
+    /// When there is no such line ([`VmBuilder::second_line`]).
+    pub fn shell(&self) -> Result<Shell> {
+        Shell::connect(self.second_line.as_deref().context("this machine has no second serial line")?)
+    }
+
     /// Presses the power button (ACPI).
     ///
     /// # Errors
@@ -389,6 +401,14 @@ impl Vm {
     /// When nothing was captured.
     pub fn network(&self) -> Result<Capture> {
         pcap::read(self.capture.as_deref().context("this machine's network is not captured")?)
+    }
+
+    /// Every frame that went over its network so far; only after [`VmBuilder::capture_network`].
+    ///
+    /// # Errors
+    /// When nothing was captured.
+    pub fn frames(&self) -> Result<Vec<Frame>> {
+        pcap::frames(self.capture.as_deref().context("this machine's network is not captured")?)
     }
 
     /// Adds to an error what people need to see: the end of the serial log and a screenshot.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::agent_api::Origin;
 use protocol::rest::ProvisionState;
+use tests::muster::ServerBuilder;
 use tests::os_image::{self, Debian};
 use tests::qemu::{Boot, Disk, Firmware, Vm};
 use tests::wait;
@@ -26,13 +27,16 @@ runcmd:
   - [systemctl, daemon-reload]
   - [systemctl, restart, serial-getty@ttyS0]
 ";
+/// Last whole line before the shell's prompt: what Debian says to who logs in.
+const LOGGED_IN: &str = "permitted by applicable law";
+
 /// A command, and what it ended with, told in one line that the command itself does not show.
 fn asking(command: &str, name: &str) -> String {
     // On a line of its own: the command may end in its heredoc.
     format!("{}\necho \"{name} ended\" \"with $?\"", command.trim_end())
 }
 
-/// A medium with cloud-init's seed.
+/// An image with cloud-init's seed.
 fn seed(folder: &Path) -> PathBuf {
     let files = folder.join("seed");
     fs::create_dir_all(&files).unwrap();
@@ -43,35 +47,38 @@ fn seed(folder: &Path) -> PathBuf {
         .args(["-as", "mkisofs", "-quiet", "-V", "cidata", "-J", "-r", "-o"])
         .arg(&iso)
         .arg(&files)
-        .status()
+        .output()
         .unwrap();
-    assert!(made.success());
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     iso
 }
 
 #[test]
 fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
-    let site = Site::start("command");
+    let site = Site::start_with("command", ServerBuilder::movable_clock);
     let debian = Debian::build().unwrap();
     let image = os_image::Disk::of(&debian, &site.path("veteran.raw"), 2_048).unwrap();
     let mut vm = Vm::builder("command")
         .firmware(Firmware::Uefi)
-        .boot(Boot::Cd(seed(site.folder.path())))
+        .boot(Boot::Disk)
         .memory_mib(1_024)
         .cpus(2)
         .disk(Disk::new(image.path(), "VETERAN-1"))
+        // A disk, since the kernel for clouds knows no CD-ROM drives.
+        .disk(Disk::new(&seed(site.folder.path()), "SEED-1"))
         .typed_at()
         .start()
         .unwrap();
-    vm.wait_for_text("root@veteran", INSTALLED_WITHIN).unwrap();
+    vm.wait_for_text(LOGGED_IN, INSTALLED_WITHIN).unwrap();
 
-    let expired = site.muster(&["token", "create", "--lifetime", "10m", "-o", "json"]).unwrap();
-    let token: serde_json::Value = serde_json::from_str(&expired).unwrap();
-    site.muster(&["token", "revoke", token["Id"].as_str().unwrap()]).unwrap();
-    vm.type_line(&asking(token["Command"].as_str().unwrap(), "expired")).unwrap();
-    let line = vm.wait_for_text("expired ended with", SOON).unwrap();
+    let late = site.operator.create_token(600).unwrap();
+    site.server.move_clock(700).unwrap();
+    vm.type_line(&asking(&late.command, "late")).unwrap();
+    vm.wait_for_text("expired", SOON).unwrap();
+    let line = vm.wait_for_text("late ended with", SOON).unwrap();
     assert!(!line.contains("with 0"), "{line}");
     assert!(site.operator.machines().unwrap().is_empty());
+    site.server.move_clock(0).unwrap();
 
     let token = site.operator.create_token(600).unwrap();
     let secret = token.token[..40].to_owned();
@@ -90,19 +97,23 @@ fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
 
     let refused = site.operator.post(&format!("/api/v3/machines/{uuid}/provision"), &serde_json::json!({}));
     let refused = refused.unwrap();
-    assert_eq!(refused.status, 422, "its disks are write-protected: {}", refused.text());
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    assert!(refused.text().contains("is write-protected"), "{}", refused.text());
 
+    vm.look_from_here().unwrap();
     vm.type_line("systemctl reboot").unwrap();
-    vm.wait_for_text("root@veteran", INSTALLED_WITHIN).unwrap();
+    vm.wait_for_text(LOGGED_IN, INSTALLED_WITHIN).unwrap();
+    let before = site.machine_state(&uuid).own.last_seen_at;
     wait::until("the agent after the reboot", INSTALLED_WITHIN, || {
-        Ok(site.operator.machine(&uuid)?.own.online.then_some(()))
+        let machine = site.operator.machine(&uuid)?;
+        Ok((machine.own.online && machine.own.last_seen_at != before).then_some(()))
     })
     .unwrap();
 
     let uninstall = token.command.replace("| sudo sh", "| sudo sh -s -- --uninstall");
     vm.type_line(&asking(&uninstall, "uninstall")).unwrap();
     vm.wait_for_text("uninstall ended with 0", SOON).unwrap();
-    let left = "ls /etc/muster /usr/local/sbin/muster-agent /etc/systemd/system/muster-agent.service 2>/dev/null | wc -l";
+    let left = "ls /etc/muster /usr/local/sbin/muster-agent /usr/local/sbin/muster-installer /etc/systemd/system/muster-agent.service 2>/dev/null | wc -l";
     vm.type_line(&format!("echo \"left\" \"over: $({left})\"")).unwrap();
     vm.wait_for_text("left over: 0", SOON).unwrap();
     wait::until("the machine to be offline", Duration::from_secs(90), || {

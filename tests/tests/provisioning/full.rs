@@ -6,10 +6,11 @@ use std::path::Path;
 use std::process::Command;
 
 use tests::flushes::Log;
+use tests::os_image;
 use tests::qemu::{Boot, Disk, Firmware, Vm};
 use tests::wait;
 
-use crate::cuts::RUNS;
+use crate::cuts::{RUNS, TINY};
 use crate::site::{CODE_WITHIN, Site};
 
 /// Flushes that are looked at.
@@ -45,7 +46,7 @@ fn is_bootable(disk: &Path) -> bool {
 fn root_is_sound(disk: &Path, number: u32) {
     let (start, size) = partition(disk, number).unwrap();
     let root = disk.with_extension("root");
-    let block = |bytes: u64| (bytes / MIB).to_string();
+    let block = |bytes: u64| bytes.div_ceil(MIB).to_string();
     let copied = Command::new("dd")
         .arg(format!("if={}", disk.display()))
         .arg(format!("of={}", root.display()))
@@ -110,4 +111,17 @@ fn boots(disk: &Path, number: usize) {
         .start()
         .unwrap();
     vm.wait_for_text(RUNS, CODE_WITHIN).unwrap();
+}
+
+/// What the other tests install boots by itself, before anything of ours has touched it.
+#[test]
+fn disk_images_of_others_boot_on_bios_and_uefi() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = &*TINY;
+    let image = os_image::Disk::of(tiny, &folder.path().join("tiny.raw"), 512).unwrap();
+    for (name, firmware) in [("image-bios", Firmware::Bios), ("image-uefi", Firmware::Uefi)] {
+        let disk = Disk::new(image.path(), "IMAGE-1");
+        let mut vm = Vm::builder(name).firmware(firmware).boot(Boot::Disk).disk(disk).start().unwrap();
+        vm.wait_for_text(RUNS, CODE_WITHIN).unwrap();
+    }
 }

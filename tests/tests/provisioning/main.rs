@@ -5,9 +5,7 @@
 mod command;
 mod cuts;
 mod faults;
-mod fixtures;
 mod full;
-mod interrupted;
 mod returns;
 mod site;
 mod whole;

@@ -1,18 +1,24 @@
 //! The whole way, once on UEFI and once on BIOS: boot, code, approval, roles, an OCI image from a registry with a password,
-//! the installed system; then another system, from a disk image, asked for while the first one runs.
+//! the installed system; then another system, from a disk image, asked for while the first one runs. On BIOS the server dies
+//! in the middle of the download.
 
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use protocol::install::Fate;
+use protocol::install::{Fate, Step};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tests::os_image::{Debian, Disk};
 use tests::qemu::Firmware;
+use tests::wait;
 
-use crate::site::{Guest, REGISTRY_PASSWORD, SOON, Site};
+use crate::cuts::{RUNS, TINY};
+use crate::site::{Guest, INSTALLED_WITHIN, REGISTRY_PASSWORD, SOON, Site};
 
 /// Built once for both machines.
 static DEBIAN: LazyLock<Debian> = LazyLock::new(|| Debian::build().unwrap());
+/// Most bytes that may be downloaded for each of the image's, where the server dies in between.
+const AT_MOST: f64 = 1.05;
 /// Value of a secret that a role uses.
 const SECRET: &str = "hunter2-but-longer-5521";
 /// Every machine of this site.
@@ -67,13 +73,29 @@ impl Site {
         assert_eq!(fates.iter().filter(|&&fate| fate == format!("{:?}", Fate::Erase)).count(), 1, "{plan}");
     }
 
-    fn tell_the_whole_story(
-        self,
-        name: &str,
-        firmware: Firmware,
-        second: impl Fn(&Disk) -> std::path::PathBuf,
-        format: &str,
-    ) {
+    /// The server dies when a third is downloaded, and is started again: little is downloaded twice.
+    fn dies_in_the_middle(&mut self, guest: &mut Guest, run: &str) {
+        let total = wait::until("a third of the download", INSTALLED_WITHIN, || {
+            let run = self.run(run);
+            anyhow::ensure!(!run.is_terminal, "the run ended {}: {}", run.status, run.error);
+            let told = run.progress;
+            Ok((told.step == Step::Write && told.total > 0 && told.bytes > told.total / 3)
+                .then_some(told.total))
+        });
+        let total = total.map_err(|error| guest.vm.failed(&error)).unwrap();
+        self.server.kill().unwrap();
+        self.server.start_again().unwrap();
+        self.operator = self.server.operator().unwrap();
+        self.installed(guest, run);
+        let logs = self.job_logs(&guest.uuid);
+        let line = logs.lines().find_map(|line| line.split_once("downloaded ")).map(|(_, rest)| rest);
+        let line = line.unwrap_or_else(|| panic!("the job tells no number of bytes:\n{logs}"));
+        let bytes: f64 = line.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(bytes <= total as f64 * AT_MOST, "{bytes} bytes were downloaded of {total}");
+    }
+
+    /// From a registry, with roles.
+    fn is_installed(&mut self, name: &str, firmware: Firmware, is_cut: bool) -> Guest {
         self.with_roles();
         let layout = self.path("oci");
         let layer = self.path("layer.tar");
@@ -85,35 +107,78 @@ impl Site {
         self.give_roles(&guest);
         self.tells_the_plan(&guest);
         let run = self.provision(&guest, "debian");
+        if is_cut {
+            self.dies_in_the_middle(&mut guest, &run);
+        }
         self.installed(&mut guest, &run);
         self.roles_were_applied(&mut guest);
         let machine = self.machine_state(&guest.uuid);
         assert_eq!(machine.fields.os, "debian-12");
         assert!(!machine.own.pending_changes);
+        guest
+    }
 
-        let disk = Disk::of(&DEBIAN, &self.path("second.raw"), 2_048).unwrap();
-        self.imported("debian-disk", &second(&disk), format);
+    /// From a disk image, while another system runs.
+    fn is_installed_anew(&self, guest: &mut Guest, image: &Path, format: &str) {
+        self.imported("anew", image, format);
         guest.vm.look_from_here().unwrap();
-        let run = self.provision(&guest, "debian-disk");
-        self.installed(&mut guest, &run);
-        self.roles_were_applied(&mut guest);
-        self.keeps(REGISTRY_PASSWORD, &mut guest);
-        self.keeps(SECRET, &mut guest);
+        let run = self.provision(guest, "anew");
+        self.installed(guest, &run);
+    }
+
+    fn kept_its_secrets(&self, name: &str, guest: &Guest) {
+        self.keeps(REGISTRY_PASSWORD, guest);
+        self.keeps(SECRET, guest);
         self.disk_lacks(name, REGISTRY_PASSWORD);
         let uuids: Vec<String> =
             self.operator.machines().unwrap().iter().map(|machine| machine.uuid.to_string()).collect();
-        assert_eq!(uuids, [guest.uuid], "it was the same machine all the time");
+        assert_eq!(uuids, std::slice::from_ref(&guest.uuid), "it was the same machine all the time");
     }
 }
 
 #[test]
 fn uefi_machine_is_installed_from_a_registry_and_again_from_a_raw_image() {
-    let site = Site::start("whole-uefi");
-    site.tell_the_whole_story("whole-uefi", Firmware::Uefi, |disk| disk.xz().unwrap(), "raw");
+    let mut site = Site::start("whole-uefi");
+    let mut guest = site.is_installed("whole-uefi", Firmware::Uefi, false);
+    let disk = Disk::of(&TINY, &site.path("second.raw"), 512).unwrap();
+    site.is_installed_anew(&mut guest, &disk.xz().unwrap(), "raw");
+    guest.vm.wait_for_text(RUNS, SOON).unwrap();
+    site.kept_its_secrets("whole-uefi", &guest);
 }
 
 #[test]
-fn bios_machine_is_installed_from_a_registry_and_again_from_a_qcow2_image() {
-    let site = Site::start("whole-bios");
-    site.tell_the_whole_story("whole-bios", Firmware::Bios, |disk| disk.qcow2().unwrap(), "qcow2");
+fn bios_machine_is_installed_from_a_registry_that_comes_back_and_again_from_a_qcow2_image() {
+    let mut site = Site::start("whole-bios");
+    let mut guest = site.is_installed("whole-bios", Firmware::Bios, true);
+    let disk = Disk::of(&TINY, &site.path("second.raw"), 512).unwrap();
+    site.is_installed_anew(&mut guest, &disk.qcow2().unwrap(), "qcow2");
+    guest.vm.wait_for_text(RUNS, SOON).unwrap();
+    site.kept_its_secrets("whole-bios", &guest);
+}
+
+/// Longer than every change can wait for (`FULL=1`).
+mod full {
+    use super::*;
+
+    /// The same Debian by a disk image, whose first boot does all that the roles ask for.
+    fn by_disk_image(name: &str, firmware: Firmware, format: &str, make: impl Fn(&Disk) -> PathBuf) {
+        let site = Site::start(name);
+        site.with_roles();
+        let disk = Disk::of(&DEBIAN, &site.path("debian.raw"), 2_048).unwrap();
+        let mut guest = site.approve(site.machine(name, firmware));
+        site.give_roles(&guest);
+        site.is_installed_anew(&mut guest, &make(&disk), format);
+        site.roles_were_applied(&mut guest);
+        site.kept_its_secrets(name, &guest);
+    }
+
+    #[test]
+    fn debian_is_installed_from_a_raw_image() {
+        by_disk_image("whole-raw", Firmware::Bios, "raw", |disk| disk.xz().unwrap());
+    }
+
+    #[test]
+    fn debian_is_installed_from_a_qcow2_image() {
+        by_disk_image("whole-qcow2", Firmware::Uefi, "qcow2", |disk| disk.qcow2().unwrap());
+    }
 }
