@@ -49,6 +49,8 @@ enum Args {
     Personalise(Run),
     /// Creating, finding and listing 100,000 machines through the API
     Model(Run),
+    /// The Machines page with 100,000 machines, in Chromium
+    Dashboard(Run),
     /// Boot files over plain HTTP, to 1, 8 and 64 clients
     Http(Run),
     /// Boot files over TFTP, at every block size, window and number of clients
@@ -97,12 +99,13 @@ struct Report {
 }
 
 type RunSuite = fn(&Stage) -> Result<Suite>;
-const SUITES: [(&str, RunSuite); 8] = [
+const SUITES: [(&str, RunSuite); 9] = [
     ("size", suites::size::run),
     ("build", suites::build::run),
     ("personalise", suites::personalise::run),
     ("boot", suites::boot::run),
     ("model", suites::model::run),
+    ("dashboard", suites::dashboard::run),
     ("tftp", suites::tftp::run),
     ("http", suites::http::run),
     ("image", suites::image::run),
@@ -128,6 +131,7 @@ fn run(args: Args) -> Result<ExitCode> {
         Args::Build(run) => measure_suites(&["build"], run),
         Args::Personalise(run) => measure_suites(&["personalise"], run),
         Args::Model(run) => measure_suites(&["model"], run),
+        Args::Dashboard(run) => measure_suites(&["dashboard"], run),
         Args::Http(run) => measure_suites(&["http"], run),
         Args::Tftp(run) => measure_suites(&["tftp"], run),
         Args::Image(run) => measure_suites(&["image"], run),

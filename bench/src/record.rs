@@ -63,6 +63,12 @@ pub(crate) enum Metric {
     CpuPerObject,
     /// Milliseconds until a whole answer is there, the median of many.
     Answer,
+    /// Milliseconds from a navigation to the first row on the page.
+    FirstRows,
+    /// Milliseconds of processor time of the page's main thread.
+    MainThread,
+    /// Bytes of the scripts that the first page needs, compressed.
+    InitialScript,
 }
 
 impl Metric {
@@ -89,12 +95,18 @@ impl Metric {
             Self::CreateRate => "created a second",
             Self::CpuPerObject => "server's CPU, ms each",
             Self::Answer => "answer, ms",
+            Self::FirstRows => "to the first rows, ms",
+            Self::MainThread => "main thread, ms",
+            Self::InitialScript => "initial JavaScript, bytes gzipped",
         }
     }
 
     /// Whether a busy computer changes it.
     pub(crate) fn needs_calm(self) -> bool {
-        matches!(self, Self::Wall | Self::Rate | Self::RequestRate | Self::CreateRate | Self::Answer)
+        matches!(
+            self,
+            Self::Wall | Self::Rate | Self::RequestRate | Self::CreateRate | Self::Answer | Self::FirstRows
+        )
     }
 
     /// A value as people read it.
@@ -106,7 +118,8 @@ impl Metric {
             | Self::Instructions
             | Self::PeakMemory
             | Self::IdleMemory
-            | Self::Written => thousands(value),
+            | Self::Written
+            | Self::InitialScript => thousands(value),
             Self::Cpu
             | Self::Wall
             | Self::ToInit
@@ -115,7 +128,9 @@ impl Metric {
             | Self::ServerCpuPerMegabyte
             | Self::CpuPerRequest
             | Self::CpuPerObject
-            | Self::Answer => format!("{value:.*}", if value < 10.0 { 3 } else { 1 }),
+            | Self::Answer
+            | Self::FirstRows
+            | Self::MainThread => format!("{value:.*}", if value < 10.0 { 3 } else { 1 }),
             Self::Rate | Self::ClientBusy | Self::RequestRate | Self::CreateRate => format!("{value:.0}"),
         }
     }

@@ -48,7 +48,7 @@ pub(crate) enum Piece {
     Write {
         /// The block map
         map: PathBuf,
-        /// Its SHA-256
+        /// Digest of its index
         digest: String,
         /// The file
         disk: PathBuf,

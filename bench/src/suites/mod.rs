@@ -2,6 +2,7 @@
 
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod dashboard;
 pub(crate) mod http;
 pub(crate) mod image;
 pub(crate) mod model;

@@ -29,7 +29,7 @@ const CREATE: &str = "muster, create";
 const BY_UUID: &str = "muster, get by UUID";
 const BY_NAME: &str = "muster, get by name";
 /// Machines of the fleet.
-const MACHINES: u64 = 100_000;
+pub(super) const MACHINES: u64 = 100_000;
 /// Clients that create at the same time, each with a connection of its own.
 const CLIENTS: u64 = 64;
 /// Requests of a sample, one after the other.
@@ -73,6 +73,11 @@ pub(crate) fn run(stage: &Stage) -> Result<Suite> {
     suite.add(MUSTER, Metric::IdleMemory, fleet.memory("VmRSS:")?);
     judge(&mut suite);
     Ok(suite)
+}
+
+/// Makes the whole fleet on a server.
+pub(super) fn fill(server: &Server) -> Result<()> {
+    Create(&Fleet::new(server)?).run().map(drop)
 }
 
 fn judge(suite: &mut Suite) {
