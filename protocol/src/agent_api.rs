@@ -228,7 +228,7 @@ pub struct HeartbeatRequest {
     /// run no jobs.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub boot_id: String,
-    /// A runner is at work: the answer may be held although there is work.
+    /// The agent knows of work, and a runner is at it or will be: the answer may be held although there is some.
     #[serde(default)]
     pub working: bool,
     /// The agent is that of an installed system, which is no boot environment of ours.

@@ -5,7 +5,7 @@
 //! in batches (`app/sweep.rs`).
 
 use crate::limits::{Host, Limited, Prefix};
-use engine::machine::Presence;
+use engine::machine::{Machine, Name, Presence};
 use engine::time::Timestamp;
 use protocol::ids::{EnrollmentId, MachineId};
 use std::collections::HashMap;
@@ -56,11 +56,26 @@ struct Heard {
     told_online: bool,
 }
 
+/// What a machine's agent hears of it with the answer to a heartbeat, and hears again when it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    name: Name,
+    mesh: bool,
+}
+
+impl Said {
+    /// What there is to say of a machine now.
+    pub(crate) fn of(machine: &Machine) -> Self {
+        Self { name: machine.name.clone(), mesh: machine.wants_mesh() }
+    }
+}
+
 /// In-memory liveness of one server process.
 #[derive(Debug, Default)]
 pub(crate) struct Liveness {
     pool: Mutex<Pool>,
     machines: Mutex<HashMap<MachineId, Heard>>,
+    said: Mutex<HashMap<MachineId, Said>>,
 }
 
 /// Whether one more machine may wait.
@@ -211,6 +226,17 @@ impl Liveness {
     /// A machine was deleted.
     pub(crate) fn forget(&self, id: MachineId) {
         self.machines().remove(&id);
+        self.last_said().remove(&id);
+    }
+
+    /// What a machine's agent was told last; nothing yet after a restart.
+    pub(crate) fn said(&self, id: MachineId) -> Option<Said> {
+        self.last_said().get(&id).cloned()
+    }
+
+    /// A machine's agent is told this.
+    pub(crate) fn say(&self, id: MachineId, said: Said) {
+        self.last_said().insert(id, said);
     }
 
     /// When a machine was last heard of, and whether it is online.
@@ -270,6 +296,10 @@ impl Liveness {
 
     fn machines(&self) -> MutexGuard<'_, HashMap<MachineId, Heard>> {
         self.machines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn last_said(&self) -> MutexGuard<'_, HashMap<MachineId, Said>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

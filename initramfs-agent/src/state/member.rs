@@ -2,7 +2,7 @@
 //! the machine is in one, and again when it ends before that. Without it the tunnels stay as they are.
 
 use super::work::Work;
-use super::{Action, Ask, Duration, Flow, Stage};
+use super::{Action, Duration, Flow, Stage};
 use protocol::agent_api::RunnerTicket;
 
 impl Flow {
@@ -17,21 +17,12 @@ impl Flow {
         Some(Action::StartMember { server: self.server(), machine, ticket })
     }
 
-    /// It ended. Unless that is because the machine left, another one is wanted before the server says so again.
+    /// It ended. Unless that is because the machine left, another one is wanted before the server says so again; whether
+    /// it joined once more while this one took its leave is asked now.
     pub(super) fn see_member_end(&mut self, now: Duration, random: u64, left: bool) {
-        self.member = self.member.ended(now, random, false);
+        self.member = if left { Work::resting(now) } else { self.member.ended(now, random, false) };
         self.member.want(!left);
-        if left {
-            // The heartbeat that was held was answered when the machine left, so that nobody would tell that it joined again.
-            self.member = Work::Resting { wanted: false, not_before: now, short_lived: 0 };
-            if let Stage::Run(running) = &mut self.stage {
-                running.beat_at = now;
-            }
-        }
-        // What it holds for the network is not to wait until the server has something to say.
-        if !left && matches!(self.calling, Some((Ask::Heartbeat { .. }, _, _))) {
-            self.calling = None;
-        }
+        self.ask_anew(now);
     }
 }
 
@@ -40,8 +31,8 @@ mod tests {
     use super::*;
     use crate::api::scripted::{heartbeat, in_a_mesh, refused, ticket};
     use crate::api::{Answer, CallError};
-    use crate::state::Observation;
-    use crate::state::work::tests::{START, answered, on_duty};
+    use crate::state::work::tests::{START, answered, asks_to_beat, on_duty};
+    use crate::state::{Ask, Observation};
     use protocol::agent_api::RefusalKind;
 
     fn is_started(actions: &[Action]) -> bool {
@@ -56,8 +47,9 @@ mod tests {
         flow
     }
 
+    /// What follows the next heartbeat, when it is answered so; one may be under way.
     fn beats(flow: &mut Flow, answer: Result<Answer, CallError>) -> Vec<Action> {
-        let at = flow.wake();
+        let at = if flow.calling.is_some() { START } else { flow.wake() };
         flow.step(at, 0, Observation::Tick);
         answered(flow, at, answer)
     }
@@ -65,7 +57,7 @@ mod tests {
     #[test]
     fn member_is_started_once_while_the_machine_is_in_a_network() {
         let mut flow = on_duty();
-        assert_eq!(answered(&mut flow, START, Ok(heartbeat("a"))), []);
+        assert!(asks_to_beat(&answered(&mut flow, START, Ok(heartbeat("a"))), false), "and for nothing else");
         let mut flow = member();
         for _ in 0..3 {
             assert_eq!(beats(&mut flow, Ok(in_a_mesh("a"))), [], "it is at it");
@@ -107,20 +99,32 @@ mod tests {
     fn machine_that_left_starts_none_until_it_joins_again() {
         let mut flow = member();
         let asked = flow.step(START, 0, Observation::MemberEnded { left: true });
+        assert!(asks_to_beat(&asked, false), "it may have joined meanwhile: {asked:?}");
         assert!(
-            matches!(asked.first(), Some(Action::Send(Ask::Heartbeat { .. }))),
-            "to hear when it joins: {asked:?}"
+            asks_to_beat(&answered(&mut flow, START, Ok(heartbeat("a"))), false),
+            "to hear when it joins"
         );
-        assert_eq!(answered(&mut flow, START, Ok(heartbeat("a"))), []);
         assert_eq!(beats(&mut flow, Ok(in_a_mesh("a"))), [Action::Send(Ask::Member)]);
+    }
+
+    #[test]
+    fn machine_that_joined_again_while_its_member_took_its_leave_has_another_one() {
+        let mut flow = member();
+        assert_eq!(beats(&mut flow, Ok(in_a_mesh("a"))), [], "told while the old one is at it");
+        let asked = flow.step(START, 0, Observation::MemberEnded { left: true });
+        let [Action::Send(Ask::Heartbeat { wait, .. })] = asked.as_slice() else { panic!("{asked:?}") };
+        assert_eq!(*wait, Duration::ZERO, "nothing that changes would answer it");
+        assert_eq!(answered(&mut flow, START, Ok(in_a_mesh("a"))), [Action::Send(Ask::Member)]);
     }
 
     #[test]
     fn ticket_that_is_refused_is_asked_for_again_later() {
         let mut flow = on_duty();
         answered(&mut flow, START, Ok(in_a_mesh("a")));
-        assert_eq!(answered(&mut flow, START, Err(refused(RefusalKind::Other, None))), []);
+        let refusal = Err(refused(RefusalKind::Other, None));
+        assert!(asks_to_beat(&answered(&mut flow, START, refusal), false));
+        assert_eq!(beats(&mut flow, Ok(in_a_mesh("a"))), [], "wanted still, but later");
         assert!(flow.wake() > START);
-        assert!(!is_started(&beats(&mut flow, Ok(heartbeat("a")))));
+        assert_eq!(flow.step(flow.wake(), 0, Observation::Tick), [Action::Send(Ask::Member)]);
     }
 }

@@ -19,6 +19,7 @@
 //! wait is without reason or end.
 
 mod fault;
+mod heartbeat;
 mod member;
 mod observe;
 pub(crate) mod retry;
@@ -40,8 +41,6 @@ use std::time::Duration;
 
 /// Longest time the server is asked to hold a poll's answer (`spec/security.md` 2.4).
 const POLL_WAIT: Duration = Duration::from_secs(25);
-/// Longest time the server is asked to hold a heartbeat's answer.
-const HEARTBEAT_WAIT: Duration = Duration::from_secs(20);
 /// How long an errand may take beyond what it waits for, before it is given up.
 const ERRAND_LIMIT: Duration = Duration::from_secs(45);
 /// How long a new link may be without an address before that is called a fault.
@@ -209,6 +208,10 @@ pub(crate) struct Running {
     pub(crate) renew_at: Duration,
     /// The server wants the inventory with the next heartbeat.
     pub(crate) send_inventory: bool,
+    /// The last heartbeat was answered.
+    pub(crate) is_heard: bool,
+    /// How many in a row ended before their time and were followed by another one soon.
+    pub(crate) hurried: u32,
 }
 
 /// A call, as the flow asks for it: the driver adds what it is made of.
@@ -238,7 +241,7 @@ pub(crate) enum Ask {
         wait: Duration,
         /// Whether the inventory goes along.
         inventory: bool,
-        /// Whether a runner is at work.
+        /// Whether the agent knows of work: a runner is at it, or will be started.
         working: bool,
     },
     /// What a runner of the machine's jobs needs.
@@ -571,11 +574,7 @@ impl Flow {
             Stage::Run(_) if self.work.starts_at().is_some_and(|at| now >= at) => Some(Ask::Runner),
             Stage::Run(_) if self.member.starts_at().is_some_and(|at| now >= at) => Some(Ask::Member),
             Stage::Run(running) if now >= running.beat_at => {
-                let period = retry::spread(running.interval, random);
-                running.beat_at = now + period;
-                let working = matches!(self.work, Work::Running { .. });
-                let inventory = running.send_inventory;
-                Some(Ask::Heartbeat { wait: period.min(HEARTBEAT_WAIT), inventory, working })
+                Some(running.beat(now, random, (self.work, self.member)))
             }
             Stage::Denied { message: _, open_at: _, asks_at } if now >= *asks_at => {
                 self.stage = Stage::Ask { at: now };

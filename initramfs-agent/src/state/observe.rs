@@ -7,7 +7,7 @@ use super::{
 };
 use crate::api::{Answer, CallError, ConnectError};
 use crate::state::Action;
-use protocol::agent_api::{EnrollmentAnswer, HeartbeatAnswer, Pending, Refusal, RefusalKind};
+use protocol::agent_api::{EnrollmentAnswer, Pending, Refusal, RefusalKind};
 
 /// Longest interval between polls that a server can ask for (`spec/security.md` 2.5).
 const POLL_INTERVAL_CAP: Duration = Duration::from_secs(30);
@@ -84,9 +84,13 @@ impl Flow {
         match result {
             Ok(answer) => self.see_success(now, random, (&ask, sent), answer, actions),
             Err(CallError::Connection(error)) => {
-                if let Stage::Show(shown) = &mut self.stage {
+                match &mut self.stage {
                     // The server may have counted the poll that was lost.
-                    shown.poll_at = sent + retry::spread_late(shown.interval, random);
+                    Stage::Show(shown) => {
+                        shown.poll_at = sent + retry::spread_late(shown.interval, random);
+                    }
+                    Stage::Run(running) if ask.is_a_heartbeat() => running.hurry(now, random),
+                    Stage::Run(_) | Stage::Ask { .. } | Stage::Enrol { .. } | Stage::Denied { .. } => {}
                 }
                 let fault = self.connection_fault(error);
                 self.leave_server(now, random, fault, None);
@@ -141,8 +145,8 @@ impl Flow {
             (Answer::AccessToken { lasts }, Ask::AccessToken { .. }) => {
                 actions.extend(self.see_access_token(now, random, lasts));
             }
-            (Answer::Heartbeat(answer), Ask::Heartbeat { inventory, .. }) => {
-                self.see_heartbeat(now, *inventory, answer);
+            (Answer::Heartbeat(answer), Ask::Heartbeat { wait, inventory, .. }) => {
+                self.see_heartbeat(now, random, (sent, *wait, *inventory), answer);
             }
             (Answer::Runner(ticket), Ask::Runner) => actions.extend(self.see_ticket(now, ticket)),
             (Answer::Runner(ticket), Ask::Member) => actions.extend(self.see_member_ticket(now, ticket)),
@@ -209,6 +213,8 @@ impl Flow {
                     beat_at: now,
                     renew_at,
                     send_inventory: false,
+                    is_heard: false,
+                    hurried: 0,
                 });
                 Some(Action::KeepKey)
             }
@@ -218,22 +224,6 @@ impl Flow {
             }
             Stage::Ask { .. } | Stage::Show(_) | Stage::Denied { .. } => None,
         }
-    }
-
-    fn see_heartbeat(&mut self, now: Duration, sent_inventory: bool, answer: HeartbeatAnswer) {
-        self.attempt = 0;
-        if let Stage::Run(running) = &mut self.stage {
-            running.interval = Duration::from_secs(answer.interval.clamp(*INTERVAL.start(), *INTERVAL.end()));
-            running.send_inventory = answer.send_inventory;
-            if answer.send_inventory && !sent_inventory {
-                running.beat_at = now;
-            }
-            if !answer.name.is_empty() {
-                running.approved.machine.name = answer.name;
-            }
-        }
-        self.see_work(answer.work);
-        self.member.want(answer.mesh);
     }
 
     /// What a refusal means depends on the question; every branch leads on.

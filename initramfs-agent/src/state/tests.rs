@@ -466,8 +466,7 @@ impl World {
             self.errand = Errand::None;
         }
         let is_beat = self.errand == Errand::Calling && matches!(self.last, Some(Ask::Heartbeat { .. }));
-        let is_end =
-            matches!(observed, Observation::RunnerEnded { .. } | Observation::MemberEnded { left: false });
+        let is_end = matches!(observed, Observation::RunnerEnded { .. } | Observation::MemberEnded { .. });
         if is_end && is_beat {
             // Given up for a new one.
             self.errand = Errand::None;

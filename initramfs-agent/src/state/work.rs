@@ -76,6 +76,11 @@ impl Work {
         }
     }
 
+    /// Whether the server need not tell that one is wanted.
+    pub(super) const fn is_known(self) -> bool {
+        matches!(self, Self::Resting { wanted: true, .. } | Self::Running { .. })
+    }
+
     /// When a runner is to be started; none when there is one, or nothing to do.
     pub(super) fn starts_at(self) -> Option<Duration> {
         match self {
@@ -108,16 +113,10 @@ impl Flow {
         work.put_off(now, random);
     }
 
-    /// The runner ended. What the server said of work before that is no news any more: it is asked
-    /// now.
+    /// The runner ended: whether there is more work is asked now.
     pub(super) fn see_runner_end(&mut self, now: Duration, random: u64, useful: bool) {
         self.work = self.work.ended(now, random, useful);
-        if matches!(self.calling, Some((Ask::Heartbeat { .. }, _, _))) {
-            self.calling = None;
-        }
-        if let Stage::Run(running) = &mut self.stage {
-            running.beat_at = now;
-        }
+        self.ask_anew(now);
     }
 }
 
@@ -162,7 +161,7 @@ pub(super) mod tests {
         flow
     }
 
-    fn asks_to_beat(actions: &[Action], is_working: bool) -> bool {
+    pub(in crate::state) fn asks_to_beat(actions: &[Action], is_working: bool) -> bool {
         matches!(actions.last(), Some(Action::Send(Ask::Heartbeat { working, .. })) if *working == is_working)
     }
 
@@ -175,7 +174,8 @@ pub(super) mod tests {
         let mut flow = on_duty();
         let asked = answered(&mut flow, START, Ok(work("a")));
         assert_eq!(asked, [Action::Send(Ask::Runner)], "at once");
-        assert!(starts(&answered(&mut flow, START, Ok(ticket()))));
+        let started = answered(&mut flow, START, Ok(ticket()));
+        assert!(starts(&started) && asks_to_beat(&started, true), "and a heartbeat is held: {started:?}");
         flow
     }
 
@@ -186,25 +186,19 @@ pub(super) mod tests {
     #[test]
     fn a_runner_is_started_for_work_and_for_nothing_else() {
         let mut idle = on_duty();
-        assert_eq!(answered(&mut idle, START, Ok(heartbeat("a"))), []);
+        assert!(asks_to_beat(&answered(&mut idle, START, Ok(heartbeat("a"))), false), "and for nothing else");
         let mut flow = at_work();
-        let later = flow.wake();
-        let beat = flow.step(later, 0, Observation::Tick);
-        assert!(asks_to_beat(&beat, true), "{beat:?}");
-        assert_eq!(answered(&mut flow, later, Ok(work("a"))), [], "it works already");
+        assert_eq!(answered(&mut flow, START, Ok(work("a"))), [], "it works already");
     }
 
     #[test]
     fn the_server_is_asked_at_once_when_a_runner_ends() {
         let mut flow = at_work();
-        let later = flow.wake();
-        assert!(asks_to_beat(&flow.step(later, 0, Observation::Tick), true));
+        let later = START + Duration::from_secs(9);
         // The heartbeat under way is given up: it would be answered when something changes.
         assert!(asks_to_beat(&ended(&mut flow, later, true), false));
-        assert_eq!(answered(&mut flow, later, Ok(heartbeat("a"))), []);
-        let again = flow.wake();
-        assert!(asks_to_beat(&flow.step(again, 0, Observation::Tick), false));
-        assert_eq!(answered(&mut flow, again, Ok(work("a"))), [Action::Send(Ask::Runner)]);
+        assert!(asks_to_beat(&answered(&mut flow, later, Ok(heartbeat("a"))), false));
+        assert_eq!(answered(&mut flow, later, Ok(work("a"))), [Action::Send(Ask::Runner)]);
     }
 
     #[test]
@@ -214,14 +208,15 @@ pub(super) mod tests {
         let mut pauses = Vec::new();
         for _ in 0..5 {
             now += Duration::from_secs(1);
-            assert!(asks_to_beat(&ended(&mut flow, now, false), false));
-            let mut actions = answered(&mut flow, now, Ok(work("a")));
+            let mut actions = ended(&mut flow, now, false);
             let died = now;
+            assert!(asks_to_beat(&actions, false));
             while actions != [Action::Send(Ask::Runner)] {
-                now = flow.wake();
-                actions = flow.step(now, 500, Observation::Tick);
-                if asks_to_beat(&actions, false) {
+                if flow.calling.is_some() {
                     actions = answered(&mut flow, now, Ok(work("a")));
+                } else {
+                    now = flow.wake();
+                    actions = flow.step(now, 500, Observation::Tick);
                 }
             }
             pauses.push(now - died);
@@ -240,8 +235,11 @@ pub(super) mod tests {
         for refusal in refusals.into_iter().chain([RefusalKind::InvalidAccessToken]) {
             let mut flow = on_duty();
             assert_eq!(answered(&mut flow, START, Ok(work("a"))), [Action::Send(Ask::Runner)]);
-            assert_eq!(answered(&mut flow, START, Err(refused(refusal, None))), [], "{refusal:?}");
-            assert!(flow.wake() > START, "{refusal:?}");
+            answered(&mut flow, START, Err(refused(refusal, None)));
+            if flow.calling.is_some() {
+                answered(&mut flow, START, Ok(work("a")));
+            }
+            assert!(flow.wake() > START && flow.calling.is_none(), "{refusal:?}");
         }
         let mut flow = on_duty();
         answered(&mut flow, START, Ok(work("a")));

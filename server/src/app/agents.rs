@@ -8,6 +8,7 @@ use super::error::{AppError, AppErrorKind};
 use super::events::Did;
 use super::provision::Heard;
 use crate::keys::Call;
+use crate::liveness::Said;
 use engine::change::Changes;
 use engine::machine::Machine;
 use engine::time::Timestamp;
@@ -33,7 +34,8 @@ const RETRIES: usize = 4;
 
 impl App {
     /// An agent says that it is there. Held up to `wait`, until there is something to tell: work for
-    /// an agent that has none, a terminal, another name, or that it is in a mesh network now or no more.
+    /// an agent that has none, a terminal, or what changed since it was told last: its name, or whether
+    /// it is in a mesh network.
     ///
     /// # Errors
     /// `access_denied` when the machine was deleted or has another key now.
@@ -70,9 +72,10 @@ impl App {
         if send_inventory || goodbye || is_called(&machine) {
             return Ok(self.heartbeat_answer(&machine, send_inventory && !goodbye));
         }
-        let (end, mut now) = (Instant::now() + wait.min(LONGEST_HOLD), machine.clone());
-        let told = |now: &Machine| (now.name == machine.name) && now.wants_mesh() == machine.wants_mesh();
-        while told(&now) && !is_called(&now) && Instant::now() < end && !waiter.is_let_go() {
+        // What changed after its last heartbeat was answered is news, too.
+        let said = self.liveness.said(machine.id).unwrap_or_else(|| Said::of(&machine));
+        let (end, mut now) = (Instant::now() + wait.min(LONGEST_HOLD), machine);
+        while Said::of(&now) == said && !is_called(&now) && Instant::now() < end && !waiter.is_let_go() {
             waiter.wait(end.saturating_duration_since(Instant::now())).await;
             now = self.own_machine(caller).await?;
         }
@@ -246,6 +249,7 @@ impl App {
     }
 
     fn heartbeat_answer(&self, machine: &Machine, send_inventory: bool) -> HeartbeatAnswer {
+        self.liveness.say(machine.id, Said::of(machine));
         HeartbeatAnswer {
             interval: AgentSettings::default().heartbeat_interval,
             send_inventory,

@@ -1,6 +1,7 @@
 //! Heartbeats, and the dots they turn.
 
 use super::*;
+use protocol::mesh::PublicKey;
 use protocol::token::base64url;
 use ring::digest::{SHA256, digest};
 
@@ -196,6 +197,23 @@ async fn a_held_heartbeat_hears_of_work_at_once_and_of_nothing_else() {
     assert!(tokio::time::timeout(SECOND / 2, busy).await.is_err(), "held while it works");
     let of_old = app.heartbeat(&actor, heartbeat(AgentState::Discovery), SECOND);
     assert!(tokio::time::timeout(SECOND / 2, of_old).await.is_err(), "it runs no jobs");
+}
+
+#[tokio::test]
+async fn what_changed_between_two_heartbeats_is_told_at_once_and_once() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let registered = app.registered(&machine).await;
+    let actor = machine.actor(&registered);
+    let held = |wait| app.heartbeat(&actor, beat("boot-1", false), wait);
+    assert!(!held(NO_WAIT).await.unwrap().mesh);
+    change(&app, &registered, |machine| machine.membership.key = Some(PublicKey([1; 32]))).await;
+    let told = tokio::time::timeout(10 * SECOND, held(25 * SECOND)).await.expect("answered at once");
+    assert!(told.unwrap().mesh);
+    change(&app, &registered, |machine| machine.name = "another".parse().unwrap()).await;
+    let told = tokio::time::timeout(10 * SECOND, held(25 * SECOND)).await.expect("answered at once");
+    assert_eq!(told.unwrap().name, "another");
+    assert!(tokio::time::timeout(SECOND / 2, held(SECOND)).await.is_err(), "it was told of both");
 }
 
 #[tokio::test]
