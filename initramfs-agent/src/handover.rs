@@ -11,7 +11,8 @@ use crate::report::chain;
 use crate::tools::door::FOLDER;
 use protocol::ids::{KeyThumbprint, MachineId};
 pub use protocol::installed::{
-    CONFIG_FILE, HELPER_FILE, KEY_FILE, PROGRAM_FILE, STATEMENT_FILE, UNIT, UNIT_FILE,
+    CONFIG_FILE, HELPER_FILE, KEY_FILE, MESH_UNIT, MESH_UNIT_FILE, PROGRAM_FILE, STATEMENT_FILE, UNIT,
+    UNIT_FILE,
 };
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, Permissions};

@@ -17,3 +17,8 @@ pub const MESH_FOLDER: &str = "/var/lib/muster/mesh";
 pub const UNIT_FILE: &str = "/etc/systemd/system/muster-agent.service";
 /// Text of the unit.
 pub const UNIT: &str = include_str!("installed/muster-agent.service");
+/// The unit that sets the dead ends of a mesh network before other networks are up (systemd.special(7),
+/// `network-pre.target`), enabled in the same way.
+pub const MESH_UNIT_FILE: &str = "/etc/systemd/system/muster-mesh.service";
+/// Text of that unit.
+pub const MESH_UNIT: &str = include_str!("installed/muster-mesh.service");

@@ -71,7 +71,7 @@ const ABOUT: &str = concat!(
      'muster-agent run' in the environment. Every verb may be called again. Without a wipe permit of the\n\
      server no disk is written.\n\nVerbs:\n"
 );
-const OPTIONS: &str = "\nOther:\n  terminal   the machine's side of a terminal, which the agent starts when somebody opens one\n  mesh       the machine as a member of a mesh network, which the agent starts while it is in one; 'mesh leave'\n             takes down whatever there is of it and forgets its key. MUSTER_MESH_DIR is where it keeps that\n\nOptions:\n  --version  print the version\n  --help     print this text\n";
+const OPTIONS: &str = "\nOther:\n  terminal   the machine's side of a terminal, which the agent starts when somebody opens one\n  mesh       the machine as a member of a mesh network, which the agent starts while it is in one; 'mesh leave'\n             takes down whatever there is of it and forgets its key; 'mesh guard', before other networks are up,\n             lets nothing leave for it in the clear. MUSTER_MESH_DIR is where it keeps that\n\nOptions:\n  --version  print the version\n  --help     print this text\n";
 
 /// What verbs share.
 pub(crate) struct Install {
@@ -148,8 +148,9 @@ pub fn run() -> ExitCode {
         }
         (Some("--help" | "-h"), None) => usage(),
         (Some("terminal"), None) => return terminal::run(),
-        (Some("mesh"), None) => return mesh::run(false),
-        (Some("mesh"), Some("leave")) => return mesh::run(true),
+        (Some("mesh"), None) => return mesh::run(mesh::Verb::Join),
+        (Some("mesh"), Some("guard")) => return mesh::run(mesh::Verb::Guard),
+        (Some("mesh"), Some("leave")) => return mesh::run(mesh::Verb::Leave),
         (Some(word), None) => match VERBS.iter().find(|verb| verb.step.word() == word) {
             Some(verb) => return perform(verb),
             None => return misused(),

@@ -222,7 +222,10 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         assert_eq!(tested(CheckKind::Tcp, &format!("127.0.0.1:{port}")).await, Ok(()));
         assert_eq!(tested(CheckKind::Tcp, &format!(":{port}")).await, Ok(()), "the machine itself");
-        drop(listener);
+        // Bound, and nobody listens: the port is nobody else's.
+        let bound = tokio::net::TcpSocket::new_v4().unwrap();
+        bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = bound.local_addr().unwrap().port();
         let refused = tested(CheckKind::Tcp, &format!(":{port}")).await.unwrap_err();
         assert!(refused.contains("refused"), "{refused}");
         assert!(tested(CheckKind::Tcp, "nonsense").await.is_err());

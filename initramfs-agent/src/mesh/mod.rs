@@ -7,14 +7,17 @@
 //! 2. Await news of the server, and report what there is to see ([`talk`]).
 //! 3. Change in the kernel what changed and nothing else; try the places of peers in turn ([`path`]); test what may be
 //!    held ([`checks`]); name members in `/etc/hosts` ([`hosts`]). What to do is decided by [`member`].
-//! 4. End when the token is no longer taken, with the tunnels as they are; or, out of the network, once all is down.
+//! 4. Renew the token in time ([`token`]). End when none is taken any more, with the tunnels as they are; or, out of the
+//!    network, once all is down.
 //!
 //! Nothing for the mesh network ever leaves in the clear: behind the routes to the tunnels are dead ends, there before
-//! the interface is, and still there when the machine has left.
+//! the interface is, and still there when the machine has left; after a boot of an installed system before it has any
+//! other network ([`guard`]).
 
 mod addresses;
 mod checks;
 mod forwarding;
+mod guard;
 mod hosts;
 mod member;
 mod network;
@@ -24,7 +27,8 @@ mod prefix;
 mod run;
 mod state;
 mod talk;
+mod token;
 mod turn;
 mod wireguard;
 
-pub(crate) use run::run;
+pub(crate) use run::{Verb, run};

@@ -2,7 +2,12 @@
 //! mesh network and the dead ends behind them, and the rules of whoever forwards.
 //!
 //! What is there of ours is asked of the kernel once and remembered; from then on only what changed is set. Routes and
-//! rules of ours are known by [`PROTOCOL`]. A failure forgets what was remembered, so that the next try asks anew.
+//! rules of ours are known by [`PROTOCOL`]. A failure forgets what was remembered, so that the next try asks anew. What
+//! others take away is told by [`Watch`].
+
+mod watch;
+
+pub(super) use watch::Watch;
 
 use super::forwarding::{Forwarding, ForwardingError};
 use super::plan::{By, Layout, Route, Rule};
@@ -22,6 +27,7 @@ use rtnetlink::packet_route::route::{
     RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleFlags, RuleMessage};
+use rtnetlink::sys::AsyncSocket;
 use rtnetlink::{Handle, IpVersion, LinkUnspec, LinkWireguard, RouteMessageBuilder};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,6 +82,8 @@ pub(super) enum NetworkError {
 /// The network around the tunnels.
 pub(super) struct Network {
     handle: Handle,
+    /// Its netlink port: by it the kernel says that a change is ours.
+    port: u32,
     interface: String,
     forwarding: Forwarding,
     /// What the kernel has of ours; none while that is not known.
@@ -99,9 +107,19 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Netlink`].
     pub(super) fn open(interface: &str, forwarding: Forwarding) -> Result<Self, NetworkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(NetworkError::Netlink)?;
+        let (mut connection, handle, _) = rtnetlink::new_connection().map_err(NetworkError::Netlink)?;
+        let socket = connection.socket_mut().socket_mut();
+        let port = socket.bind_auto().map_err(NetworkError::Netlink)?.port_number();
         beside(connection);
-        Ok(Self { handle, interface: interface.to_owned(), forwarding, done: None })
+        Ok(Self { handle, port, interface: interface.to_owned(), forwarding, done: None })
+    }
+
+    /// Begins to listen for what others take away.
+    ///
+    /// # Errors
+    /// [`NetworkError::Netlink`].
+    pub(super) fn watch(&self) -> Result<Watch, NetworkError> {
+        Watch::open(&self.interface, self.port).map_err(NetworkError::Netlink)
     }
 
     /// Makes the interface, if there is none. Dead ends come first: while there is no interface nothing leaves for the
@@ -117,7 +135,19 @@ impl Network {
         self.judged(outcome)
     }
 
-    async fn try_prepare(&mut self, layout: &Layout) -> Result<(), NetworkError> {
+    /// Sets the dead ends alone: from then on nothing leaves for the mesh network in the clear.
+    ///
+    /// # Errors
+    /// [`NetworkError`].
+    pub(super) async fn guard(&mut self, layout: &Layout) -> Result<(), NetworkError> {
+        let outcome = match self.fitting(layout) {
+            Ok(layout) => self.try_guard(&layout).await.map(|done| self.done = Some(done)),
+            Err(error) => Err(error),
+        };
+        self.judged(outcome)
+    }
+
+    async fn try_guard(&mut self, layout: &Layout) -> Result<Done, NetworkError> {
         if self.done.is_none() {
             // In a boot image nobody else has done so, and tests of health want it.
             let up = self.handle.link().set(LinkUnspec::new_with_name(LOOPBACK).up().build()).execute();
@@ -130,6 +160,11 @@ impl Network {
                 done.routes.insert(*route);
             }
         }
+        Ok(done)
+    }
+
+    async fn try_prepare(&mut self, layout: &Layout) -> Result<(), NetworkError> {
+        let mut done = self.try_guard(layout).await?;
         if done.index.is_none() {
             let doing = || format!("make the interface {}", self.interface);
             let made = self.handle.link().add(LinkWireguard::new(&self.interface).build()).execute();
@@ -570,4 +605,4 @@ fn interfaces_in(rules: &BTreeSet<Rule>) -> Vec<String> {
 
 #[cfg(test)]
 #[path = "network/tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -2,13 +2,14 @@
 
 use super::checks;
 use super::forwarding::Forwarding;
+use super::guard::{self, GuardError};
 use super::hosts::{self, HostsError};
 use super::member::{Member, ToTest};
-use super::network::{Network, NetworkError};
+use super::network::{Network, NetworkError, Watch};
 use super::plan::{Known, Learnt};
 use super::prefix::Prefix;
 use super::state::{Folder, PrivateKey, StateError};
-use super::talk::{self, Heard, Sending};
+use super::talk::{Heard, Sending, Server};
 use super::turn::{Turn, TurnError};
 use super::wireguard::{Unavailable, Wireguard, WireguardError};
 use crate::deadline::since_boot;
@@ -20,8 +21,9 @@ use crate::runner::settings::{MESH_FOLDER, Settings, SettingsError, has_token};
 use crate::runtime::{self, beside};
 use nix::time::{ClockId, clock_gettime};
 use protocol::mesh::{INTERFACE, MeshNews};
+use std::future::pending;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -30,19 +32,22 @@ use tokio::time::{Instant, sleep_until};
 
 const HOSTS: &str = "/etc/hosts";
 const SETTINGS: &str = "/proc/sys/net";
+const ROOT: &str = "/";
 /// What was switched on for forwarding, in the member's folder.
 const NOTE: &str = "forwarding";
 /// Milliseconds until the kernel is tried again that could not do something, and that has no WireGuard.
 const AGAIN: u64 = 5_000;
 const AGAIN_WITHOUT: u64 = 60_000;
-/// Milliseconds after which the kernel is asked anew what it has: who manages networks here may take away what is not its
-/// own, as systemd-networkd does when it starts.
+/// Milliseconds after which the kernel is asked anew what it has, in case that something changed without a word.
 const DOUBT: u64 = 60_000;
+/// Milliseconds between two looks for what others took away: one that does so again and again is no reason to do nothing
+/// else.
+const QUARREL: u64 = 200;
 /// Longest time without a look around, in milliseconds.
 const LONGEST_SLEEP: u64 = 60_000;
 /// Longest line that is said, in characters.
 const MAX_LINE: usize = 400;
-/// News and answers that may wait.
+/// Outcomes of tests that may wait.
 const ROOM: usize = 16;
 
 /// Why a member ends before its time, or something of it is not as it should be.
@@ -72,6 +77,9 @@ pub(super) enum MeshError {
     /// Names.
     #[error(transparent)]
     Hosts(#[from] HostsError),
+    /// Dead ends before the network.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
 }
 
 impl MeshError {
@@ -85,20 +93,39 @@ impl MeshError {
     }
 }
 
-/// The verb: `mesh`, or `mesh leave`, which takes down whatever there is and forgets it.
-pub(crate) fn run(leaves: bool) -> ExitCode {
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    /// `mesh`: be a member.
+    Join,
+    /// `mesh guard`: set the dead ends of what the machine was in when it was last told.
+    Guard,
+    /// `mesh leave`: take down whatever there is, and forget it.
+    Leave,
+}
+
+/// The verbs of `mesh`.
+pub(crate) fn run(verb: Verb) -> ExitCode {
     let work = async {
         let folder = std::env::var_os(MESH_FOLDER).ok_or(MeshError::NoFolder)?;
         let folder = Folder::new(folder);
-        if leaves {
-            return leave(&folder).await.map(|()| Ending::Idle);
+        match verb {
+            Verb::Join => {}
+            Verb::Guard => {
+                guard::raise(Path::new(ROOT), &folder, network(&folder)?).await?;
+                return Ok(Ending::Idle);
+            }
+            Verb::Leave => return leave(&folder).await.map(|()| Ending::Idle),
+        }
+        if let Err(error) = guard::leave_alone(Path::new(ROOT)) {
+            say(&format!("mesh: {}", chain(&error)));
         }
         let settings = if has_token(|name| std::env::var_os(name)) {
             Some(Settings::read([], |name| std::env::var_os(name))?)
         } else {
             None
         };
-        Worker::begin(folder, settings).await?.work().await
+        Worker::begin(Ground::of(folder)?, || Server::reach(settings)).await?.work().await
     };
     match runtime::block_on(work).map_err(MeshError::Start).and_then(|outcome| outcome) {
         Ok(ending) => ExitCode::from(ending.code()),
@@ -114,6 +141,7 @@ async fn leave(folder: &Folder) -> Result<(), MeshError> {
     let _turn = if folder.path().exists() { Some(Turn::take(folder.path()).await?) } else { None };
     network(folder)?.leave(false).await?;
     hosts::write(Path::new(HOSTS), None)?;
+    guard::lower(Path::new(ROOT))?;
     Ok(folder.forget()?)
 }
 
@@ -122,21 +150,37 @@ fn network(folder: &Folder) -> Result<Network, MeshError> {
     Ok(Network::open(INTERFACE, forwarding)?)
 }
 
+/// What of the machine a member works on.
+struct Ground {
+    folder: Folder,
+    hosts: PathBuf,
+    network: Network,
+}
+
+impl Ground {
+    /// The machine itself.
+    fn of(folder: Folder) -> Result<Self, MeshError> {
+        Ok(Self { network: network(&folder)?, hosts: HOSTS.into(), folder })
+    }
+}
+
 /// What a member works with.
 struct Worker {
     folder: Folder,
+    hosts: PathBuf,
     turn: Turn,
     reaper: Reaper,
     member: Member,
     key: PrivateKey,
     network: Network,
+    /// Hears what others take away; none before the first look, or when the kernel tells nothing any more.
+    watch: Option<Watch>,
     wireguard: Option<Wireguard>,
-    /// The server, unless there is no token yet.
-    heard: mpsc::Receiver<Heard>,
-    reports: Option<mpsc::Sender<Sending>>,
+    server: Server,
     tests: (mpsc::Sender<Tested>, mpsc::Receiver<Tested>),
     /// The kernel is looked at then.
     look_at: u64,
+    looked_at: u64,
     /// What it has is asked anew then.
     doubt_at: u64,
     /// What was said last of what does not work.
@@ -157,12 +201,18 @@ struct Tested {
 enum Event {
     Heard(Heard),
     Tested(Tested),
+    /// Somebody took away something of ours.
+    Taken,
+    /// The kernel does not tell any more when somebody does.
+    Deaf,
     Due,
     Over,
 }
 
 impl Worker {
-    async fn begin(folder: Folder, settings: Option<Settings>) -> Result<Self, MeshError> {
+    /// Takes its turn, and speaks with the server from then on.
+    async fn begin(ground: Ground, server: impl FnOnce() -> Server) -> Result<Self, MeshError> {
+        let Ground { folder, hosts, network } = ground;
         // The key first: by it the folder is made, for root alone.
         let key = folder.key()?;
         let turn = Turn::take(folder.path()).await?;
@@ -171,26 +221,21 @@ impl Worker {
             say(&format!("mesh: {}", chain(&error)));
             Known::default()
         });
-        let (tell, heard) = mpsc::channel(ROOM);
-        let reports = settings.map(|settings| {
-            let (reports, sending) = mpsc::channel(1);
-            talk::listen(&settings, tell.clone());
-            talk::report(&settings, sending, tell);
-            reports
-        });
         let now = now();
         Ok(Self {
-            network: network(&folder)?,
+            network,
             folder,
+            hosts,
             turn,
             reaper,
             member: Member::new(known, now),
             key,
+            watch: None,
             wireguard: None,
-            heard,
-            reports,
+            server: server(),
             tests: mpsc::channel(ROOM),
             look_at: now,
+            looked_at: 0,
             doubt_at: now,
             said: String::new(),
             named: None,
@@ -208,7 +253,7 @@ impl Worker {
                 // What is held ends in time, whatever else happens.
                 biased;
                 () = sleep_until(due) => Event::Due,
-                Some(heard) = self.heard.recv() => Event::Heard(heard),
+                Some(heard) = self.server.heard.recv() => Event::Heard(heard),
                 Some(tested) = self.tests.1.recv() => Event::Tested(tested),
                 stream = self.turn.over() => {
                     // Let go with the process, after what is held.
@@ -220,9 +265,20 @@ impl Worker {
                     self.let_go().await;
                     Event::Over
                 }
+                is_told = taken(&mut self.watch) => if is_told { Event::Taken } else { Event::Deaf },
             };
             match event {
                 Event::Due => {}
+                Event::Taken => {
+                    self.network.doubt();
+                    self.look_at = self.look_at.min(self.looked_at + QUARREL);
+                }
+                Event::Deaf => {
+                    self.watch = None;
+                    say(
+                        "mesh: the kernel tells no more of routes that others take away; they are looked for each minute",
+                    );
+                }
                 Event::Over => return Ok(Ending::Idle),
                 Event::Tested(Tested { what, begun, outcome }) => {
                     let outcome = outcome.as_ref().copied().map_err(String::as_str);
@@ -303,7 +359,7 @@ impl Worker {
     async fn go(&mut self) -> Result<Ending, MeshError> {
         self.network.doubt();
         self.network.leave(true).await?;
-        hosts::write(Path::new(HOSTS), None)?;
+        hosts::write(&self.hosts, None)?;
         self.folder.forget()?;
         say("mesh: out of the mesh network, its tunnels are gone");
         Ok(Ending::Idle)
@@ -354,7 +410,7 @@ impl Worker {
     }
 
     fn has_room(&self) -> bool {
-        self.reports.as_ref().is_some_and(|reports| reports.capacity() > 0)
+        self.server.reports.as_ref().is_some_and(|reports| reports.capacity() > 0)
     }
 
     fn report(&mut self) {
@@ -362,7 +418,8 @@ impl Worker {
         if self.member.report_at().is_none_or(|at| at > now) {
             return;
         }
-        let Some(room) = self.reports.as_ref().and_then(|reports| reports.try_reserve().ok()) else { return };
+        let reports = self.server.reports.as_ref();
+        let Some(room) = reports.and_then(|reports| reports.try_reserve().ok()) else { return };
         let networks: Vec<Prefix> = self.member.known().networks().collect();
         let Some(report) = self.member.report(super::addresses::reachable(INTERFACE, &networks), now) else {
             return;
@@ -383,6 +440,7 @@ impl Worker {
         let failed = outcome.is_err();
         self.judge(outcome);
         let now = now();
+        self.looked_at = now;
         self.look_at = match (is_missing, failed) {
             (true, _) => now + AGAIN_WITHOUT,
             (false, true) => now + AGAIN,
@@ -393,6 +451,10 @@ impl Worker {
     async fn try_look(&mut self) -> Result<(), MeshError> {
         if self.doubt_at <= now() {
             self.doubt_at = now() + DOUBT;
+            if self.watch.is_none() {
+                // First, so that nothing is missed between.
+                self.watch = Some(self.network.watch()?);
+            }
             self.network.doubt();
         }
         let layout = self.member.layout(now());
@@ -436,7 +498,10 @@ impl Worker {
     /// Brings what is around the tunnels to what it should be now.
     async fn lay(&mut self) {
         let outcome = self.settle().await;
-        self.judge(outcome);
+        // What does not work in the tunnels does not work again by this: the next look says so.
+        if outcome.is_err() {
+            self.judge(outcome);
+        }
     }
 
     async fn settle(&mut self) -> Result<(), MeshError> {
@@ -468,7 +533,7 @@ impl Worker {
         if self.named.as_ref() == Some(&lines) {
             return;
         }
-        match hosts::write(Path::new(HOSTS), lines.as_deref()) {
+        match hosts::write(&self.hosts, lines.as_deref()) {
             Ok(_) => self.named = Some(lines),
             Err(error) => {
                 // Once for these lines; the next change tries again.
@@ -476,6 +541,14 @@ impl Worker {
                 say(&format!("mesh: {}", chain(&error)));
             }
         }
+    }
+}
+
+/// Waits until somebody took away something of ours; `false` when the kernel does not tell any more. Cancel safe.
+async fn taken(watch: &mut Option<Watch>) -> bool {
+    match watch {
+        Some(watch) => watch.taken().await,
+        None => pending().await,
     }
 }
 
@@ -496,3 +569,7 @@ fn say(text: &str) {
     // Without a reader the tunnels go on.
     drop(writeln!(out, "{}", printable(text, MAX_LINE)).and_then(|()| out.flush()));
 }
+
+#[cfg(test)]
+#[path = "run/tests.rs"]
+mod tests;

@@ -1,7 +1,10 @@
 //! What a member and the server tell each other: news are awaited, reports sent, each over a connection and on a task of its
-//! own, so that neither keeps the other or a lease waiting.
+//! own, so that neither keeps the other or a lease waiting. Whoever awaits news renews the token of both, between two
+//! answers.
 
-use crate::api::rest::{Call, Reply, Rest};
+use super::token::Token;
+use crate::api::rest::{Call, Place, Reply, Rest, RestError};
+use crate::deadline::since_boot;
 use crate::jitter::random;
 use crate::report::{chain, printable};
 use crate::runner::settings::Settings;
@@ -23,6 +26,8 @@ const REPORT_LIMIT: Duration = Duration::from_secs(8);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Least time between two questions, whatever the server answers.
 const BREATH: Duration = Duration::from_millis(100);
+/// News and answers that may wait.
+const ROOM: usize = 16;
 
 /// What came of talking.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ pub(super) enum Heard {
     NoAnswer(String),
     /// Another member has the same key.
     KeyTaken,
-    /// The token is no longer taken.
+    /// Neither the token that the agent gave is taken any more, nor one after it.
     Refused(String),
     /// A line to say.
     Said(String),
@@ -55,10 +60,33 @@ pub(super) struct Sending {
     pub(super) body: Vec<u8>,
 }
 
+/// The server, as a member has it.
+pub(super) struct Server {
+    /// What comes of talking.
+    pub(super) heard: mpsc::Receiver<Heard>,
+    /// Where reports go; none while there is no token.
+    pub(super) reports: Option<mpsc::Sender<Sending>>,
+}
+
+impl Server {
+    /// The one that the agent told of. Without it nothing is ever heard.
+    pub(super) fn reach(settings: Option<Settings>) -> Self {
+        let (tell, heard) = mpsc::channel(ROOM);
+        let reports = settings.map(|settings| {
+            let (reports, sending) = mpsc::channel(1);
+            let token = Token::new(settings.machine, settings.token);
+            listen(settings.place.clone(), token.clone(), tell.clone());
+            report(settings.place, token, sending, tell);
+            reports
+        });
+        Self { heard, reports }
+    }
+}
+
 /// Awaits news for ever.
-pub(super) fn listen(settings: &Settings, tell: mpsc::Sender<Heard>) {
-    let (mut rest, token) = (Rest::new(settings.place.clone()), settings.token.clone());
+fn listen(place: Place, token: Token, tell: mpsc::Sender<Heard>) {
     beside(async move {
+        let mut rest = Rest::new(place);
         let (mut cursor, mut attempt) = (String::new(), 0_u32);
         loop {
             let mut call = Call::new(Method::GET, format!("{PATH}?since={cursor}"));
@@ -67,7 +95,7 @@ pub(super) fn listen(settings: &Settings, tell: mpsc::Sender<Heard>) {
             } else {
                 call.wait = HOLD;
             }
-            let (why, again) = match rest.send(&call, &token).await {
+            let (why, again) = match send(&mut rest, &call, &token).await {
                 Ok(reply) if is_refused(&reply) => {
                     drop(tell.send(Heard::Refused(said(&reply))).await);
                     return;
@@ -81,6 +109,10 @@ pub(super) fn listen(settings: &Settings, tell: mpsc::Sender<Heard>) {
                         cursor = checked(&news.cursor);
                         if tell.send(Heard::News(news)).await.is_err() {
                             return;
+                        }
+                        if let Err(why) = renew(&mut rest, &token).await {
+                            let line = format!("mesh: the server gives no other token, trying again: {why}");
+                            drop(tell.send(Heard::Said(line)).await);
                         }
                         sleep(BREATH).await;
                         continue;
@@ -113,14 +145,32 @@ fn checked(cursor: &str) -> String {
     if cursor.bytes().all(plain) { cursor.to_owned() } else { String::new() }
 }
 
+/// A call under the token of this moment; one that is refused once more under another, as long as there is one.
+async fn send(rest: &mut Rest, call: &Call, token: &Token) -> Result<Reply, RestError> {
+    loop {
+        let used = token.reveal();
+        let reply = rest.send(call, &used).await?;
+        if !is_refused(&reply) || !token.has_another(&used, since_boot()) {
+            return Ok(reply);
+        }
+    }
+}
+
+/// Asks for the next token when it is time for it, of a server that just answered: one that is away keeps nobody
+/// waiting here.
+async fn renew(rest: &mut Rest, token: &Token) -> Result<(), String> {
+    let Some(call) = token.renewal(since_boot()) else { return Ok(()) };
+    let reply = send(rest, &call, token).await.map_err(|error| chain(&error))?;
+    token.renewed(&reply, since_boot(), random())
+}
+
 /// Sends reports as they come. One that hangs gives way to the next.
-pub(super) fn report(settings: &Settings, mut reports: mpsc::Receiver<Sending>, tell: mpsc::Sender<Heard>) {
-    let (place, token) = (settings.place.clone(), settings.token.clone());
+fn report(place: Place, token: Token, mut reports: mpsc::Receiver<Sending>, tell: mpsc::Sender<Heard>) {
     beside(async move {
         let mut rest = Rest::new(place.clone());
         while let Some(Sending { sent, body }) = reports.recv().await {
             let call = Call::new(Method::POST, REPORT_PATH).body(body);
-            let heard = match timeout(REPORT_LIMIT, rest.send(&call, &token)).await {
+            let heard = match timeout(REPORT_LIMIT, send(&mut rest, &call, &token)).await {
                 Ok(Ok(reply)) => understood(sent, &reply),
                 Ok(Err(error)) => Heard::NoAnswer(chain(&error)),
                 Err(_) => {
@@ -159,39 +209,5 @@ fn said(reply: &Reply) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
-            status: StatusCode::from_u16(status).unwrap(),
-            etag: None,
-            log_length: None,
-            retry_after: None,
-            body: body.to_owned().into(),
-        }
-    }
-
-    #[test]
-    fn answers_to_reports_are_understood() {
-        let answer = r#"{"due":5000,"grants":[{"name":"db","epoch":3,"lease":15000}]}"#;
-        let Heard::Answer { sent: 7, answer } = understood(7, &reply(200, answer)) else {
-            panic!("no answer")
-        };
-        assert_eq!((answer.due, answer.grants.len()), (5_000, 1));
-        assert!(matches!(understood(7, &reply(409, "{}")), Heard::KeyTaken));
-        assert!(matches!(understood(7, &reply(401, "gone")), Heard::Refused(why) if why == "gone"));
-        assert!(matches!(understood(7, &reply(403, "")), Heard::Refused(_)));
-        assert!(matches!(understood(7, &reply(503, "busy")), Heard::NoAnswer(why) if why.contains("busy")));
-        assert!(matches!(understood(7, &reply(200, "nonsense")), Heard::NoAnswer(_)));
-    }
-
-    #[test]
-    fn cursor_that_would_break_a_url_is_not_sent_back() {
-        assert_eq!(checked("0b4f9c9e-7"), "0b4f9c9e-7");
-        assert_eq!(checked("a&b c\r\n"), "");
-        let mut cursor = "x".to_owned();
-        unread(&mut cursor, &read_news(b"nonsense").unwrap_err());
-        assert_eq!(cursor, "");
-    }
-}
+#[path = "talk/tests.rs"]
+mod tests;

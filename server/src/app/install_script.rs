@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use engine::admission::{Refused, check_holds};
 use protocol::agent_api::Origin;
 use protocol::config::{AgentConfig, ServerUrl};
-use protocol::installed::{HELPER_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
+use protocol::installed::{HELPER_FILE, MESH_UNIT, MESH_UNIT_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
 use protocol::rest::MediaFile;
 use protocol::token::BootstrapToken;
 use std::net::IpAddr;
@@ -69,6 +69,8 @@ impl App {
             ("@PROGRAM@", quoted(PROGRAM_FILE)),
             ("@UNIT_FILE@", quoted(UNIT_FILE)),
             ("@UNIT@", UNIT.trim_end().to_owned()),
+            ("@MESH_UNIT_FILE@", quoted(MESH_UNIT_FILE)),
+            ("@MESH_UNIT@", MESH_UNIT.trim_end().to_owned()),
             ("@CONFIG@", config),
         ]
         .into_iter()
@@ -177,6 +179,8 @@ mod tests {
             "PROGRAM",
             "UNIT_FILE",
             "UNIT",
+            "MESH_UNIT_FILE",
+            "MESH_UNIT",
             "CONFIG",
         ] {
             assert_eq!(TEMPLATE.matches(&format!("@{name}@")).count(), 1, "{name}");

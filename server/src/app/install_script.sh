@@ -14,6 +14,7 @@ helper_sha256=@HELPER_SHA256@
 program=@PROGRAM@
 helper=@HELPER@
 unit=@UNIT_FILE@
+mesh_unit=@MESH_UNIT_FILE@
 folder=/etc/muster
 patience=90
 new=
@@ -87,19 +88,27 @@ MUSTER_CONFIG
     new=
 }
 
+# put_unit PATH: its text from standard input.
 put_unit() {
-    new=$(mktemp "$unit.XXXXXX")
-    cat >"$new" <<'MUSTER_UNIT'
+    new=$(mktemp "$1.XXXXXX")
+    cat >"$new"
+    chmod 0644 "$new"
+    mv -f "$new" "$1"
+    new=
+}
+
+put_units() {
+    put_unit "$unit" <<'MUSTER_UNIT'
 @UNIT@
 MUSTER_UNIT
-    chmod 0644 "$new"
-    mv -f "$new" "$unit"
-    new=
+    put_unit "$mesh_unit" <<'MUSTER_UNIT'
+@MESH_UNIT@
+MUSTER_UNIT
     if command -v restorecon >/dev/null; then
-        restorecon "$program" "$unit" || say "the labels of SELinux are as they were"
+        restorecon "$program" "$unit" "$mesh_unit" || say "the labels of SELinux are as they were"
     fi
     systemctl daemon-reload
-    systemctl enable --quiet muster-agent.service
+    systemctl enable --quiet muster-agent.service muster-mesh.service
 }
 
 await_registration() {
@@ -122,7 +131,7 @@ install_agent() {
     [ -z "$helper_sha256" ] || put_program "$helper" "$helper_sha256"
     # A machine that is registered keeps its configuration: it has no use for another token.
     [ -n "$known" ] || put_config
-    put_unit
+    put_units
     systemctl restart muster-agent.service
     await_registration
 }
@@ -137,6 +146,9 @@ uninstall_agent() {
         # Stopped, the agent says goodbye to its server.
         systemctl disable --quiet --now muster-agent.service || say "systemd did not stop the agent" >&2
     fi
+    if [ -e "$mesh_unit" ]; then
+        systemctl disable --quiet --now muster-mesh.service || say "systemd did not disable $mesh_unit" >&2
+    fi
     if [ -x "$helper" ] && [ -d /var/lib/muster/mesh ]; then
         MUSTER_MESH_DIR=/var/lib/muster/mesh "$helper" mesh leave ||
             say "tunnels of its mesh network stay until this machine restarts" >&2
@@ -144,7 +156,7 @@ uninstall_agent() {
     if [ -x "$program" ]; then
         "$program" forget || fail "the agent's key stays; stop the agent and run this again"
     fi
-    rm -f "$unit" "$program" "$helper"
+    rm -f "$unit" "$mesh_unit" "$program" "$helper"
     rm -rf "$folder" /var/lib/muster /run/muster
     systemctl daemon-reload || say "systemd was not told" >&2
     say "the agent is gone; the server keeps the machine until somebody deletes it there"

@@ -53,7 +53,7 @@ const LOCALE: &str = r#"--customize-hook=echo "locale: C.UTF-8" > "$1/etc/cloud/
 /// Debian's release.
 const RELEASE: &str = "bookworm";
 /// Changes when what the small system is made of does.
-const REVISION: u32 = 8;
+const REVISION: u32 = 9;
 
 /// A Debian as tar archive of its root.
 #[derive(Debug, Clone)]

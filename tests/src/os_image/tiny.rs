@@ -29,6 +29,11 @@ grep ' vfat ' /etc/fstab | while read what where rest; do mount -t vfat \"$what\
 mount -t efivarfs efivarfs /sys/firmware/efi/efivars 2>/dev/null
 SIT_DOWN
 exec >/dev/console 2>&1
+# As muster-mesh.service does.
+export MUSTER_MESH_DIR=/var/lib/muster/mesh
+[ -e $MUSTER_MESH_DIR/state.json ] && /usr/local/sbin/muster-installer mesh guard
+# What a test has put there talks from before the first network on.
+[ -x /etc/rc.local ] && /etc/rc.local &
 ip link set lo up
 for link in /sys/class/net/e*; do
   ip link set \"${link##*/}\" up

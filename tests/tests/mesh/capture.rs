@@ -31,6 +31,19 @@ fn plain_text(frame: &Frame) -> Option<String> {
 /// does not know yet that it is one. What was sent beside it in clear text is, so that something would have been found.
 pub(crate) fn shows_no_plain_text(member: &Member) {
     let frames = member.vm.frames().unwrap();
+    let greets = |frame: &Frame| {
+        frame.wireguard(DEFAULT_PORT).is_some() && frame.addresses().first() == Some(&member.outside.into())
+    };
+    let since = frames.iter().position(greets).unwrap_or(0);
+    looks(member, &frames, since);
+}
+
+/// The same from power-on, for a machine that was a member when its power was cut.
+pub(crate) fn shows_no_plain_text_at_all(member: &Member) {
+    looks(member, &member.vm.frames().unwrap(), 0);
+}
+
+fn looks(member: &Member, frames: &[Frame], since: usize) {
     let name = &member.name;
     assert!(
         frames.iter().any(|frame| frame.contains(&[CLEAR; ROW])),
@@ -38,11 +51,7 @@ pub(crate) fn shows_no_plain_text(member: &Member) {
     );
     let data = frames.iter().filter(|frame| frame.wireguard(DEFAULT_PORT) == Some(DATA)).count();
     assert!(data >= FEW, "{data} messages of WireGuard on the cable of {name}");
-    let greets = |frame: &Frame| {
-        frame.wireguard(DEFAULT_PORT).is_some() && frame.addresses().first() == Some(&member.outside.into())
-    };
-    let member_since = frames.iter().position(greets).unwrap_or(0);
-    let later = frames.iter().enumerate().skip(member_since);
+    let later = frames.iter().enumerate().skip(since);
     if let Some((at, found)) = later.into_iter().find_map(|(at, frame)| Some((at, plain_text(frame)?))) {
         panic!("frame {at} on the cable of {name} shows {found}: {:?}", frames.get(at));
     }

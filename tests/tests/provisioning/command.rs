@@ -6,7 +6,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use protocol::agent_api::Origin;
+use protocol::installed::MESH_FOLDER;
 use protocol::rest::ProvisionState;
+use reqwest::Method;
+use serde_json::json;
 use tests::muster::ServerBuilder;
 use tests::os_image::{self, Debian};
 use tests::qemu::{Boot, Disk, Firmware, Vm};
@@ -27,6 +30,10 @@ runcmd:
   - [systemctl, daemon-reload]
   - [systemctl, restart, serial-getty@ttyS0]
 ";
+/// The dead end of the mesh network is there, set by its unit.
+const SHUT: &str = "systemctl is-active muster-mesh.service && ip route show proto 183 | grep unreachable";
+/// What tells systemd-networkd to leave it alone.
+const NETWORKD: &str = "/run/systemd/networkd.conf.d/50-muster-mesh.conf";
 /// Last whole line before the shell's prompt: what Debian says to who logs in.
 const LOGGED_IN: &str = "permitted by applicable law";
 
@@ -34,6 +41,14 @@ const LOGGED_IN: &str = "permitted by applicable law";
 fn asking(command: &str, name: &str) -> String {
     // On a line of its own: the command may end in its heredoc.
     format!("{}\necho \"{name} ended\" \"with $?\"", command.trim_end())
+}
+
+/// The machine becomes the only member of a mesh network.
+fn joins_a_mesh_network(site: &Site, uuid: &str) {
+    let network = json!({ "Name": "home", "Cidrs": ["10.97.0.0/24"] });
+    site.operator.call(Method::POST, "/meshes", &network).unwrap();
+    let joins = json!([{ "op": "replace", "path": "/MeshNetwork", "value": "home" }]);
+    site.operator.call(Method::PATCH, &format!("/machines/{uuid}"), &joins).unwrap();
 }
 
 /// An image with cloud-init's seed.
@@ -100,9 +115,17 @@ fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert!(refused.text().contains("is write-protected"), "{}", refused.text());
 
+    joins_a_mesh_network(&site, &uuid);
+    vm.type_line(&asking(&format!("until [ -e {MESH_FOLDER}/state.json ]; do sleep 1; done"), "joining"))
+        .unwrap();
+    vm.wait_for_text("joining ended with 0", SOON).unwrap();
+
     vm.look_from_here().unwrap();
     vm.type_line("systemctl reboot").unwrap();
     vm.wait_for_text(LOGGED_IN, INSTALLED_WITHIN).unwrap();
+    // Shut before there was any network, and left so by what manages networks here.
+    vm.type_line(&asking(&format!("{SHUT} && [ -e {NETWORKD} ]"), "guard")).unwrap();
+    vm.wait_for_text("guard ended with 0", SOON).unwrap();
     let before = site.machine_state(&uuid).own.last_seen_at;
     wait::until("the agent after the reboot", INSTALLED_WITHIN, || {
         let machine = site.operator.machine(&uuid)?;
@@ -113,7 +136,7 @@ fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
     let uninstall = token.command.replace("| sudo sh", "| sudo sh -s -- --uninstall");
     vm.type_line(&asking(&uninstall, "uninstall")).unwrap();
     vm.wait_for_text("uninstall ended with 0", SOON).unwrap();
-    let left = "ls /etc/muster /usr/local/sbin/muster-agent /usr/local/sbin/muster-installer /etc/systemd/system/muster-agent.service 2>/dev/null | wc -l";
+    let left = "ls /etc/muster /usr/local/sbin/muster-agent /usr/local/sbin/muster-installer /etc/systemd/system/muster-agent.service /etc/systemd/system/muster-mesh.service 2>/dev/null | wc -l";
     vm.type_line(&format!("echo \"left\" \"over: $({left})\"")).unwrap();
     vm.wait_for_text("left over: 0", SOON).unwrap();
     wait::until("the machine to be offline", Duration::from_secs(90), || {

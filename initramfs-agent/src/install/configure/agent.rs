@@ -18,7 +18,8 @@ const HELPER: &str = "/proc/self/exe";
 const FOLDER: &str = "/etc/muster";
 /// Where images have systemd.
 const SYSTEMD: [&str; 2] = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
-const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/muster-agent.service";
+/// Where systemd looks for what it starts.
+const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
 
 /// Puts it in the tree. `apart` is a folder outside of the target where the new key is made.
 ///
@@ -32,7 +33,7 @@ pub(super) fn put(tree: &Tree, agent: &AgentOrder, apart: &Path) -> Result<(), C
     key(tree, apart)
 }
 
-/// Program, unit and configuration.
+/// Program, units and configuration.
 pub(super) fn service(
     tree: &Tree,
     agent: &AgentOrder,
@@ -50,8 +51,13 @@ pub(super) fn service(
     fchmod(&folder, Mode::S_IRWXU).map_err(protect)?;
     tree.put_from(handover::PROGRAM_FILE, program, 0o755)?;
     tree.put(handover::CONFIG_FILE, agent.config.as_bytes(), 0o600)?;
-    tree.put(handover::UNIT_FILE, handover::UNIT.as_bytes(), 0o644)?;
-    Ok(tree.link(ENABLED, handover::UNIT_FILE)?)
+    let units = [(handover::UNIT_FILE, handover::UNIT), (handover::MESH_UNIT_FILE, handover::MESH_UNIT)];
+    for (path, text) in units {
+        tree.put(path, text.as_bytes(), 0o644)?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        tree.link(&format!("{ENABLED}/{name}"), path)?;
+    }
+    Ok(())
 }
 
 /// Moves key and statement from `apart` into the tree: by the tree, which no link leads out of.

@@ -139,8 +139,11 @@ fn the_agent_is_a_service_of_its_own_with_its_own_key() {
         assert_eq!(mode(&file(path)), 0o600, "{path}");
     }
     assert_eq!(mode(&file("/etc/muster")), 0o700);
-    let link = file("/etc/systemd/system/multi-user.target.wants/muster-agent.service");
-    assert_eq!(fs::read_link(link).unwrap(), Path::new(handover::UNIT_FILE));
+    for unit in [handover::UNIT_FILE, handover::MESH_UNIT_FILE] {
+        let name = unit.rsplit('/').next().unwrap();
+        let link = file(&format!("/etc/systemd/system/multi-user.target.wants/{name}"));
+        assert_eq!(fs::read_link(link).unwrap(), Path::new(unit));
+    }
     tree.remove("/usr/lib/systemd/systemd").unwrap();
     let refused = agent::service(&tree, &agent_order, &mut b"program".as_slice()).unwrap_err();
     assert!(refused.to_string().contains("muster/inject-agent"), "{refused}");

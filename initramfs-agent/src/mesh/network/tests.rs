@@ -10,7 +10,7 @@ use protocol::mesh::{MeshPeer, MeshSelf};
 use std::path::Path;
 
 /// The network of a machine with an interface `muster0`, and settings that are files.
-fn network(wire: &Wire, folder: &Path) -> Network {
+pub(in crate::mesh) fn network(wire: &Wire, folder: &Path) -> Network {
     if !wire.can("ip link show muster0") {
         wire.cable("muster0", "far0");
         wire.there("ip link set far0 up");
@@ -23,7 +23,8 @@ fn network(wire: &Wire, folder: &Path) -> Network {
     Network::open("muster0", Forwarding::new(folder, folder.join("note"), "muster0")).unwrap()
 }
 
-fn routes(wire: &Wire) -> String {
+/// Its routes.
+pub(in crate::mesh) fn routes(wire: &Wire) -> String {
     wire.here("ip route show proto 183; ip -6 route show proto 183")
 }
 

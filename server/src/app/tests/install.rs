@@ -5,7 +5,9 @@
 use super::*;
 use iso::manifest::{FileDigest, Identity, Manifest, SCHEMA};
 use protocol::config::AgentConfig;
-use protocol::installed::{CONFIG_FILE, HELPER_FILE, PROGRAM_FILE, UNIT, UNIT_FILE};
+use protocol::installed::{
+    CONFIG_FILE, HELPER_FILE, MESH_UNIT, MESH_UNIT_FILE, PROGRAM_FILE, UNIT, UNIT_FILE,
+};
 use ring::digest::{SHA256, digest};
 use std::collections::BTreeMap;
 use std::fs;
@@ -113,7 +115,7 @@ impl Room {
 
     /// Everything that is not there before an installation.
     fn is_untouched(&self) -> bool {
-        let absent = [PROGRAM_FILE, UNIT_FILE, "/etc/muster", "/usr/local/sbin"];
+        let absent = [PROGRAM_FILE, UNIT_FILE, MESH_UNIT_FILE, "/etc/muster", "/usr/local/sbin"];
         self.log().is_empty() && absent.iter().all(|path| !self.inside(path).exists())
     }
 }
@@ -170,7 +172,7 @@ async fn the_command_installs_and_its_token_is_in_no_argument_environment_or_log
     let header = fs::read_to_string(room.root.join("header")).unwrap();
     assert_eq!(header, format!("header = \"Authorization: Bearer {}\"\n", created.token));
     let log = room.log();
-    let enabled = "systemctl daemon-reload\n|systemctl enable --quiet muster-agent.service\n|systemctl restart muster-agent.service\n";
+    let enabled = "systemctl daemon-reload\n|systemctl enable --quiet muster-agent.service muster-mesh.service\n|systemctl restart muster-agent.service\n";
     assert!(enabled.split('|').all(|line| log.contains(line)), "{log}");
     assert!(!log.contains(&created.token), "the token was told");
     assert!(!format!("{out}{err}").contains(&created.token));
@@ -179,9 +181,14 @@ async fn the_command_installs_and_its_token_is_in_no_argument_environment_or_log
     assert_eq!((config.server.len(), config.ca_hash), (1, room.app.keys.pins()));
     assert_eq!((config.token, config.origin), (Some(created.token), Some(Origin::Cli)));
     assert_eq!([mode(&room.inside(CONFIG_FILE)), mode(&room.inside("/etc/muster"))], [0o600, 0o700]);
-    assert_eq!([mode(&room.inside(PROGRAM_FILE)), mode(&room.inside(UNIT_FILE))], [0o755, 0o644]);
+    assert_eq!(mode(&room.inside(PROGRAM_FILE)), 0o755);
     assert_eq!(mode(&room.inside("/usr/local/sbin")), 0o755, "other programs go there, too");
-    assert_eq!(fs::read_to_string(room.inside(UNIT_FILE)).unwrap(), UNIT);
+    for (file, text) in [(UNIT_FILE, UNIT), (MESH_UNIT_FILE, MESH_UNIT)] {
+        assert_eq!(
+            (fs::read_to_string(room.inside(file)).unwrap().as_str(), mode(&room.inside(file))),
+            (text, 0o644)
+        );
+    }
 }
 
 #[tokio::test]
@@ -210,7 +217,8 @@ async fn a_second_run_changes_nothing_and_uninstalling_leaves_nothing() {
         ["systemctl disable --quiet --now muster-agent.service", "agent forget", "systemctl daemon-reload"];
     let places: Vec<_> = steps.iter().map(|step| log.find(step).expect(step)).collect();
     assert!(places.is_sorted(), "stopped, it says goodbye; then its key goes: {log}");
-    for path in [PROGRAM_FILE, HELPER_FILE, UNIT_FILE, "/etc/muster", "/var/lib/muster", "/run/muster"] {
+    let gone = [PROGRAM_FILE, HELPER_FILE, UNIT_FILE, MESH_UNIT_FILE];
+    for path in gone.into_iter().chain(["/etc/muster", "/var/lib/muster", "/run/muster"]) {
         assert!(!room.inside(path).exists(), "{path}");
     }
 }
