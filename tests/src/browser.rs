@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::lab::Host;
 use crate::muster::Server;
 use crate::process::{Process, Spec};
 use crate::{output, wait};
@@ -84,6 +85,13 @@ impl Script {
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> Self {
         self.spec = self.spec.env(key, value);
+        self
+    }
+
+    /// Runs it and its browser on a host of a lab: they reach what that host reaches.
+    #[must_use]
+    pub fn on(mut self, host: &Host) -> Self {
+        self.spec = self.spec.in_network(host.namespace().path());
         self
     }
 

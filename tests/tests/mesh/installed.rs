@@ -101,11 +101,9 @@ fn an_installed_member_that_is_rebooted_without_the_server_has_its_tunnels_back(
     // From before it has any network at its next start, it pings the other one, by the mesh network's addresses.
     let each: Vec<String> = of_other.iter().map(ToString::to_string).collect();
     let ping = format!("ping -q -c 1 -W 1 -p {MARK:02x} $to");
-    let talks = format!(
-        "#!/bin/busybox sh\nwhile true; do for to in {}; do {ping}; sleep 0.05; done; done",
-        each.join(" ")
-    );
-    installed.does(&format!("echo '{talks}' > /etc/rc.local && chmod +x /etc/rc.local && sync"));
+    let talks = format!("while true; do for to in {}; do {ping}; sleep 0.05; done; done", each.join(" "));
+    let writes = format!("printf '%s\\n' '#!/bin/sh' '{talks}' > /etc/rc.local");
+    installed.does(&format!("{writes} && chmod +x /etc/rc.local && sync"));
     site.stop_server();
     installed.vm.cut_power().unwrap();
     let mut vm = again.start().unwrap();

@@ -7,6 +7,7 @@ use anyhow::Result;
 use protocol::rest::TokenCreated;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tests::browser::Script;
 use tests::lab::{Host, Lab, Nat, Port};
 use tests::media::{Media, Profile};
 use tests::muster::Server;
@@ -151,7 +152,12 @@ impl Site {
         self.call(Method::PATCH, &format!("/machines/{uuid}"), &patch);
     }
 
-    /// Assigns a machine to the mesh network, as the dashboard does.
+    /// A script for the dashboard, on the computer of the server: from outside of the lab nobody reaches it.
+    pub(crate) fn script(&self, name: &str) -> Script {
+        Script::of(&self.server, name).unwrap().on(&self.host)
+    }
+
+    /// Assigns a machine to the mesh network by the call that the dashboard makes.
     pub(crate) fn assign(&self, member: &Member) {
         self.change(&member.uuid, "MeshNetwork", &json!(MESH));
     }
