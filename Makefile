@@ -71,6 +71,7 @@ media: setup $(MEDIA)/manifest.json ## release binaries, and boot media in targe
 dashboard: $(DASHBOARD) ## the web pages that the server embeds
 
 docs: ## write docs/cli and docs/openapi.json anew
+	cargo fetch --locked
 	cargo build --locked -p cli
 	cargo run --locked -q -p xtask -- docs
 

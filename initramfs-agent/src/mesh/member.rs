@@ -401,8 +401,9 @@ impl Member {
         // Up to a tenth earlier, so that members do not come in step.
         let earlier = if due >= SPREAD { random % (due / 10 + 1) } else { 0 };
         let at = sent + due - earlier;
-        // What happened meanwhile is not put off.
-        let waits = self.report_at > now;
+        // What happened meanwhile is not put off, nor what waits for a breath.
+        let breath = self.reported_at.unwrap_or(sent) + BREATH;
+        let waits = self.report_at > now.max(breath);
         self.report_at = if waits { at.max(sent + BREATH) } else { self.report_at };
     }
 

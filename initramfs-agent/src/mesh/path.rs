@@ -13,8 +13,12 @@ use std::net::SocketAddr;
 
 /// How long one place is tried, in milliseconds (`REKEY_TIMEOUT` of WireGuard).
 pub(super) const TRY: u64 = 5_000;
-/// The same in the first round of a peer that never had a session, which the kernel greets anew at each place.
-pub(super) const FIRST_TRY: u64 = 1_500;
+/// The same at first with a peer that never had a session, which the kernel greets anew each time: of a greeting that
+/// came before the other side knew the peer nothing is left, and of two that crossed neither (each side forgets its own
+/// over the other's, `wg_noise_handshake_consume_initiation` of the kernel's `noise.c`).
+pub(super) const FIRST_TRY: u64 = 1_000;
+/// How many tries are this short, at least.
+const FIRST_TRIES: usize = 3;
 
 /// A peer as the kernel shows it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -76,7 +80,8 @@ impl Path {
         if self.is_up {
             return None;
         }
-        let place = match self.current {
+        let (was, is_first_round) = (self.current, self.is_first_round(places));
+        let place = match was {
             None => *places.first()?,
             Some((current, since)) => {
                 let at = places.iter().position(|place| *place == current);
@@ -90,12 +95,18 @@ impl Path {
         };
         self.current = Some((place, now));
         self.tries = self.tries.saturating_add(1);
-        (sight.endpoint != Some(place)).then_some(place)
+        let greets_anew = is_first_round && was.is_some();
+        (sight.endpoint != Some(place) || greets_anew).then_some(place)
     }
 
     /// How long a place is tried.
-    const fn patience(&self, places: &[SocketAddr]) -> u64 {
-        if self.never_met() && self.tries < places.len() { FIRST_TRY } else { TRY }
+    fn patience(&self, places: &[SocketAddr]) -> u64 {
+        if self.is_first_round(places) { FIRST_TRY } else { TRY }
+    }
+
+    /// Whether tries are short yet.
+    fn is_first_round(&self, places: &[SocketAddr]) -> bool {
+        self.never_met() && self.tries <= places.len().max(FIRST_TRIES)
     }
 
     /// Whether there never was a session: nothing is lost with what the kernel has of it.
@@ -142,11 +153,34 @@ mod tests {
         assert_eq!(path.next(&places, Sight::default(), 0), Some(place(1)));
         assert_eq!(path.next(&places, at(1), FIRST_TRY - 1), None);
         assert_eq!(path.next(&places, at(1), FIRST_TRY), Some(place(2)));
-        // From the second round on each has as long as the kernel waits.
-        assert_eq!(path.next(&places, at(2), FIRST_TRY + TRY - 1), None);
-        assert_eq!(path.next(&places, at(2), FIRST_TRY + TRY), Some(place(1)));
-        assert_eq!(path.next(&places, at(1), FIRST_TRY + 2 * TRY), Some(place(2)));
+        assert_eq!(path.next(&places, at(2), 2 * FIRST_TRY), Some(place(1)));
+        assert_eq!(path.next(&places, at(1), 3 * FIRST_TRY), Some(place(2)));
+        // From then on each has as long as the kernel waits.
+        let begun = 3 * FIRST_TRY;
+        assert_eq!(path.next(&places, at(2), begun + TRY - 1), None);
+        assert_eq!(path.next(&places, at(2), begun + TRY), Some(place(1)));
+        assert_eq!(path.next(&places, at(1), begun + 2 * TRY), Some(place(2)));
         assert_eq!(path.tried(2 * TRY), 10);
+    }
+
+    #[test]
+    fn the_only_place_of_a_peer_that_was_never_met_is_greeted_anew_and_not_for_ever() {
+        let (mut path, only) = (Path::default(), [place(1)]);
+        path.see(Sight::default(), 0, WALL);
+        for time in 0..=3 {
+            assert_eq!(
+                path.next(&only, at(1), time * FIRST_TRY + time.min(1)),
+                (time > 0).then_some(place(1)),
+                "{time}"
+            );
+        }
+        assert_eq!(path.next(&only, at(1), 3 * FIRST_TRY + TRY), None, "the kernel greets by itself");
+        let mut met = Path::default();
+        met.see(Sight { handshake: Some(WALL - 200 * SECOND), endpoint: None }, 1_000_000, WALL);
+        assert!(!met.is_up());
+        for time in [0, FIRST_TRY, TRY] {
+            assert_eq!(met.next(&only, at(1), 1_000_000 + time), None, "what it had is not lost");
+        }
     }
 
     #[test]
@@ -161,11 +195,13 @@ mod tests {
 
     #[test]
     fn the_only_place_is_set_again_when_the_kernel_went_elsewhere() {
-        let mut path = Path::default();
-        path.see(Sight::default(), 0, WALL);
-        assert_eq!(path.next(&[place(1)], Sight::default(), 0), Some(place(1)));
-        assert_eq!(path.next(&[place(1)], at(1), TRY), None);
-        assert_eq!(path.next(&[place(1)], at(9), 2 * TRY), Some(place(1)));
+        let (mut path, met) =
+            (Path::default(), |sight| Sight { handshake: Some(WALL - 200 * SECOND), ..sight });
+        path.see(met(Sight::default()), 1_000_000, WALL);
+        let mut next = |sight, since| path.next(&[place(1)], met(sight), 1_000_000 + since);
+        assert_eq!(next(Sight::default(), 0), Some(place(1)));
+        assert_eq!(next(at(1), TRY), None);
+        assert_eq!(next(at(9), 2 * TRY), Some(place(1)));
     }
 
     #[test]
@@ -215,7 +251,7 @@ mod tests {
                 path.see(sight, now, WALL);
                 if let Some(next) = path.next(&places, sight, now) {
                     prop_assert!(places.contains(&next));
-                    let least = if tried.len() < places.len() { FIRST_TRY } else { TRY };
+                    let least = if tried.len() <= places.len().max(FIRST_TRIES) { FIRST_TRY } else { TRY };
                     prop_assert!(last.is_none_or(|last| now - last >= least), "each has its time");
                     last = Some(now);
                     tried.push(next);

@@ -89,12 +89,12 @@ fn kernel_that_somebody_else_changed_is_put_right() {
     kernel.0.peers.remove(&key(2));
     kernel.0.peers.get_mut(&key(3)).unwrap().present.allowed.clear();
     kernel.0.peers.insert(key(66), Peer::default());
-    member.see(kernel.0.clone(), 1_000, WALL);
-    let changes = member.changes(None, 1_000);
+    member.see(kernel.0.clone(), 500, WALL);
+    let changes = member.changes(None, 500);
     assert_eq!(keys(&changes), [(2, true), (3, true), (66, false)]);
     kernel.obey(&changes);
-    member.see(kernel.0.clone(), 2_000, WALL);
-    assert_eq!(member.changes(None, 2_000), []);
+    member.see(kernel.0.clone(), 900, WALL);
+    assert_eq!(member.changes(None, 900), []);
 }
 
 #[test]
@@ -129,6 +129,16 @@ fn reports_do_not_follow_each_other_without_a_breath() {
     member.report(Vec::new(), 1_000).unwrap();
     kernel.shake(2, WALL + 1);
     member.see(kernel.0.clone(), 1_001, WALL + 1);
+    assert_eq!(member.report_at(), Some(1_000 + BREATH));
+}
+
+#[test]
+fn answer_does_not_put_off_what_waits_for_a_breath() {
+    let (mut member, mut kernel) = settled(&[peer(2)]);
+    member.report(Vec::new(), 1_000).unwrap();
+    kernel.shake(2, WALL + 1);
+    member.see(kernel.0.clone(), 1_001, WALL + 1);
+    member.answered(1_000, &MeshReportAnswer::default(), 1_050, 0);
     assert_eq!(member.report_at(), Some(1_000 + BREATH));
 }
 
@@ -170,7 +180,7 @@ fn dead_peer_is_tried_at_its_other_places() {
     let (mut member, mut kernel) = settled(&[many]);
     let endpoint = |kernel: &Kernel| kernel.0.peers.get(&key(2)).unwrap().present.endpoint;
     assert_eq!(endpoint(&kernel), Some(place(2)));
-    for (now, expected) in [(1_000, 2), (1_500, 77), (6_400, 77), (6_500, 2)] {
+    for (now, expected) in [(900, 2), (1_000, 77), (2_000, 2), (3_000, 77), (7_900, 77), (8_000, 2)] {
         member.see(kernel.0.clone(), now, WALL);
         kernel.obey(&member.changes(None, now));
         assert_eq!(endpoint(&kernel), Some(place(expected)), "{now}");
