@@ -20,10 +20,11 @@ use crate::stage::Subject;
 /// Names of the contenders that are ours.
 pub(crate) const MUSTER: &str = "muster";
 
-/// An empty suite, dated.
+/// An empty suite, dated; suites of one record may come from different computers.
 fn begin(name: &str) -> Result<Suite> {
     let command = format!("make bench SUITE={name}");
-    Ok(Suite { taken_on: computer::today()?, command, load: computer::load()?, ..Suite::default() })
+    let inputs = [("processor".to_owned(), computer::describe()?.processor)].into();
+    Ok(Suite { taken_on: computer::today()?, command, load: computer::load()?, inputs, ..Suite::default() })
 }
 
 /// Says what everybody was given.
