@@ -186,7 +186,7 @@ fn a_token_may_leave_the_approval_to_an_operator() {
 #[test]
 fn machines_begin_where_their_token_places_them() {
     let mut site = Site::start("tokens-placement");
-    let home = serde_json::json!({ "Name": "home", "Cidr": "10.98.0.0/24" });
+    let home = serde_json::json!({ "Name": "home", "Cidrs": ["10.98.0.0/24"] });
     site.operator.post("/api/v3/meshes", &home).unwrap().expect::<serde_json::Value>(201).unwrap();
     let placed = TokenCreate { roles: vec!["web".to_owned()], mesh_network: "home".to_owned(), ..terms(600) };
     let token = site.operator.issue(&placed).unwrap().token;
