@@ -50,12 +50,21 @@ fn asking(command: &str, name: &str) -> String {
     format!("{}\necho \"{name} ended\" \"with $?\"", command.trim_end())
 }
 
-/// The machine becomes the only member of a mesh network.
-fn joins_a_mesh_network(site: &Site, uuid: &str) {
+/// The machine becomes the only member of a mesh network, and keeps that on its disk.
+fn joins_a_mesh_network(site: &Site, uuid: &str, vm: &mut Vm) {
     let network = json!({ "Name": "home", "Cidrs": ["10.97.0.0/24"] });
     site.operator.call(Method::POST, "/meshes", &network).unwrap();
     let joins = json!([{ "op": "replace", "path": "/MeshNetwork", "value": "home" }]);
     site.operator.call(Method::PATCH, &format!("/machines/{uuid}"), &joins).unwrap();
+    let waits = format!("until [ -e {MESH_FOLDER}/state.json ]; do sleep 1; done");
+    vm.type_line(&asking(&waits, "joining")).unwrap();
+    vm.wait_for_text("joining ended with 0", SOON).unwrap();
+}
+
+/// Nothing left for the mesh network before there was any network, and what manages networks here leaves it so.
+fn is_shut(vm: &mut Vm) {
+    vm.type_line(&asking(&format!("{SHUT} && [ -e {NETWORKD} ]"), "guard")).unwrap();
+    vm.wait_for_text("guard ended with 0", SOON).unwrap();
 }
 
 /// An image with cloud-init's seed.
@@ -122,17 +131,11 @@ fn one_line_command_registers_survives_a_reboot_and_goes_without_a_trace() {
     assert_eq!(refused.status, 422, "{}", refused.text());
     assert!(refused.text().contains("is write-protected"), "{}", refused.text());
 
-    joins_a_mesh_network(&site, &uuid);
-    vm.type_line(&asking(&format!("until [ -e {MESH_FOLDER}/state.json ]; do sleep 1; done"), "joining"))
-        .unwrap();
-    vm.wait_for_text("joining ended with 0", SOON).unwrap();
-
+    joins_a_mesh_network(&site, &uuid, &mut vm);
     vm.look_from_here().unwrap();
     vm.type_line("systemctl reboot").unwrap();
     is_logged_in(&mut vm);
-    // Shut before there was any network, and left so by what manages networks here.
-    vm.type_line(&asking(&format!("{SHUT} && [ -e {NETWORKD} ]"), "guard")).unwrap();
-    vm.wait_for_text("guard ended with 0", SOON).unwrap();
+    is_shut(&mut vm);
     let before = site.machine_state(&uuid).own.last_seen_at;
     wait::until("the agent after the reboot", INSTALLED_WITHIN, || {
         let machine = site.operator.machine(&uuid)?;
