@@ -210,4 +210,4 @@ fn said(reply: &Reply) -> String {
 
 #[cfg(test)]
 #[path = "talk/tests.rs"]
-mod tests;
+pub(super) mod tests;

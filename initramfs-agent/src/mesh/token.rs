@@ -101,7 +101,7 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::StatusCode;
+    use crate::mesh::talk::tests::reply;
 
     const fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -109,16 +109,6 @@ mod tests {
 
     fn token() -> Token {
         Token::new(Uuid::from_u128(7), "mmt_first".to_owned())
-    }
-
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
-            status: StatusCode::from_u16(status).unwrap(),
-            etag: None,
-            log_length: None,
-            retry_after: None,
-            body: body.to_owned().into(),
-        }
     }
 
     fn given(name: &str, expires_in: u64) -> Reply {

@@ -204,7 +204,8 @@ async fn server_that_makes_no_tokens_is_told_of_and_the_first_one_serves() {
     assert!(matches!(fake.reports(3).await, Heard::Answer { sent: 3, .. }));
 }
 
-fn reply(status: u16, body: &str) -> Reply {
+/// An answer of the server, as it was read.
+pub(in crate::mesh) fn reply(status: u16, body: &str) -> Reply {
     Reply {
         status: StatusCode::from_u16(status).unwrap(),
         etag: None,
