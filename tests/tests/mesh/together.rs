@@ -219,7 +219,13 @@ impl Story {
         });
         self.site.call(Method::POST, "/vips", &vip);
         answers(&mut self.far, MARKED_LINE, TOLD_WITHIN);
-        let vip = self.site.get("/vips/front");
+        // Both may hold it: after the server's absence a member hears of it with its next question, 15 s later at most.
+        let vip = wait::until("both candidates to be healthy", TOLD_WITHIN, || {
+            let vip = self.site.operator.call(Method::GET, "/vips/front", &Value::Null)?;
+            let members = vip["Members"].as_array().into_iter().flatten();
+            Ok((members.filter(|member| member["Healthy"] == true).count() == 2).then_some(vip))
+        })
+        .unwrap();
         let holder = vip["Holder"].as_str().unwrap_or_default().to_owned();
         let (mut gone, mut heir) = match holder {
             holder if holder == self.near.uuid => (self.near, self.middle),
