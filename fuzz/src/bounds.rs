@@ -2,11 +2,13 @@
 //!
 //! Time is the thread's processor time, so that a busy machine makes no findings; memory is what
 //! the heap grew by at its highest, counted by the allocator, so that one request for a gigabyte is
-//! found although nobody touches it.
+//! found although nobody touches it. That counter is the whole process's: one input is measured at a
+//! time.
 
 use crate::Property;
 use nix::time::{ClockId, clock_gettime};
 use peak_alloc::PeakAlloc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Most processor time that one input may take, in an optimised build.
@@ -18,6 +20,9 @@ const TRIES: usize = 3;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
+
+/// Held while an input is measured: another's would count as this one's, or begin the count anew.
+static MEASURING: Mutex<()> = Mutex::new(());
 
 /// Runs a target on one input and panics when that costs more than it may, or when the target finds
 /// that a property does not hold.
@@ -37,6 +42,8 @@ pub fn bounded(target: Property, data: &[u8], limit: Duration) -> bool {
 }
 
 fn measured(target: Property, data: &[u8]) -> (bool, Duration, usize) {
+    // An input that made its target panic left nothing behind that the next one reads.
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let before = HEAP.current_usage();
     HEAP.reset_peak_usage();
     let begun = processor_time();
