@@ -14,8 +14,9 @@ use hyper::{Method, StatusCode};
 use protocol::mesh::{
     MAX_MESSAGE, MeshNews, MeshReadError, MeshReportAnswer, PATH, REPORT_PATH, read_answer, read_news,
 };
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
 /// How long the server may hold news back.
@@ -74,17 +75,32 @@ impl Server {
         let (tell, heard) = mpsc::channel(ROOM);
         let reports = settings.map(|settings| {
             let (reports, sending) = mpsc::channel(1);
-            let token = Token::new(settings.machine, settings.token);
-            listen(settings.place.clone(), token.clone(), tell.clone());
-            report(settings.place, token, sending, tell);
+            let line = Line {
+                place: settings.place,
+                token: Token::new(settings.machine, settings.token),
+                answered: Arc::default(),
+                tell,
+            };
+            listen(line.clone());
+            report(line, sending);
             reports
         });
         Self { heard, reports }
     }
 }
 
+/// What both tasks have.
+#[derive(Clone)]
+struct Line {
+    place: Place,
+    token: Token,
+    /// Told of each report that was answered: a server that answers those has news, too.
+    answered: Arc<Notify>,
+    tell: mpsc::Sender<Heard>,
+}
+
 /// Awaits news for ever.
-fn listen(place: Place, token: Token, tell: mpsc::Sender<Heard>) {
+fn listen(Line { place, token, answered, tell }: Line) {
     beside(async move {
         let mut rest = Rest::new(place);
         let (mut cursor, mut attempt) = (String::new(), 0_u32);
@@ -127,10 +143,21 @@ fn listen(place: Place, token: Token, tell: mpsc::Sender<Heard>) {
                 let line = format!("mesh: the server is away, tunnels stay as they are: {why}");
                 drop(tell.send(Heard::Said(line)).await);
             }
-            sleep(retry::asked_pause(attempt, random(), again).min(LONGEST_PAUSE)).await;
+            match again.filter(|seconds| *seconds > 0) {
+                Some(_) => sleep(retry::asked_pause(attempt, random(), again).min(LONGEST_PAUSE)).await,
+                None => pause(retry::pause(attempt, random()).min(LONGEST_PAUSE), &answered).await,
+            }
             attempt = attempt.saturating_add(1);
         }
     });
+}
+
+/// Waits that long, or until a report is answered.
+async fn pause(longest: Duration, answered: &Notify) {
+    let ended = answered.notified();
+    sleep(BREATH).await;
+    // Either way the pause is over.
+    drop(timeout(longest.saturating_sub(BREATH), ended).await);
 }
 
 /// News that cannot be read are asked for as a whole.
@@ -165,7 +192,7 @@ async fn renew(rest: &mut Rest, token: &Token) -> Result<(), String> {
 }
 
 /// Sends reports as they come. One that hangs gives way to the next.
-fn report(place: Place, token: Token, mut reports: mpsc::Receiver<Sending>, tell: mpsc::Sender<Heard>) {
+fn report(Line { place, token, answered, tell }: Line, mut reports: mpsc::Receiver<Sending>) {
     beside(async move {
         let mut rest = Rest::new(place.clone());
         while let Some(Sending { sent, body }) = reports.recv().await {
@@ -178,6 +205,9 @@ fn report(place: Place, token: Token, mut reports: mpsc::Receiver<Sending>, tell
                     Heard::NoAnswer("no answer in time".to_owned())
                 }
             };
+            if matches!(heard, Heard::Answer { .. }) {
+                answered.notify_waiters();
+            }
             if tell.send(heard).await.is_err() {
                 return;
             }

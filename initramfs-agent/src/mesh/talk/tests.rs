@@ -204,6 +204,26 @@ async fn server_that_makes_no_tokens_is_told_of_and_the_first_one_serves() {
     assert!(matches!(fake.reports(3).await, Heard::Answer { sent: 3, .. }));
 }
 
+#[tokio::test(start_paused = true)]
+async fn answered_report_ends_the_pause_before_news_are_asked_for_again() {
+    let (answered, begun) = (Arc::new(Notify::new()), tokio::time::Instant::now());
+    pause(LONGEST_PAUSE, &answered).await;
+    assert_eq!(begun.elapsed(), LONGEST_PAUSE, "nothing was answered");
+
+    let (teller, begun) = (answered.clone(), tokio::time::Instant::now());
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(2)).await;
+        teller.notify_waiters();
+    });
+    pause(LONGEST_PAUSE, &answered).await;
+    assert_eq!(begun.elapsed(), Duration::from_secs(2));
+
+    answered.notify_waiters();
+    let begun = tokio::time::Instant::now();
+    pause(LONGEST_PAUSE, &answered).await;
+    assert_eq!(begun.elapsed(), LONGEST_PAUSE, "an answer from before the pause says nothing of now");
+}
+
 /// An answer of the server, as it was read.
 pub(in crate::mesh) fn reply(status: u16, body: &str) -> Reply {
     Reply {
