@@ -8,9 +8,6 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::server::TlsStream;
 
 /// A server of one file, and the first bytes that were asked for.
@@ -22,19 +19,11 @@ struct Depot {
 impl Depot {
     /// Serves `file`, and breaks off after `burst` bytes of each answer.
     async fn start(ca: &Authority, file: Vec<u8>, burst: usize) -> Self {
-        let (leaf, key) = ca.leaf(&["dc1.agent.internal"], 2020..=2090);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf, ca.der()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-            .unwrap();
+        let acceptor = ca.acceptor(&["dc1.agent.internal"], 2020..=2090);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let asked = Arc::<Mutex<Vec<u64>>>::default();
         let seen = asked.clone();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();

@@ -17,9 +17,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 /// What a server saw of one request.
 #[derive(Debug, Clone)]
@@ -63,16 +60,7 @@ impl Server {
     }
 
     async fn start_as(ca: &Authority, names: &[&str], years: RangeInclusive<i32>, script: Script) -> Self {
-        let (leaf, key) = ca.leaf(names, years);
-        let chain: Vec<CertificateDer<'static>> = vec![leaf, ca.der()];
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
+        let acceptor = ca.acceptor(names, years);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let this = Self {
@@ -87,7 +75,6 @@ impl Server {
         let (seen, shaken, failed) = (this.seen.clone(), this.shaken.clone(), this.failed.clone());
         let (names, per_connection) = (this.names.clone(), this.per_connection.clone());
         let arrived = this.arrived.clone();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();

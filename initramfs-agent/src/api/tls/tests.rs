@@ -2,8 +2,11 @@
 
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+use tokio_rustls::TlsAcceptor;
 
 /// A CA and what it issues, as a server has them.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -51,6 +54,19 @@ impl Authority {
         params.not_before = date_time_ymd(*years.start(), 1, 1);
         params.not_after = date_time_ymd(*years.end(), 12, 31);
         (params.signed_by(&key, &self.0).unwrap().der().clone(), key)
+    }
+
+    /// A server's end of TLS, with such a leaf.
+    pub(crate) fn acceptor(&self, names: &[&str], years: RangeInclusive<i32>) -> TlsAcceptor {
+        let (leaf, key) = self.leaf(names, years);
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf, self.der()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 

@@ -9,8 +9,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use tokio_rustls::server::TlsStream;
 
 /// What goes wrong with an answer. Progress is told without fault.
@@ -76,19 +74,13 @@ impl Server {
     /// A server with a certificate for these names.
     pub(crate) fn named(names: &[&str]) -> Self {
         let ca = Authority::new();
-        let (leaf, key) = ca.leaf(names, 2020..=2090);
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf, ca.der()], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-            .unwrap();
+        let acceptor = ca.acceptor(names, 2020..=2090);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let shared = Arc::<Mutex<Shared>>::default();
         let (stop, mut stopped) = oneshot::channel::<()>();
-        let (acceptor, state) = (TlsAcceptor::from(Arc::new(config)), shared.clone());
+        let state = shared.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

@@ -13,9 +13,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// Longest test, in the time of a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -44,16 +41,7 @@ impl Fake {
     /// One that takes this token, and a member that has `mmt_first`.
     async fn start(taken: &str) -> Self {
         let ca = Authority::new();
-        let (leaf, key) = ca.leaf(&["dc1.agent.internal"], 2020..=2090);
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        let config = ServerConfig::builder_with_provider(Arc::new(
-            tokio_rustls::rustls::crypto::ring::default_provider(),
-        ))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![leaf, ca.der()], key)
-        .unwrap();
+        let acceptor = ca.acceptor(&["dc1.agent.internal"], 2020..=2090);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let told = [
             ("RS_UUID", MACHINE.to_owned()),
@@ -65,7 +53,6 @@ impl Fake {
         let settings = Settings::read([], value).unwrap();
         let state = State { tokens: vec![taken.to_owned()], ..State::default() };
         let (state, called) = (Arc::new(Mutex::new(state)), Arc::new(Notify::new()));
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let served = (state.clone(), called.clone());
         tokio::spawn(async move {
             loop {

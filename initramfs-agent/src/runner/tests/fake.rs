@@ -16,9 +16,6 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use uuid::Uuid;
 
 pub(super) const MACHINE: Uuid = Uuid::from_u128(7);
@@ -252,14 +249,7 @@ pub(super) struct Fake {
 impl Fake {
     pub(super) async fn start(tasks: &[(&str, &str)]) -> Self {
         let ca = Authority::new();
-        let (leaf, key) = ca.leaf(&["dc1.agent.internal"], 2020..=2090);
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf, ca.der()], key)
-            .unwrap();
+        let acceptor = ca.acceptor(&["dc1.agent.internal"], 2020..=2090);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
         let mut state = State {
@@ -276,7 +266,6 @@ impl Fake {
         }
         let state = Arc::new(Mutex::new(state));
         let called = Arc::new(Notify::new());
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let served = (state.clone(), called.clone());
         tokio::spawn(async move {
             loop {
