@@ -37,8 +37,8 @@ pub fn cloud_init(data: &[u8]) -> bool {
             is_merged(&layers, &merged);
             true
         }
-        Err(errors) => {
-            errors.iter().for_each(|error| is_tame(error));
+        Err(faults) => {
+            faults.iter().for_each(|fault| is_tame(&fault.told));
             false
         }
     }

@@ -1,6 +1,6 @@
 //! The seed of one machine, with everything that is wrong with it.
 
-use super::merge::{Layer, merge};
+use super::merge::{Fault, Layer, merge};
 use super::network::network_config;
 use super::{write, yaml};
 use crate::content::Content;
@@ -21,10 +21,10 @@ const MAX_MERGED: usize = 4 * yaml::MAX_DOCUMENT;
 const MAX_ERRORS: usize = 32;
 /// Longest label of a host name (RFC 1123).
 const MAX_LABEL: usize = 63;
-/// What stands in a message for the value of a secret.
-const HIDDEN: &str = "********";
-/// A beginning of a secret as long as this is hidden even where its end was cut.
-const RECOGNISED: usize = 8;
+/// Whose all layers together are.
+const MERGED: &str = "the merged configuration";
+/// What a preview shows where a template makes something of a secret that cannot be made while it is hidden.
+const UNSHOWN: &str = "# not shown: it cannot be made while its secrets are hidden\n";
 
 /// A seed, or as much of it as there is.
 #[derive(Debug, Default)]
@@ -33,74 +33,136 @@ pub struct Draft {
     pub seed: Seed,
     /// Who gave each key of the user-data, the lowest first.
     pub sources: BTreeMap<String, Vec<String>>,
-    /// Everything that is wrong; an installation begins only when it is empty.
+    /// Everything that is wrong; an installation begins only when it is empty. Nothing of the values of
+    /// secrets is in it.
     pub errors: Vec<String>,
+}
+
+/// A seed as one rendering made it.
+#[derive(Default)]
+struct Rendered {
+    seed: Seed,
+    sources: BTreeMap<String, Vec<String>>,
+    faults: Vec<Fault>,
 }
 
 /// The seed of the scene's machine. `instance` tells one installation from the next.
 pub fn draft(scene: &Scene, facts: &Arc<Facts>, instance: &str) -> Draft {
-    let Some(machine) = scene.machine.as_deref() else { return Draft::default() };
-    let mut draft = Draft::default();
-    let layers = layers(scene, machine, facts, &mut draft.errors);
-    match merge(layers) {
+    let real = rendered(scene, facts, instance);
+    let hidden = match real.faults.is_empty() || !facts.have_opened() {
+        true => None,
+        false => Some(rendered(scene, &facts.hidden(), instance).faults),
+    };
+    Draft { seed: real.seed, sources: real.sources, errors: errors(real.faults, hidden) }
+}
+
+/// The same as people see it: as it is while every secret is hidden, with what is wrong with the real one.
+pub fn preview(scene: &Scene, facts: &Arc<Facts>, instance: &str) -> Draft {
+    let real = rendered(scene, facts, instance);
+    let Rendered { mut seed, sources, faults } = rendered(scene, &facts.hidden(), instance);
+    if real.faults.is_empty() && !faults.is_empty() {
+        UNSHOWN.clone_into(&mut seed.user_data);
+    }
+    let hidden = facts.have_opened().then_some(faults);
+    Draft { seed, sources, errors: errors(real.faults, hidden) }
+}
+
+/// What is wrong in words for everybody. Where secrets were opened, nothing is told of what their rendering said,
+/// since a template makes of a value what no search for it finds: `hidden` is what went wrong while they were hidden.
+fn errors(real: Vec<Fault>, hidden: Option<Vec<Fault>>) -> Vec<String> {
+    let mut errors: Vec<String> = match hidden {
+        None => real.into_iter().map(|fault| fault.told).collect(),
+        Some(hidden) => {
+            let mut who: Vec<String> = Vec::new();
+            for fault in real {
+                if !who.contains(&fault.from) {
+                    who.push(fault.from);
+                }
+            }
+            who.iter().flat_map(|who| of_secrets(who, &hidden)).collect()
+        }
+    };
+    errors.truncate(MAX_ERRORS);
+    errors
+}
+
+/// What is wrong with what `who` says, when secrets were opened.
+fn of_secrets(who: &str, hidden: &[Fault]) -> Vec<String> {
+    let same: Vec<String> =
+        hidden.iter().filter(|fault| fault.from == who).map(|fault| fault.told.clone()).collect();
+    if !same.is_empty() {
+        return same;
+    }
+    vec![format!(
+        "{who}: cannot be rendered with the values of its secrets; why is not shown, since it could tell them"
+    )]
+}
+
+fn rendered(scene: &Scene, facts: &Arc<Facts>, instance: &str) -> Rendered {
+    let Some(machine) = scene.machine.as_deref() else { return Rendered::default() };
+    let mut made = Rendered::default();
+    match merge(layers(scene, machine, facts, &mut made.faults)) {
         Ok(merged) => {
-            draft.sources = merged.sources;
+            made.sources = merged.sources;
             let text = format!("#cloud-config\n{}", write::document(&merged.document));
             if text.len() > MAX_MERGED {
-                let message = format!(
+                let told = format!(
                     "the merged configuration has {} bytes, at most {MAX_MERGED} are allowed",
                     text.len()
                 );
-                draft.errors.push(message);
+                made.faults.push(fault(MERGED, told));
             } else {
-                draft.seed.user_data = text;
+                made.seed.user_data = text;
             }
         }
-        Err(errors) => draft.errors.extend(errors),
+        Err(faults) => made.faults.extend(faults),
     }
-    draft.seed.meta_data = write::document(&meta_data(machine, instance));
+    made.seed.meta_data = write::document(&meta_data(machine, instance));
     match network(&scene.content, machine) {
         Ok(plan) => match network_config(&plan, &machine.inventory.links) {
-            Ok(made) => {
-                draft.seed.network_config = made.as_ref().map(write::document).unwrap_or_default();
+            Ok(config) => {
+                made.seed.network_config = config.as_ref().map(write::document).unwrap_or_default();
             }
             Err(errors) => {
-                draft.errors.extend(errors.into_iter().map(|error| format!("param {NETWORK}: {error}")));
+                let told = |error| fault(SETTINGS, format!("param {NETWORK}: {error}"));
+                made.faults.extend(errors.into_iter().map(told));
             }
         },
-        Err(error) => draft.errors.push(error),
+        Err(error) => made.faults.push(fault(SETTINGS, error)),
     }
-    let opened = facts.opened();
-    draft.errors.truncate(MAX_ERRORS);
-    draft.errors = draft.errors.into_iter().map(|error| without(error, &opened)).collect();
-    draft
+    made
+}
+
+fn fault(from: &str, told: String) -> Fault {
+    Fault { from: from.to_owned(), told }
 }
 
 /// What every role says, then what the machine itself does, then its settings: the lowest first.
-fn layers(scene: &Scene, machine: &Machine, facts: &Arc<Facts>, errors: &mut Vec<String>) -> Vec<Layer> {
+fn layers(scene: &Scene, machine: &Machine, facts: &Arc<Facts>, faults: &mut Vec<Fault>) -> Vec<Layer> {
     let mut layers = Vec::new();
     for role in roles(&scene.content, machine).into_iter().rev() {
         let RoleRef { name, exists, .. } = role;
         if !exists {
-            errors.push(format!("role {name} of machine {} does not exist", machine.name));
+            faults.push(fault(SETTINGS, format!("role {name} of machine {} does not exist", machine.name)));
             continue;
         }
         if of_role(&scene.content, &name, REQUIRES_MESH) == Some(&Value::Bool(true))
             && machine.membership.addresses.is_empty()
         {
             let machine = &machine.name;
-            errors.push(format!("role {name} needs a mesh network, and machine {machine} is in none"));
+            let told = format!("role {name} needs a mesh network, and machine {machine} is in none");
+            faults.push(fault(SETTINGS, told));
         }
         if let Some(template) = of_role(&scene.content, &name, CLOUD_INIT) {
-            layers.extend(layer(scene, facts, format!("role {name}"), template, errors));
+            layers.extend(layer(scene, facts, format!("role {name}"), template, faults));
         }
     }
     if let Some(template) = machine.fields.params.get(CLOUD_INIT) {
-        layers.extend(layer(scene, facts, format!("machine {}", machine.name), template, errors));
+        layers.extend(layer(scene, facts, format!("machine {}", machine.name), template, faults));
     }
     match settings(&scene.content, machine) {
         Ok(document) => layers.push(Layer { from: SETTINGS.to_owned(), document }),
-        Err(error) => errors.push(error),
+        Err(error) => faults.push(fault(SETTINGS, error)),
     }
     layers
 }
@@ -117,27 +179,29 @@ fn layer(
     facts: &Arc<Facts>,
     from: String,
     template: &Value,
-    errors: &mut Vec<String>,
+    faults: &mut Vec<Fault>,
 ) -> Option<Layer> {
     let text = match template {
         Value::Null => return None,
         Value::String(text) => text,
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            errors.push(format!("{from}: param {CLOUD_INIT} must be a text"));
+            let told = format!("{from}: param {CLOUD_INIT} must be a text");
+            faults.push(Fault { from, told });
             return None;
         }
     };
     let rendered = match scene.cloud_init(&from, text, facts) {
         Ok(rendered) => rendered,
         Err(error) => {
-            errors.push(error.to_string());
+            faults.push(Fault { from, told: error.to_string() });
             return None;
         }
     };
     match yaml::read(&rendered) {
         Ok(document) => Some(Layer { from, document }),
         Err(error) => {
-            errors.push(format!("{from}: its rendered template, {error}"));
+            let told = format!("{from}: its rendered template, {error}");
+            faults.push(Fault { from, told });
             None
         }
     }
@@ -179,20 +243,4 @@ pub fn hostname(machine: &Machine) -> String {
     let labels: Vec<String> =
         machine.name.as_str().split('.').map(label).filter(|label| !label.is_empty()).collect();
     if labels.is_empty() { format!("m-{}", machine.id) } else { labels.join(".") }
-}
-
-/// A message without the values of secrets, or beginnings of them.
-fn without(mut message: String, secrets: &[String]) -> String {
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        message = message.replace(secret.as_str(), HIDDEN);
-        let Some((end, _)) = secret.char_indices().nth(RECOGNISED) else { continue };
-        let Some(beginning) = secret.get(..end) else { continue };
-        while let Some(at) = message.find(beginning) {
-            let rest = message.get(at..).unwrap_or_default();
-            let same: usize =
-                rest.chars().zip(secret.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a.len_utf8()).sum();
-            message.replace_range(at..at + same, HIDDEN);
-        }
-    }
-    message
 }

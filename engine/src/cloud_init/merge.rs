@@ -24,6 +24,15 @@ pub struct Layer {
     pub document: Map<String, Value>,
 }
 
+/// Something that is wrong with what somebody says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Who says it, in words: `role web`.
+    pub from: String,
+    /// The whole sentence. It may hold what a template made of a secret.
+    pub told: String,
+}
+
 /// Several configurations as one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Merged {
@@ -73,15 +82,16 @@ impl Entries {
 /// Merges configurations, the lowest first.
 ///
 /// # Errors
-/// What layers say of merging that cannot be done, each with who says it.
-pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Merged, Vec<String>> {
+/// What layers say of merging that cannot be done.
+pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Merged, Vec<Fault>> {
     let mut merged = Merged::default();
-    let mut errors = Vec::new();
+    let mut faults = Vec::new();
     for Layer { from, mut document } in layers {
         let replaced = match directives(&mut document) {
             Ok(replaced) => replaced,
             Err(problem) => {
-                errors.push(format!("{from}: {DIRECTIVES}: {problem}"));
+                let told = format!("{from}: {DIRECTIVES}: {problem}");
+                faults.push(Fault { from, told });
                 continue;
             }
         };
@@ -98,7 +108,7 @@ pub fn merge(layers: impl IntoIterator<Item = Layer>) -> Result<Merged, Vec<Stri
             }
         }
     }
-    if errors.is_empty() { Ok(merged) } else { Err(errors) }
+    if faults.is_empty() { Ok(merged) } else { Err(faults) }
 }
 
 /// The keys that a layer replaces; takes what it says of merging out of it.
@@ -228,8 +238,10 @@ mod tests {
             (json!({"packages": "append"}), "role web: muster_merge: \"packages\": the only word"),
             (json!({"users": "replace"}), "role web: muster_merge: \"users\": there is nothing"),
         ] {
-            let errors = merge([layer("role web", json!({"packages": [], "muster_merge": directive}))]);
-            assert!(errors.unwrap_err()[0].starts_with(told), "{told}");
+            let faults = merge([layer("role web", json!({"packages": [], "muster_merge": directive}))]);
+            let fault = &faults.unwrap_err()[0];
+            assert_eq!(fault.from, "role web");
+            assert!(fault.told.starts_with(told), "{told}");
         }
     }
 

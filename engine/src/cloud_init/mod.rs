@@ -15,7 +15,7 @@ mod tests;
 mod write;
 mod yaml;
 
-pub use draft::{Draft, draft, hostname};
-pub use merge::{Layer, Merged, merge};
+pub use draft::{Draft, draft, hostname, preview};
+pub use merge::{Fault, Layer, Merged, merge};
 pub use write::document;
 pub use yaml::{MAX_DEPTH, MAX_DOCUMENT, MAX_VALUES, YamlError, read};

@@ -16,6 +16,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use template::{CallError, Limits, Map, MissingKey, Options, Receiver, Rendering, Value};
 
+/// What a preview shows for the value of a secret: a text wherever it stands in YAML.
+const HIDDEN: &str = "(hidden)";
+
 /// What only the server knows, asked when a template really asks.
 pub trait Surroundings: Debug + Send + Sync {
     /// The value of a secret.
@@ -53,19 +56,27 @@ pub struct Peer {
 pub struct Facts {
     outside: Arc<dyn Surroundings>,
     peers: OnceLock<Result<Vec<Peer>, String>>,
-    /// What was opened, so that no message repeats it.
+    /// What was opened, each once.
     opened: Mutex<BTreeMap<String, String>>,
+    /// Whether templates get [`HIDDEN`] for every secret.
+    hide: bool,
 }
 
 impl Facts {
     /// Nothing is asked yet.
     pub fn new(outside: Arc<dyn Surroundings>) -> Arc<Self> {
-        Arc::new(Self { outside, peers: OnceLock::new(), opened: Mutex::default() })
+        Arc::new(Self { outside, peers: OnceLock::new(), opened: Mutex::default(), hide: false })
     }
 
-    /// The values of secrets that templates asked for.
-    pub fn opened(&self) -> Vec<String> {
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    /// The same, with the value of every secret hidden.
+    pub(crate) fn hidden(&self) -> Arc<Self> {
+        let (outside, peers) = (Arc::clone(&self.outside), self.peers.clone());
+        Arc::new(Self { outside, peers, opened: Mutex::default(), hide: true })
+    }
+
+    /// Whether a template asked for the value of a secret, and got it.
+    pub(crate) fn have_opened(&self) -> bool {
+        !self.opened.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn secret(&self, name: &str) -> Result<String, String> {
@@ -74,6 +85,7 @@ impl Facts {
             return Ok(value.clone());
         }
         let value = self.outside.secret(name)?;
+        let value = if self.hide { HIDDEN.to_owned() } else { value };
         opened.insert(name.to_owned(), value.clone());
         Ok(value)
     }

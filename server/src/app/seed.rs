@@ -1,13 +1,12 @@
 //! What machines get of their roles: seeds for installations, and previews of them.
 //!
 //! Values of secrets are opened only while a seed is rendered, and only those that templates ask for. A
-//! preview is rendered twice: once for real, for what is wrong with it, and once with every secret's value
-//! hidden, for what is shown.
+//! preview shows what is made of hidden ones.
 
 use super::App;
 use super::actor::Actor;
 use super::boot::AtRest;
-use super::error::AppError;
+use super::error::{AppError, AppErrorKind};
 use super::objects::Pair;
 use super::secrets;
 use crate::keys::Sealer;
@@ -25,30 +24,23 @@ use std::sync::Arc;
 const MAX_PEERS: usize = 4_096;
 /// Machines that are read at once.
 const PAGE: u32 = 256;
-/// What a preview shows for the value of a secret: a text wherever it stands in YAML.
-const HIDDEN: &str = "(hidden)";
-/// What it shows where a template makes something of a secret that cannot be made of that.
-const UNSHOWN: &str = "# not shown: it cannot be made while its secrets are hidden\n";
 
 /// What templates ask the server for.
 struct FromServer {
     sealer: Arc<Sealer>,
     content: Arc<Content>,
     peers: Result<Vec<Peer>, String>,
-    /// Whether a secret's value is shown as [`HIDDEN`].
-    hide: bool,
 }
 
 impl fmt::Debug for FromServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FromServer").field("hide", &self.hide).finish_non_exhaustive()
+        f.debug_struct("FromServer").finish_non_exhaustive()
     }
 }
 
 impl Surroundings for FromServer {
     fn secret(&self, name: &str) -> Result<String, String> {
-        let value = secrets::value(&self.sealer, &self.content, name)?;
-        Ok(if self.hide { HIDDEN.to_owned() } else { value })
+        secrets::value(&self.sealer, &self.content, name)
     }
 
     fn peers(&self) -> Result<Vec<Peer>, String> {
@@ -63,20 +55,24 @@ impl App {
     /// Everything that keeps it from being rendered; never with the value of a secret in it.
     pub(crate) async fn render_seed(&self, machine: &Machine, instance: &str) -> Result<Seed, Vec<String>> {
         let told = |error: AppError| vec![error.to_string()];
-        let draft = self.draft_seed(machine, instance, false).await.map_err(told)?;
+        let draft = self.draft_seed(machine, instance, cloud_init::draft).await.map_err(told)?;
         if draft.errors.is_empty() { Ok(draft.seed) } else { Err(draft.errors) }
     }
 
     /// What the machine of this key would get now, or would get with other roles.
     ///
     /// # Errors
-    /// As every reading of a machine. What is wrong with the seed is in the answer.
+    /// As every reading of a machine; `AUTH` for machines themselves. What is wrong with the seed is in the answer.
     pub(crate) async fn preview_seed(
         &self,
         actor: &Actor,
         key: &str,
         query: &[Pair],
     ) -> Result<SeedPreview, AppError> {
+        if !actor.is_user() {
+            let message = "previews are for users: a machine gets its configuration with its installation";
+            return Err(AppError::new(AppErrorKind::Forbidden, message));
+        }
         let mut machine = self.machine_for(actor, key, "get").await?;
         let roles: Vec<String> =
             query.iter().filter(|(name, _)| name == "role").map(|(_, role)| role.clone()).collect();
@@ -86,27 +82,24 @@ impl App {
             machine.fields.profiles.retain(|profile| !own.iter().any(|role| role.name == *profile));
             machine.placement.roles = roles;
         }
-        let instance = machine.id.to_string();
-        let real = self.draft_seed(&machine, &instance, false).await?;
-        let shown = self.draft_seed(&machine, &instance, true).await?;
-        let is_unshown = real.errors.is_empty() && !shown.errors.is_empty();
-        Ok(SeedPreview {
-            meta_data: shown.seed.meta_data,
-            user_data: if is_unshown { UNSHOWN.to_owned() } else { shown.seed.user_data },
-            network_config: shown.seed.network_config,
-            errors: real.errors,
-            sources: real.sources,
-        })
+        let Draft { seed, sources, errors } =
+            self.draft_seed(&machine, &machine.id.to_string(), cloud_init::preview).await?;
+        let Seed { meta_data, user_data, network_config, .. } = seed;
+        Ok(SeedPreview { meta_data, user_data, network_config, errors, sources })
     }
 
-    async fn draft_seed(&self, machine: &Machine, instance: &str, hide: bool) -> Result<Draft, AppError> {
+    async fn draft_seed(
+        &self,
+        machine: &Machine,
+        instance: &str,
+        make: fn(&Scene, &Arc<Facts>, &str) -> Draft,
+    ) -> Result<Draft, AppError> {
         let content = self.content();
         let peers = self.peers_of(machine).await;
         let facts = Facts::new(Arc::new(FromServer {
             sealer: self.keys.sealer(),
             content: Arc::clone(&content),
             peers,
-            hide,
         }));
         let scene = Scene {
             machine: Some(Arc::new(params::with_roles(&content, machine))),
@@ -115,7 +108,7 @@ impl App {
             outside: Arc::new(AtRest::of(self)),
         };
         let instance = instance.to_owned();
-        let done = tokio::task::spawn_blocking(move || cloud_init::draft(&scene, &facts, &instance));
+        let done = tokio::task::spawn_blocking(move || make(&scene, &facts, &instance));
         done.await.map_err(AppError::internal)
     }
 

@@ -175,7 +175,43 @@ async fn secrets_are_nowhere_but_in_what_a_machine_is_given() {
         assert!(!logged.text().contains(secret), "the log has it");
         assert_eq!(files_with(&site.data(""), secret), [""; 0], "the data directory has it");
     }
-    assert!(told.contains("********"), "{told}");
+    assert!(told.contains("fail .secrets.db: (hidden)"), "{told}");
+}
+
+#[tokio::test]
+async fn preview_tells_nothing_that_a_template_made_of_a_secret() {
+    let site = Site::start().await;
+    site.post("secrets", json!({"Name": "db", "Value": SECRET})).await.ok();
+    let web = json!({"Name": "web", "Meta": {"muster-role": "true"}, "Params": {}});
+    site.make("profiles", json!([web])).await;
+    let machine = site.machine(json!({"Name": "m1", "Profiles": ["web"]})).await;
+    let path = format!("{}/cloud-init", site.path(&machine));
+    let disguised = ["hunter2", "HUNTER2", "aHVudGVyMi1", "hunt", "NTER2"];
+    let only_with_its_value = "role web: cannot be rendered with the values of its secrets; why is not shown, since it could tell them";
+    let hidden = "(hidden)";
+    for (template, told) in [
+        ("\"{{.secrets.db}}\": 1", hidden),
+        ("\"{{.secrets.db | upper}}\": 1", "(HIDDEN)"),
+        ("a: {{fail .secrets.db}}", hidden),
+        ("a: {{fail (b64enc .secrets.db)}}", "KGhpZGRlbik="),
+        ("a: {{fail (upper .secrets.db)}}", "(HIDDEN)"),
+        ("a: {{fail (trunc 4 .secrets.db)}}", "(hid"),
+        ("a: !{{.secrets.db | trunc 4}} x", "role web: its rendered template"),
+        ("muster_merge: {\"{{.secrets.db | upper}}\": x}", "(HIDDEN)"),
+        ("{{if contains \"hunt\" .secrets.db}}{{fail (upper .secrets.db)}}{{end}}a: 1", only_with_its_value),
+        ("{{if contains \"hunt\" .secrets.db}}a: [1{{else}}a: 1{{end}}", only_with_its_value),
+        (
+            "{{if contains \"hunt\" .secrets.db}}muster_merge: {\"{{.secrets.db | b64enc}}\": x}{{end}}",
+            only_with_its_value,
+        ),
+    ] {
+        site.post("profiles/web/params/muster%2Fcloud-init", json!(template)).await.ok();
+        let preview = site.get(&path).await.text();
+        for part in disguised {
+            assert!(!preview.contains(part), "{template}: {part} in {preview}");
+        }
+        assert!(preview.contains(told), "{template}: {preview}");
+    }
 }
 
 #[tokio::test]
@@ -209,7 +245,8 @@ async fn secrets_are_for_those_whose_roles_say_so() {
     site.call_as(&eve, "GET", &format!("{}/cloud-init", site.path(&machine)), &Value::Null).await.ok();
     let token = site.get(&format!("{}/token", site.path(&machine))).await.ok();
     let token = format!("Bearer {}", token["Token"].as_str().unwrap());
-    for path in ["secrets", "secrets/db", "registry_credentials", "variables", "images"] {
+    let preview = format!("{}/cloud-init", site.path(&machine));
+    for path in ["secrets", "secrets/db", "registry_credentials", "variables", "images", preview.as_str()] {
         site.call_as(&token, "GET", path, &Value::Null).await.refused(403);
     }
 }
