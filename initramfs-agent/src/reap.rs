@@ -198,6 +198,14 @@ pub(crate) mod tests {
         Reaper::start().unwrap().0
     }
 
+    /// A program of this text. Another process writes it: what this one has open for writing, one that a test beside
+    /// starts just now has open too, and nobody can run it (`ETXTBSY`).
+    pub(crate) fn program(path: &Path, text: &str) {
+        let write = r#"printf '%s' "$1" > "$2" && chmod 755 "$2""#;
+        let written = Command::new("/bin/sh").args(["-c", write, "sh", text]).arg(path).status().unwrap();
+        assert!(written.success(), "{}", path.display());
+    }
+
     #[test]
     fn shell_is_unpacked_once_and_may_be_run() {
         let folder = tempfile::tempdir().unwrap();

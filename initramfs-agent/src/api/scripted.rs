@@ -19,10 +19,12 @@ pub(crate) enum Line {
     Send(Result<Answer, CallError>),
 }
 
-/// The scripted server. When the script has ended, errands never end.
+/// The scripted server. When the script has ended, errands never end, but for those [`Scripted::goes_on`] tells of.
 #[derive(Debug, Default)]
 pub(crate) struct Scripted {
     lines: VecDeque<Line>,
+    /// What heartbeats are answered when the script has ended; tickets of runners are given, then.
+    heartbeats: Option<Answer>,
     /// Every errand in short, in order.
     pub(crate) asked: Vec<String>,
 }
@@ -30,7 +32,12 @@ pub(crate) struct Scripted {
 impl Scripted {
     /// A server that will say `lines`.
     pub(crate) fn new(lines: impl IntoIterator<Item = Line>) -> Self {
-        Self { lines: lines.into_iter().collect(), asked: Vec::new() }
+        Self { lines: lines.into_iter().collect(), ..Self::default() }
+    }
+
+    /// The same, which goes on with this answer to every heartbeat and a ticket for every runner, in whatever order they come.
+    pub(crate) fn goes_on(self, heartbeat: Answer) -> Self {
+        Self { heartbeats: Some(heartbeat), ..self }
     }
 }
 
@@ -50,7 +57,11 @@ impl Api for Scripted {
         match self.lines.pop_front() {
             Some(Line::Send(result)) => result,
             Some(Line::Connect(_)) => panic!("script expected a connection, got {word}"),
-            None => std::future::pending().await,
+            None => match (call, &self.heartbeats) {
+                (Call::Heartbeat { .. }, Some(answer)) => Ok(answer.clone()),
+                (Call::Runner, Some(_)) => Ok(ticket()),
+                _ => std::future::pending().await,
+            },
         }
     }
 }

@@ -14,7 +14,6 @@ use protocol::cmdline::KernelArgs;
 use protocol::ids::MacAddr;
 use protocol::net::NetPlan;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 
 const MAC: MacAddr = MacAddr([0x52, 0x54, 0, 0x12, 0x34, 0x56]);
 const TOLD: &str = "muster.server=https://10.0.2.2:8092 \
@@ -161,7 +160,7 @@ async fn a_server_that_comes_back_finds_the_machine_waiting() {
     assert!(printed.contains("the problem is over"), "{printed}");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn n_opens_the_form_and_the_network_takes_the_plan() {
     let pty = nix::pty::openpty(None, None).unwrap();
     let console = Console::on_line(&nix::unistd::ttyname(&pty.slave).unwrap());
@@ -192,17 +191,24 @@ async fn n_opens_the_form_and_the_network_takes_the_plan() {
 /// Plays a machine on duty whose runner is this script, until it asks for power; what was asked and
 /// printed.
 async fn worked(script: &[Line], runner: &str) -> (Power, Vec<String>, String) {
+    worked_for(Scripted::new(on_duty().into_iter().chain(script.iter().cloned())), runner).await
+}
+
+/// How a machine comes on duty.
+fn on_duty() -> [Line; 3] {
+    [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())]
+}
+
+/// The same on duty of this server.
+async fn worked_for(mut api: Scripted, runner: &str) -> (Power, Vec<String>, String) {
     let folder = tempfile::tempdir().unwrap();
     let (file, program) = (folder.path().join("console"), folder.path().join("runner"));
     std::fs::write(&file, "").unwrap();
-    std::fs::write(&program, format!("#!/bin/sh\n{runner}\n")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    crate::reap::tests::program(&program, &format!("#!/bin/sh\n{runner}\n"));
     let (_keep, network) = watch::channel(online());
     let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
     let helpers = (desk(None), Child::with_program(reaper(), &program));
     let driver = Driver::new(luggage(TOLD), news, helpers, Console::to_file(&file), Uptime::begin());
-    let on_duty = [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())];
-    let mut api = Scripted::new(on_duty.into_iter().chain(script.iter().cloned()));
     let left = timeout(Duration::from_secs(30), driver.run(&mut api)).await.expect("it works on");
     (left.power, api.asked, std::fs::read_to_string(&file).unwrap().replace("\r\n", "\n"))
 }
@@ -237,9 +243,9 @@ async fn a_runner_that_dies_is_told_of_and_started_again() {
     let folder = tempfile::tempdir().unwrap();
     let mark = folder.path().join("died");
     let runner = format!("[ -e {0} ] && exit 64; : > {0}; kill -9 $$", mark.display());
-    // The heartbeat beside it is answered before it dies, and then it is asked how things stand.
-    let script = [work("db-07"), ticket(), work("db-07"), work("db-07"), ticket()].map(says);
-    let (power, asked, printed) = worked(&script, &runner).await;
+    // How many heartbeats go by before it dies is the computer's business.
+    let server = Scripted::new(on_duty()).goes_on(work("db-07"));
+    let (power, asked, printed) = worked_for(server, &runner).await;
     assert_eq!(power, Power::Reboot);
     assert_eq!(asked.iter().filter(|ask| *ask == "Runner").count(), 2, "{asked:?}");
     assert!(printed.contains("the runner of jobs ended: signal 9"), "{printed}");
@@ -270,8 +276,7 @@ async fn an_installed_system_takes_over_once_and_tells_how_it_stands() {
     let news = News { network, events: mpsc::channel(1).1, power: None, kernel: None };
     let console = said(root.path());
     let driver = Driver::new(luggage, news, (desk(None), Child::new(None)), console, Uptime::begin());
-    let on_duty = [Line::Connect(Ok(peer())), says(approved("db-07")), says(access_token())];
-    let mut api = Scripted::new(on_duty.into_iter().chain([says(heartbeat("db-07"))]));
+    let mut api = Scripted::new(on_duty().into_iter().chain([says(heartbeat("db-07"))]));
     assert!(timeout(Duration::from_secs(15), driver.run(&mut api)).await.is_err(), "it works on");
     assert_eq!(api.asked.get(1..).unwrap(), ["Register", "AccessToken", "Heartbeat", "Heartbeat"]);
     assert_eq!(belongings.statement().unwrap(), None, "used up");
@@ -299,7 +304,7 @@ async fn an_installed_system_whose_token_ended_says_so_and_keeps_it_no_longer() 
     assert_eq!(belongings.config().unwrap().token, None);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_restart_tells_where_the_server_wants_the_machine() {
     let script = [says(work("db-07")), says(ticket()), says(heartbeat("db-07"))];
     let (power, asked, _) = worked(&script, "exit 64").await;

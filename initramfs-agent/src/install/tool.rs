@@ -210,7 +210,7 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "echo begun; sleep 600 & sleep 600"]);
         let begun = Instant::now();
-        let (said, status) = attend(command, &[], Duration::from_millis(200)).unwrap();
+        let (said, status) = attend(command, &[], Duration::from_secs(3)).unwrap();
         assert_eq!((said.as_str(), status), ("begun\n", None));
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo done"]);

@@ -316,14 +316,12 @@ impl Lines {
 mod tests {
     use super::*;
     use crate::reap::tests::reaper;
-    use std::os::unix::fs::PermissionsExt;
 
     /// What a runner that is this script tells, to its end.
     async fn told(script: &str) -> (Vec<String>, Ended) {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("runner");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        crate::reap::tests::program(&program, &format!("#!/bin/sh\n{script}\n"));
         let mut child = Child::with_program(reaper(), &program);
         let server = "https://10.0.2.2:8092".parse().unwrap();
         let machine = uuid::Uuid::from_u128(1);

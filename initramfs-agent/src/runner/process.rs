@@ -210,13 +210,16 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = "setsid sleep 600 & setsid sh -c 'sleep 600; :' & echo ready; wait";
         let mut script = start(folder.path(), script);
-        let mut heard: Vec<u8> = Vec::new();
+        let (tell, mut heard) = tokio::sync::mpsc::unbounded_channel();
         {
             let follow = script.follow(|bytes| {
-                heard.extend(bytes);
+                tell.send(bytes.to_vec()).unwrap();
                 Ok(())
             });
-            drop(timeout(Duration::from_millis(500), follow).await);
+            tokio::select! {
+                _ = follow => panic!("it waits for what it started"),
+                said = heard.recv() => assert_eq!(said.unwrap(), b"ready\n"),
+            }
         }
         assert!(marked(&mark(folder.path())).len() >= 3, "the shell, and what it started");
         drop(script);

@@ -1,6 +1,5 @@
 use super::*;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use std::os::unix::fs::PermissionsExt;
 
 const TOLD: &str = "#!/bin/sh\n\
     case \"$*\" in *--create*) touch DIR/ordered; esac\n\
@@ -23,8 +22,7 @@ fn ordered() -> BootOrder {
 /// A program in place of `efibootmgr`.
 fn firmware(folder: &Path, text: &str) -> Firmware {
     let program = folder.join("efibootmgr");
-    fs::write(&program, text.replace("DIR", &folder.display().to_string())).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    crate::reap::tests::program(&program, &text.replace("DIR", &folder.display().to_string()));
     Firmware::by(program)
 }
 

@@ -7,8 +7,7 @@ use imaging::digest::{Digest, Verifying};
 use std::time::Instant;
 
 const PATH: &str = "/api/v3/images/blobs/x";
-const QUICK: Patience =
-    Patience { silence: Duration::from_millis(300), fruitless: Duration::from_millis(1_500) };
+const QUICK: Patience = Patience { silence: Duration::from_secs(1), fruitless: Duration::from_secs(5) };
 
 /// Bytes that do not repeat.
 pub(in crate::install) fn noise(length: usize, mut seed: u32) -> Vec<u8> {

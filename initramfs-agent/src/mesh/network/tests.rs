@@ -88,7 +88,12 @@ fn only_what_differs_is_changed_and_another_process_finds_all_of_it() {
             first.prepare(&held).await.unwrap();
             first.settle(&held, 10_500).await.unwrap();
             let addresses = wire.here("ip addr show dev muster0 to 10.20.0.99");
-            assert!(addresses.contains("valid_lft 49sec preferred_lft 0sec"), "{addresses}");
+            // 49 seconds, of which some may have gone by.
+            let left = addresses
+                .split_once("valid_lft ")
+                .and_then(|(_, rest)| rest.split_once("sec preferred_lft 0sec"));
+            let left: u64 = left.unwrap_or_else(|| panic!("{addresses}")).0.parse().unwrap();
+            assert!((30..=49).contains(&left), "{addresses}");
             // As if it had been killed: another one knows no lease.
             drop(first);
             wire.here("ip route add 10.99.0.0/16 dev muster0 proto 183 metric 50");
@@ -116,7 +121,7 @@ fn lease_that_nobody_renews_ends_in_the_kernel_itself() {
         let folder = tempfile::tempdir().unwrap();
         let mut network = network(wire, folder.path());
         let holds =
-            ["10.20.0.99/32", "fd00:20::99/128"].map(|text| Hold { prefix: prefix(text), until: 1_900 });
+            ["10.20.0.99/32", "fd00:20::99/128"].map(|text| Hold { prefix: prefix(text), until: 5_900 });
         let held = layout(&known(own(), &[]), &holds);
         network.prepare(&held).await.unwrap();
         network.settle(&held, 0).await.unwrap();
@@ -126,7 +131,7 @@ fn lease_that_nobody_renews_ends_in_the_kernel_itself() {
             !wire.here("ip addr show dev muster0").contains("::99/128")
                 && !wire.can("ip -4 addr show dev muster0 | grep -q 10.20.0.99")
         };
-        for _ in 0..100 {
+        for _ in 0..300 {
             if gone() {
                 return;
             }
