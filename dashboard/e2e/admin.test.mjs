@@ -233,6 +233,8 @@ test("audit: rows come in parts, filters stand in the address, and new rows come
   await row(page, "wrong name or password").waitFor();
   await page.getByRole("button", { name: "Load more" }).click();
   await page.getByText("Stopped while you read further back").waitFor();
+  // All of them: the second part is there, and nothing else is asked for.
+  await page.getByRole("row").nth(122).waitFor();
   const before = asked("GET", "/audit").length;
   added(audited(202, { Reason: "while somebody reads" }));
   await page.getByRole("button", { name: "Go on" }).click();

@@ -83,6 +83,7 @@ test("the keyboard leaves the terminal, and Tab is the machine's", async () => {
   const page = await tab();
   await opened(page);
   await page.keyboard.press("Tab");
+  for (let tries = 0; typed() === "" && tries < 100; tries += 1) await page.waitForTimeout(50);
   assert.equal(typed(), "\t");
   await page.keyboard.press("Control+F6");
   const end = page.getByRole("button", { name: "End", exact: true });
