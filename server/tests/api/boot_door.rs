@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 /// Short enough to wait for, long enough for a busy machine.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

@@ -21,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Short enough to wait for, long enough for a busy machine's handshake.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 

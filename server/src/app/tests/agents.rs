@@ -192,10 +192,10 @@ async fn a_held_heartbeat_hears_of_work_at_once_and_of_nothing_else() {
     assert!(answer.unwrap().work);
     // An agent without a runner hears of it again, one that has one is not called from its work.
     let again = app.heartbeat(&actor, beat("boot-1", false), 25 * SECOND);
-    assert!(tokio::time::timeout(SECOND, again).await.expect("answered at once").unwrap().work);
-    let busy = app.heartbeat(&actor, beat("boot-1", true), SECOND);
+    assert!(tokio::time::timeout(10 * SECOND, again).await.expect("answered at once").unwrap().work);
+    let busy = app.heartbeat(&actor, beat("boot-1", true), 25 * SECOND);
     assert!(tokio::time::timeout(SECOND / 2, busy).await.is_err(), "held while it works");
-    let of_old = app.heartbeat(&actor, heartbeat(AgentState::Discovery), SECOND);
+    let of_old = app.heartbeat(&actor, heartbeat(AgentState::Discovery), 25 * SECOND);
     assert!(tokio::time::timeout(SECOND / 2, of_old).await.is_err(), "it runs no jobs");
 }
 
@@ -213,7 +213,7 @@ async fn what_changed_between_two_heartbeats_is_told_at_once_and_once() {
     change(&app, &registered, |machine| machine.name = "another".parse().unwrap()).await;
     let told = tokio::time::timeout(10 * SECOND, held(25 * SECOND)).await.expect("answered at once");
     assert_eq!(told.unwrap().name, "another");
-    assert!(tokio::time::timeout(SECOND / 2, held(SECOND)).await.is_err(), "it was told of both");
+    assert!(tokio::time::timeout(SECOND / 2, held(25 * SECOND)).await.is_err(), "it was told of both");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ const ETAG: &str = "\"v1\"";
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Short enough to wait for, long enough for a busy machine.
-const SHORT: Duration = Duration::from_millis(400);
+const SHORT: Duration = Duration::from_secs(1);
 
 fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|at| u8::try_from((at ^ (at >> 8) ^ (at >> 16)) & 0xff).unwrap()).collect()
