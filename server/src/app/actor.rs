@@ -17,6 +17,9 @@ const CHANGED_BY_MACHINES: [&str; 8] =
     ["/Runnable", "/Address", "/OS", "/HardwareAddrs", "/Params", "/Description", "/Meta", "/Fingerprint"];
 /// Of these, what decides where a machine is shown and where its tasks run.
 const NOT_BY_MACHINES: [&str; 2] = ["/Meta/machine-role", "/Meta/BaseContext"];
+/// How names of Muster's own params begin in pointers. They say what a machine is told and made of, with the values of
+/// all secrets (`muster/cloud-init`), and what protects it, so none is written by what runs on it: no task of ours does.
+const OWN_PARAMS: &str = "/Params/muster~1";
 /// Collections whose objects a machine's token reads by key.
 const READ_BY_MACHINES: [Kind; 6] =
     [Kind::Stages, Kind::Tasks, Kind::BootEnvs, Kind::Templates, Kind::Params, Kind::Profiles];
@@ -131,7 +134,9 @@ impl MachineTokenActor {
         scope == Kind::Machines.prefix()
             && self.is_own(key)
             && CHANGED_BY_MACHINES.into_iter().any(below)
+            && path != "/Params"
             && !NOT_BY_MACHINES.into_iter().any(below)
+            && !path.starts_with(OWN_PARAMS)
     }
 }
 
@@ -193,10 +198,23 @@ impl Actor {
             let action = if path.is_empty() { "update".to_owned() } else { format!("update:{path}") };
             let own = matches!(self, Self::MachineToken(token) if token.allows_change(scope, key, path));
             if !own {
-                self.may(scope, &action, key)?;
+                self.may(scope, &action, key)
+                    .map_err(|refused| self.of_own_param(path).unwrap_or(refused))?;
             }
         }
         Ok(())
+    }
+
+    /// Why a machine's token does not change one of Muster's own params.
+    fn of_own_param(&self, path: &str) -> Option<AppError> {
+        let named = path.strip_prefix(OWN_PARAMS).filter(|_| matches!(self, Self::MachineToken(_)))?;
+        let name = named.split('/').next().unwrap_or_default();
+        let message = format!(
+            "param muster/{} is not for machines to write; let a user, or a task whose ExtraClaims have \
+             update:{OWN_PARAMS}{name} on machines, do it",
+            name.replace("~1", "/").replace("~0", "~")
+        );
+        Some(AppError::new(AppErrorKind::Forbidden, message))
     }
 
     /// Refuses an action on a job of this machine. A machine's token does everything with jobs of its
@@ -385,7 +403,8 @@ mod tests {
     fn machines_token_changes_its_machine_but_not_who_it_is() {
         let change = |actor: &Actor, key, path: &str| actor.may_change("machines", key, &[path.to_owned()]);
         let plain = token(Claims::default());
-        for path in ["/Runnable", "/Params/a~1b", "/Params", "/Address", "/Meta/icon", "/Fingerprint/SSNHash"]
+        for path in
+            ["/Runnable", "/Params/a~1b", "/Params/musters", "/Address", "/Meta/icon", "/Fingerprint/SSNHash"]
         {
             assert!(change(&plain, OWN, path).is_ok(), "{path}");
             assert!(change(&plain, OTHER, path).is_err(), "{path}");
@@ -406,6 +425,8 @@ mod tests {
             "/Meta/machine-role",
             "/Meta/BaseContext",
             "/Paramset",
+            "/Params/muster~1cloud-init",
+            "/Params/muster~1disk/Serial",
         ] {
             assert!(change(&plain, OWN, path).is_err(), "{path}");
         }

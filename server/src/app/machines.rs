@@ -110,7 +110,7 @@ impl App {
                     wanted.insert(own.to_owned(), value.clone());
                 }
             }
-            let wanted = Value::Object(wanted);
+            let wanted = with_params(wanted);
             let paths = claims::changed(&before, &wanted, &KEPT);
             actor.may_change(Kind::Machines.prefix(), &id.to_string(), &paths)?;
             Ok(machine::edit(machine, &wanted, context)?)
@@ -241,7 +241,7 @@ impl App {
                 wanted.insert("Workflow".to_owned(), machine.fields.workflow.clone().into());
             }
             wanted.insert("Runnable".to_owned(), true.into());
-            let wanted = Value::Object(wanted);
+            let wanted = with_params(wanted);
             actor.may_change(Kind::Machines.prefix(), &key, &claims::changed(&before, &wanted, &KEPT))?;
             Ok(machine::start(machine, &wanted, context)?)
         };
@@ -261,6 +261,14 @@ impl App {
         machine.errors = self.machine_errors(&machine, content).await;
         machine
     }
+}
+
+/// A wish that does not speak of params wants none: each of those that go is then judged by its name.
+fn with_params(mut wanted: Fields) -> Value {
+    if wanted.get("Params").is_none_or(Value::is_null) {
+        wanted.insert("Params".to_owned(), Value::Object(Fields::new()));
+    }
+    Value::Object(wanted)
 }
 
 /// What the engine has to know to decide about a machine.

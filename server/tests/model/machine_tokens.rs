@@ -131,6 +131,60 @@ async fn it_changes_what_a_machine_knows_best_and_nothing_that_makes_it_another(
     assert_eq!((&own["Name"], &own["Params"]), (&json!("m1"), &json!({"found": {"disks": 2}, "more": 1})));
 }
 
+/// What they say decides what a machine is told and made of, as `muster/cloud-init` with the values of all secrets.
+#[tokio::test]
+async fn it_writes_no_param_of_musters_own_by_any_door() {
+    let pair = Pair::start().await;
+    let (own, params) = (pair.own(), format!("{}/params", pair.own()));
+    let mine = json!({"muster/write-protected": true, "rack": "b4"});
+    pair.site.post(&params, mine.clone()).await.ok();
+    let machine = pair.site.again(&pair.own).await;
+    let with = |params: Value| {
+        let mut machine = machine.clone();
+        machine["Params"] = params;
+        machine
+    };
+    let refused = [
+        ("PATCH", own.clone(), json!([{"op": "add", "path": "/Params/muster~1cloud-init", "value": "a: 1"}])),
+        ("PATCH", own.clone(), json!([{"op": "remove", "path": "/Params/muster~1write-protected"}])),
+        ("PATCH", own.clone(), json!([{"op": "replace", "path": "/Params", "value": {}}])),
+        ("PATCH", own.clone(), json!([{"op": "remove", "path": "/Params"}])),
+        ("PATCH", own.clone(), json!({"Params": {"muster/write-protected": false}})),
+        ("PUT", own.clone(), with(Value::Null)),
+        ("PUT", own.clone(), with(json!({"rack": "b4"}))),
+        ("POST", params.clone(), json!({"rack": "b4"})),
+        ("POST", params.clone(), json!({"muster/mesh-relay": true, "muster/write-protected": true})),
+        ("PATCH", params.clone(), json!([{"op": "add", "path": "/muster~1mesh-relay", "value": true}])),
+        ("PATCH", params.clone(), json!({"muster/mesh-relay": true})),
+        ("POST", format!("{params}/muster%2Fwrite-protected"), json!(false)),
+        ("DELETE", format!("{params}/muster%2Fwrite-protected"), Value::Null),
+        ("PATCH", format!("{own}/start"), json!({"Params": {"muster/kernel-args": "quiet"}})),
+    ];
+    for (method, path, body) in refused {
+        let refused = pair.call(method, &path, body.clone()).await.refused(403);
+        let said = refused["Messages"][0].as_str().unwrap();
+        assert!(said.starts_with("param muster/"), "{method} {path} {body}: {said}");
+    }
+    assert_eq!(pair.site.again(&pair.own).await["Params"], mine);
+
+    pair.call("PUT", &own, with(json!({"muster/write-protected": true, "rack": "b5"}))).await.ok();
+    pair.call("POST", &params, json!({"muster/write-protected": true, "more": 1})).await.ok();
+    pair.call("POST", &format!("{params}/musterless"), json!(1)).await.ok();
+    let now = json!({"muster/write-protected": true, "more": 1, "musterless": 1});
+    assert_eq!(pair.site.again(&pair.own).await["Params"], now);
+}
+
+#[tokio::test]
+async fn task_may_be_given_a_param_of_musters_own() {
+    let claims =
+        json!([{"scope": "machines", "action": "update:/Params/muster~1kernel-args", "specific": "*"}]);
+    let pair = Pair::with_task(json!({"Name": "work", "ExtraClaims": claims})).await;
+    let job = pair.call("POST", "jobs", json!({"Machine": pair.own["Uuid"]})).await.ok();
+    pair.site.move_job(&job, "created", "running", "").await.ok();
+    pair.set("/Params/muster~1kernel-args", json!("quiet")).await.ok();
+    pair.set("/Params/muster~1mesh-relay", json!(true)).await.refused(403);
+}
+
 #[tokio::test]
 async fn it_runs_jobs_of_its_machine_only() {
     let pair = Pair::start().await;
