@@ -176,6 +176,9 @@ pub enum DecisionError {
         "machine {0} has no hardware in common with the one waiting here: choose another one, or compare the fingerprint with the console and confirm it"
     )]
     Unlike(Name),
+    /// The machine to merge with is not to be changed.
+    #[error("machine {0} is locked, so nobody takes its place: unlock it first, or approve without merge")]
+    MergeLocked(Name),
     /// The machine to merge with still heartbeats.
     #[error("machine {0} is online, so it is not the one waiting here; approve without merge")]
     MergeOnline(Name),
@@ -404,6 +407,9 @@ impl Enrollment {
                 Ok((machine.clone(), changes.and(Change::InsertMachine(Box::new(machine)))))
             }
             Becomes::Merged { machine, online: true, .. } => Err(DecisionError::MergeOnline(machine.name)),
+            Becomes::Merged { machine, .. } if machine.fields.locked => {
+                Err(DecisionError::MergeLocked(machine.name))
+            }
             Becomes::Merged { machine, alike: false, .. } if !confirmed => {
                 Err(DecisionError::Unlike(machine.name))
             }

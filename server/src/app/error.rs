@@ -265,6 +265,7 @@ impl From<DecisionError> for AppError {
             DecisionError::FingerprintMismatch => AppErrorKind::FingerprintMismatch,
             DecisionError::Unconfirmed | DecisionError::Unlike(_) => AppErrorKind::Invalid,
             DecisionError::Gone(_) => AppErrorKind::MachineGone,
+            DecisionError::MergeLocked(_) => AppErrorKind::Locked,
             DecisionError::MergeOnline(_) => AppErrorKind::Conflict,
         };
         Self::new(kind, error.to_string())

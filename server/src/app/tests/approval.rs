@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::app::Action;
+use engine::patch::Patch;
+use protocol::model::Kind;
 use protocol::rest::{DenyRequest, ProvisionState};
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 #[tokio::test]
@@ -242,6 +245,34 @@ async fn machine_that_is_online_is_not_merged_with() {
     request.merge = None;
     let new = app.approve(&admin(), pending.id, request).await.unwrap();
     assert_ne!(new.uuid, old.uuid);
+}
+
+#[tokio::test]
+async fn locked_machine_is_not_merged_with() {
+    let app = TestApp::start().await;
+    let machine = Bare::number(1);
+    let old = app.registered(&machine).await;
+    app.pass(300);
+    let uuid = old.uuid.to_string();
+    let lock = |locked: bool| Patch::Fields(Map::from_iter([("Locked".to_owned(), Value::Bool(locked))]));
+    app.patch(&admin(), Kind::Machines, &uuid, &[], None, &lock(true)).await.unwrap();
+    let pending = app.wait_with_code(&machine.reset()).await;
+    let preview = app.look_up(&pending).await;
+    let mut request = approval(&pending, &preview);
+    request.fingerprint_confirmed = true;
+    request.merge = Some(old.uuid);
+    let refused = app.approve(&admin(), pending.id, request.clone()).await.unwrap_err();
+    assert_eq!(refused.kind, AppErrorKind::Locked);
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "machine {} is locked, so nobody takes its place: unlock it first, or approve without merge",
+            old.name
+        )
+    );
+    assert_eq!(app.count(AuditKind::MachineRekeyed).await, 0);
+    app.patch(&admin(), Kind::Machines, &uuid, &[], None, &lock(false)).await.unwrap();
+    assert_eq!(app.approve(&admin(), pending.id, request).await.unwrap().uuid, old.uuid);
 }
 
 #[tokio::test]
