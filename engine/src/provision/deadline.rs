@@ -14,9 +14,10 @@ use std::time::Duration;
 /// How long a step of a run of this machine may take.
 pub fn step_deadline(content: &Content, machine: &Machine, step: Step) -> Duration {
     let usual = match step {
-        Step::Prepare => 900,
+        // A ramdisk with everything that a root on volumes or ciphers needs is minutes of an old processor.
+        Step::Prepare | Step::Boot => 900,
         Step::Survey => 120,
-        Step::Partition | Step::Configure | Step::Boot => 300,
+        Step::Partition | Step::Configure => 300,
         Step::Write => 3_600,
         Step::Restart | Step::FirstBoot => 1_200,
     };
@@ -40,7 +41,10 @@ pub fn overdue(run: &Run, machine: &Machine, job: Option<&Job>, at: Timestamp) -
             "look at the log of its last job; give the step more seconds with the param muster/step-deadlines",
         ),
         Step::Configure => ("for the system to be configured", "look at the log of its last job"),
-        Step::Boot => ("for the boot entry to be written", "look at the log of its last job"),
+        Step::Boot => (
+            "for the boot entry to be written",
+            "look at the log of its last job; give the step more seconds with the param muster/step-deadlines",
+        ),
         Step::Restart => (
             "for the machine to leave Muster's image and boot its disk",
             "look at the machine's console and its firmware's boot order",

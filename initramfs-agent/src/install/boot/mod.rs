@@ -43,8 +43,8 @@ const ROOT_TYPE: &str = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709";
 const BOOT_CURRENT: &str = "/etc/muster/boot-current";
 /// FAT has no modes; this is what it shows.
 const ON_ESP: u32 = 0o700;
-/// What making a ramdisk may take.
-const RAMDISK_LIMIT: Duration = Duration::from_secs(280);
+/// What making a ramdisk may take at the very most: how long the step may take is the server's to say.
+const RAMDISK_LIMIT: Duration = Duration::from_secs(3_600);
 
 /// Why the disk does not start.
 #[derive(Debug, thiserror::Error)]
