@@ -161,6 +161,9 @@ pub enum AuditKind {
     /// A secret or the credential of a registry was written or deleted.
     #[serde(rename = "secret.changed")]
     SecretChanged,
+    /// A virtual address or route was written or deleted.
+    #[serde(rename = "vip.changed")]
+    VipChanged,
     /// A user's password was set.
     #[serde(rename = "user.password")]
     PasswordChanged,

@@ -9,6 +9,7 @@ use super::actor::Actor;
 use super::enroll::busy;
 use super::error::AppError;
 use super::events::{Did, Happening};
+use super::mesh::guard_vips;
 use crate::hub;
 use crate::report::chain;
 use crate::store::StoreError;
@@ -160,6 +161,7 @@ impl App {
             }
             after.missing_files = self.missing_files(&after);
             let changes = self.guard_access(actor, &before, &after, changes).await?;
+            let changes = guard_vips(actor, &after, changes, &cause)?;
             let told = happenings(&before, &after, &changes, &cause.principal);
             let changed: Vec<_> = changes.list.iter().filter_map(object_of).collect();
             let (committed, now) = (after.clone(), Arc::clone(&self.snapshot.now));
@@ -183,7 +185,7 @@ impl App {
 }
 
 /// The object that a change writes or takes away.
-fn object_of(change: &Change) -> Option<(Kind, String)> {
+pub(super) fn object_of(change: &Change) -> Option<(Kind, String)> {
     if let Change::PutObject(stored) = change {
         return Some((stored.kind, stored.key.clone()));
     }

@@ -232,3 +232,59 @@ async fn assignment_needs_its_own_right() {
     let kept = site.call_as(&eve, "PUT", &path, &whole).await.ok();
     assert_eq!(addresses(&kept), ["10.20.0.1"]);
 }
+
+/// What a check of this sort runs, it runs as root on every machine that may hold the address.
+#[tokio::test]
+async fn command_of_a_check_is_for_those_who_may_be_root_on_machines() {
+    let site = Site::start().await;
+    mesh(&site, HOME, json!(["10.20.0.0/24"])).await;
+    let vips = json!({"scope": "vips,contents", "action": "*", "specific": "*"});
+    let terminal = |specific: &str| json!({"scope": "machines", "action": "terminal", "specific": specific});
+    let some = terminal("00000000-0000-0000-0000-000000000001");
+    for (name, claims) in [("eve", json!([vips, some])), ("root", json!([vips, terminal("*")]))] {
+        site.post("roles", json!({"Name": name, "Claims": claims})).await.ok();
+        site.post("users", json!({"Name": name, "Roles": [name]})).await.ok();
+        let password = json!({"Password": "correct horse battery"});
+        site.put(&format!("users/{name}/password"), password).await.ok();
+    }
+    let (eve, root) = (basic("eve", "correct horse battery"), basic("root", "correct horse battery"));
+    let vip = |name: &str, prefix: &str, check: Value| json!({"Name": name, "MeshNetwork": HOME, "Prefix": prefix, "Check": check});
+    let exec = json!({"Type": "exec", "Target": "touch /run/was-here"});
+    let tcp = json!({"Type": "tcp", "Target": ":443"});
+    site.call_as(&root, "POST", "vips", &vip("lab", "10.20.0.200/32", exec.clone())).await.ok();
+    site.call_as(&eve, "POST", "vips", &vip("web", "10.20.0.201/32", tcp.clone())).await.ok();
+    let other = json!([{"op": "replace", "path": "/Check/Target", "value": "reboot"}]);
+    let bundle = json!({
+        "meta": {"Name": "extra"},
+        "sections": {"vips": {"more": vip("more", "10.20.0.202/32", exec.clone())}},
+    });
+    for (method, path, body) in [
+        ("POST", "vips", vip("db", "10.20.0.202/32", exec.clone())),
+        ("PUT", "vips/web", vip("web", "10.20.0.201/32", exec.clone())),
+        ("PATCH", "vips/web", json!({"Check": exec})),
+        ("PATCH", "vips/lab", other),
+        ("PATCH", "vips/lab", json!({"Machines": ["web-1"]})),
+        ("POST", "contents", bundle.clone()),
+    ] {
+        let refused = site.call_as(&eve, method, path, &body).await.refused(403);
+        let told = "this needs the right machines:terminal";
+        assert!(said(&refused).contains(told), "{method} {path}: {refused}");
+    }
+    site.call_as(&root, "POST", "contents", &bundle).await.ok();
+    site.call_as(&eve, "PATCH", "vips/lab", &json!({"Check": tcp})).await.ok();
+    site.call_as(&eve, "DELETE", "vips/web", &Value::Null).await.ok();
+    let rows = site.get("audit?kind=vip.changed").await.ok();
+    let told: Vec<&str> =
+        rows.as_array().unwrap().iter().map(|row| row["Reason"].as_str().unwrap()).collect();
+    assert_eq!(
+        told,
+        [
+            "VIP web deleted",
+            "VIP lab written, check tcp",
+            "VIP more written, check exec",
+            "VIP web written, check tcp",
+            "VIP lab written, check exec"
+        ]
+    );
+    assert!(!rows.to_string().contains("was-here"), "{rows}");
+}

@@ -16,6 +16,7 @@ mod vips;
 
 pub(super) use peers::PEERS;
 pub(super) use place::Placed;
+pub(super) use vips::guard_vips;
 
 use super::enroll::busy;
 use super::error::{AppError, AppErrorKind};

@@ -4,14 +4,15 @@
 
 use crate::app::error::AppError;
 use crate::app::events::{Did, Happening};
-use crate::app::{Actor, App};
+use crate::app::snapshot::object_of;
+use crate::app::{Actor, App, terminals};
 use crate::store::StoreError;
-use engine::change::{Change, Changes, Revision};
+use engine::change::{AuditKind, AuditRow, Cause, Change, Changes, Revision};
 use engine::content::Content;
 use engine::mesh::vip::{Arbiter, Candidate, Record, Standing};
 use engine::time::Timestamp;
 use protocol::ids::MachineId;
-use protocol::mesh::{MeshReportAnswer, VipReport};
+use protocol::mesh::{CheckKind, MeshReportAnswer, VipReport};
 use protocol::model::{Kind, VipMember, VipState};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -163,6 +164,37 @@ impl App {
             self.tell(Happening::content(Did::Update, SYSTEM, Kind::Vips, &name, shown, None));
         }
     }
+}
+
+/// Puts on record who writes VIPs, by whatever door. The command of a check runs as root on every machine that may hold
+/// the address, now or later, so it takes the right to that on all of them.
+///
+/// # Errors
+/// `AUTH` without it.
+pub(in crate::app) fn guard_vips(
+    actor: &Actor,
+    after: &Content,
+    mut changes: Changes,
+    cause: &Cause,
+) -> Result<Changes, AppError> {
+    let written: Vec<_> = changes.list.iter().filter_map(object_of).collect();
+    for (_, name) in written.into_iter().filter(|(kind, _)| *kind == Kind::Vips) {
+        let told = match after.vips.get(&name).map(|vip| vip.check.kind) {
+            None => format!("VIP {name} deleted"),
+            Some(CheckKind::None) => format!("VIP {name} written, no check"),
+            Some(CheckKind::Tcp) => format!("VIP {name} written, check tcp"),
+            Some(CheckKind::Http) => format!("VIP {name} written, check http"),
+            Some(CheckKind::Exec) => {
+                actor.may(Kind::Machines.prefix(), terminals::RIGHT, "").map_err(|refused| {
+                    let message = format!("the check exec of VIP {name} runs as root on machines: {refused}");
+                    AppError::new(refused.kind, message).about(Kind::Vips.prefix(), name.as_str())
+                })?;
+                format!("VIP {name} written, check exec")
+            }
+        };
+        changes = changes.audit(AuditRow::new(AuditKind::VipChanged, cause).reason(told));
+    }
+    Ok(changes)
 }
 
 impl ToldVips {
