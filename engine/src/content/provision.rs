@@ -91,6 +91,20 @@ fn format_problem(image: &Image, source: Source<'_>) -> Option<&'static str> {
     }
 }
 
+/// What keeps machines from pulling directly: the agent trusts no public CA, and goes through the server then.
+fn direct_problem(image: &Image, of_registry: bool) -> Option<&'static str> {
+    match image.pull {
+        Pull::Server => None,
+        Pull::Direct if !of_registry => Some("Pull: only OCI images are pulled directly"),
+        Pull::Direct if image.plain_http => {
+            Some("Pull: machines pull directly by TLS alone; set Pull to server")
+        }
+        Pull::Direct => image.ca.is_empty().then_some(
+            "Ca: machines pull directly from none but a registry whose CA they are given; paste that CA (PEM) into Ca, or set Pull to server",
+        ),
+    }
+}
+
 fn is_digest(text: &str) -> bool {
     let small_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     text.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64 && hex.bytes().all(small_hex))
@@ -109,9 +123,7 @@ impl Rules for Image {
                 if self.plain_http && !of_registry {
                     problems.push("PlainHttp: is for registries; write http:// in the URL".to_owned());
                 }
-                if self.pull == Pull::Direct && !of_registry {
-                    problems.push("Pull: only OCI images are pulled directly".to_owned());
-                }
+                problems.extend(direct_problem(self, of_registry).map(str::to_owned));
             }
         }
         if !self.digest.is_empty() && !is_digest(&self.digest) {
@@ -237,6 +249,14 @@ mod tests {
             (json!({"Source": "r.example/os", "Format": "raw"}), "Format: a file"),
             (json!({"Source": "https://h/os.raw", "Format": "oci"}), "Format: an OCI"),
             (json!({"Source": "https://h/os.raw", "Pull": "direct"}), "Pull: "),
+            (
+                json!({"Source": "r.example/os", "Pull": "direct"}),
+                "Ca: machines pull directly from none but a registry whose CA they are given; paste that CA (PEM) into Ca, or set Pull to server",
+            ),
+            (
+                json!({"Source": "r.example/os", "Pull": "direct", "PlainHttp": true}),
+                "Pull: machines pull directly by TLS alone; set Pull to server",
+            ),
             (json!({"Source": "upload", "PlainHttp": true}), "PlainHttp: "),
             (json!({"Source": "upload", "Digest": "sha256:AB"}), "Digest: "),
             (json!({"Source": "upload", "Architecture": "x86_64"}), "Architecture: "),
@@ -258,6 +278,9 @@ mod tests {
             let image = json!({"Name": "os-image", "Source": source, "Digest": format!("sha256:{}", "0f".repeat(32))});
             assert_eq!(problems(Kind::Images, &image), [""; 0], "{source}");
         }
+        let ca = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        let direct = json!({"Name": "os-image", "Source": "r.example/os", "Pull": "direct", "Ca": ca});
+        assert_eq!(problems(Kind::Images, &direct), [""; 0]);
     }
 
     #[test]
