@@ -72,6 +72,7 @@ export const AUDIT_GROUPS: readonly { name: string; kinds: { readonly [kind: str
       "machine.rekeyed": "machine has a new key",
       "machine.deleted": "machine deleted",
       "mesh.key": "WireGuard key told",
+      "vip.changed": "virtual address written or deleted",
       "nonce.issued": "boot nonce given",
       "nonce.refused": "boot nonce refused",
     },
