@@ -2,16 +2,17 @@
 //!
 //! Approving looks the code up first, shows what is known of the machine and the fingerprint,
 //! and asks. What was shown is what is approved: the request names the fingerprint, so that a
-//! code which meanwhile belongs to another machine is refused.
+//! code which meanwhile belongs to another machine is refused. A machine of the list is taken
+//! without a code; then the fingerprint is always compared, as in the dashboard.
 
 use crate::machine;
 use crate::print;
 use crate::prompt;
 use crate::rest::{Call, Client, decode};
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use protocol::code::{BootstrapCode, Fingerprint};
-use protocol::ids::MachineId;
+use protocol::ids::{EnrollmentId, MachineId};
 use protocol::rest::{ApproveRequest, DenyRequest, EnrollmentPreview, LookupRequest};
 use serde_json::Value;
 
@@ -25,9 +26,9 @@ pub(crate) enum Command {
     List(Call),
     /// Show the machine behind a code
     Lookup(Lookup),
-    /// Register the machine behind a code
+    /// Register a machine that waits
     Approve(Approve),
-    /// Send the machine behind a code away
+    /// Send a machine that waits away
     Deny(Deny),
 }
 
@@ -40,11 +41,22 @@ pub(crate) struct Lookup {
     call: Call,
 }
 
+/// Which of the machines that wait
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Which {
+    /// The code on the machine's console, such as K7P-3XB
+    code: Option<BootstrapCode>,
+    /// The machine of this request, as `muster bootstrap list` shows it: no code is needed
+    #[arg(long, value_name = "UUID")]
+    request: Option<EnrollmentId>,
+}
+
 /// Arguments of `muster bootstrap approve`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Approve {
-    /// The code on the machine's console, such as K7P-3XB
-    code: BootstrapCode,
+    #[command(flatten)]
+    which: Which,
     /// Name for the machine; else the one the server suggests
     #[arg(long)]
     name: Option<String>,
@@ -54,7 +66,7 @@ pub(crate) struct Approve {
     /// The check on the machine's console, such as QM4T-9HXR-2VKD: approve only if it agrees
     #[arg(long, value_name = "CHECK")]
     fingerprint: Option<Fingerprint>,
-    /// Do not ask. Does not cover warnings: for those pass --fingerprint
+    /// Do not ask. Does not cover warnings, nor a machine without its code: for those pass --fingerprint
     #[arg(short = 'y', long)]
     yes: bool,
     #[command(flatten)]
@@ -64,8 +76,8 @@ pub(crate) struct Approve {
 /// Arguments of `muster bootstrap deny`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Deny {
-    /// The code on the machine's console, such as K7P-3XB
-    code: BootstrapCode,
+    #[command(flatten)]
+    which: Which,
     /// Why: shown on the machine's console and kept in the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -101,14 +113,32 @@ fn draw_list(waiting: &[EnrollmentPreview]) -> String {
             preview.source_ip.clone(),
             preview.fingerprint.to_string(),
             preview.warnings.iter().map(|warning| warning.kind.as_str()).collect::<Vec<_>>().join(","),
+            preview.id.to_string(),
         ]
     });
-    let header = ["NAME", "STATE", "HARDWARE", "FROM", "CHECK", "WARNINGS"];
+    let header = ["NAME", "STATE", "HARDWARE", "FROM", "CHECK", "WARNINGS", "REQUEST"];
     print::table(&header, rows.collect(), "no machine waits for approval")
 }
 
 async fn find(client: &Client, code: BootstrapCode) -> Result<Value> {
     client.post("/api/v3/bootstrap/lookup", &LookupRequest { code: code.to_string() }).await
+}
+
+impl Which {
+    /// The machine, as it waits now.
+    async fn find(&self, client: &Client) -> Result<EnrollmentPreview> {
+        if let Some(code) = self.code {
+            return decode(&find(client, code).await?);
+        }
+        let waiting: Vec<EnrollmentPreview> = decode(&client.get(ENROLLMENTS).await?)?;
+        let found = waiting.into_iter().find(|preview| Some(preview.id) == self.request);
+        found.with_context(|| match self.request {
+            Some(id) => {
+                format!("no machine waits with request {id}: `muster bootstrap list` shows those that do")
+            }
+            None => "name a code, or a request of `muster bootstrap list`".to_owned(),
+        })
+    }
 }
 
 async fn lookup(args: Lookup) -> Result<()> {
@@ -161,22 +191,35 @@ enum Decision {
     Refuse(String),
 }
 
-/// Decides by what was given and by whom it can be asked.
-fn decide(preview: &EnrollmentPreview, seen: Option<Fingerprint>, yes: bool, can_ask: bool) -> Decision {
-    match seen {
+/// What stands for an operator who is not asked.
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    /// A code ties the request to a console that somebody looked at; nothing else does.
+    code: bool,
+    /// The check as it was read there.
+    seen: Option<Fingerprint>,
+    yes: bool,
+}
+
+/// Decides by what was given and by whether somebody can be asked.
+fn decide(preview: &EnrollmentPreview, given: Given, can_ask: bool) -> Decision {
+    match given.seen {
         Some(seen) if seen == preview.fingerprint => return Decision::Approve { confirmed: true },
         Some(seen) => {
             return Decision::Refuse(format!(
-                "the check you gave is {seen}, the machine behind this code has {}: it is another machine, or someone is in between; nothing was approved",
+                "the check you gave is {seen}, the machine that waits has {}: it is another machine, or someone is in between; nothing was approved",
                 preview.fingerprint
             ));
         }
         None => {}
     }
     let warnings = preview.warnings.len();
-    match (warnings, yes, can_ask) {
+    match (warnings, given.yes, can_ask) {
         (_, false, true) => Decision::Ask,
-        (0, _, _) => Decision::Approve { confirmed: false },
+        (0, _, _) if given.code => Decision::Approve { confirmed: false },
+        (0, _, _) => Decision::Refuse(
+            "without its code nothing tells which machine this is: compare the check with the machine's console and pass it as --fingerprint".to_owned(),
+        ),
         _ => Decision::Refuse(format!(
             "{warnings} warning{} to look at: compare the check with the machine's console and pass it as --fingerprint",
             if warnings == 1 { "" } else { "s" }
@@ -186,9 +229,10 @@ fn decide(preview: &EnrollmentPreview, seen: Option<Fingerprint>, yes: bool, can
 
 async fn approve(args: Approve) -> Result<()> {
     let client = args.call.client()?;
-    let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
+    let preview = args.which.find(&client).await?;
     print::note(&draw(&preview))?;
-    let confirmed = match decide(&preview, args.fingerprint, args.yes, prompt::can_ask()) {
+    let given = Given { code: args.which.code.is_some(), seen: args.fingerprint, yes: args.yes };
+    let confirmed = match decide(&preview, given, prompt::can_ask()) {
         Decision::Approve { confirmed } => confirmed,
         Decision::Ask => {
             let question = format!("Does the console show Check {}?", preview.fingerprint);
@@ -200,7 +244,7 @@ async fn approve(args: Approve) -> Result<()> {
         Decision::Refuse(reason) => bail!(reason),
     };
     let body = ApproveRequest {
-        code: Some(args.code.to_string()),
+        code: args.which.code.map(|code| code.to_string()),
         fingerprint: preview.fingerprint.to_string(),
         name: args.name,
         merge: args.merge,
@@ -215,12 +259,13 @@ async fn approve(args: Approve) -> Result<()> {
 
 async fn deny(args: Deny) -> Result<()> {
     let client = args.call.client()?;
-    let preview: EnrollmentPreview = decode(&find(&client, args.code).await?)?;
+    let preview = args.which.find(&client).await?;
     let body = DenyRequest { reason: args.reason };
     let answer = client.post(&format!("{ENROLLMENTS}/{}/deny", preview.id), &body).await?;
     args.call.show(&answer, || {
         let hardware = print::hardware(&preview.vendor, &preview.product, &preview.serial);
-        Ok(format!("denied {} ({hardware})", args.code))
+        let name = args.which.code.map_or_else(|| preview.id.to_string(), |code| code.to_string());
+        Ok(format!("denied {name} ({hardware})"))
     })
 }
 
@@ -238,11 +283,28 @@ mod tests {
         EnrollmentPreview { warnings: vec![warning], ..preview() }
     }
 
+    fn given(seen: Option<Fingerprint>, yes: bool) -> Given {
+        Given { code: true, seen, yes }
+    }
+
     #[test]
     fn a_person_is_asked_where_there_is_one() {
-        assert_eq!(decide(&preview(), None, false, true), Decision::Ask);
-        assert_eq!(decide(&preview(), None, true, true), Decision::Approve { confirmed: false });
-        assert_eq!(decide(&preview(), None, false, false), Decision::Approve { confirmed: false });
+        assert_eq!(decide(&preview(), given(None, false), true), Decision::Ask);
+        assert_eq!(decide(&preview(), given(None, true), true), Decision::Approve { confirmed: false });
+        assert_eq!(decide(&preview(), given(None, false), false), Decision::Approve { confirmed: false });
+    }
+
+    #[test]
+    fn without_a_code_the_fingerprint_is_always_compared() {
+        let listed = |seen, yes| Given { code: false, seen, yes };
+        for (yes, can_ask) in [(false, false), (true, false), (true, true)] {
+            assert!(
+                matches!(decide(&preview(), listed(None, yes), can_ask), Decision::Refuse(why) if why.contains("pass it as --fingerprint"))
+            );
+        }
+        assert_eq!(decide(&preview(), listed(None, false), true), Decision::Ask);
+        let seen = Some(preview().fingerprint);
+        assert_eq!(decide(&preview(), listed(seen, true), false), Decision::Approve { confirmed: true });
     }
 
     #[test]
@@ -250,18 +312,18 @@ mod tests {
         let told =
             "1 warning to look at: compare the check with the machine's console and pass it as --fingerprint";
         for (yes, can_ask) in [(false, false), (true, false), (true, true)] {
-            assert_eq!(decide(&with_warning(), None, yes, can_ask), Decision::Refuse(told.into()));
+            assert_eq!(decide(&with_warning(), given(None, yes), can_ask), Decision::Refuse(told.into()));
         }
-        assert_eq!(decide(&with_warning(), None, false, true), Decision::Ask);
+        assert_eq!(decide(&with_warning(), given(None, false), true), Decision::Ask);
         let seen = Some(preview().fingerprint);
-        assert_eq!(decide(&with_warning(), seen, false, false), Decision::Approve { confirmed: true });
+        assert_eq!(decide(&with_warning(), given(seen, false), false), Decision::Approve { confirmed: true });
     }
 
     #[test]
     fn another_fingerprint_is_never_approved() {
         let other = Some("BBBB-BBBB-BBBB".parse().unwrap());
         assert!(
-            matches!(decide(&preview(), other, true, true), Decision::Refuse(why) if why.contains("QM4T-9HXR-2VKD"))
+            matches!(decide(&preview(), given(other, true), true), Decision::Refuse(why) if why.contains("QM4T-9HXR-2VKD"))
         );
     }
 

@@ -29,6 +29,12 @@ fn wrong_usage_is_2_and_says_what_was_meant() {
             "12 characters such as QM4T-9HXR-2VKD",
         ),
         (vec!["bootstrap", "approve", "K7P-3XB", "--merge", "db-07"], "a UUID of 36 characters"),
+        (vec!["bootstrap", "approve"], "<CODE|--request <UUID>>"),
+        (vec!["bootstrap", "deny", "--request", "K7P-3XB"], "a UUID of 36 characters"),
+        (
+            vec!["bootstrap", "deny", "K7P-3XB", "--request", "0b0c7d0e-6a35-4f0e-8f0c-6f2f9f2f9f01"],
+            "cannot be used with",
+        ),
         (vec!["events", "machines"], "an event pattern is TYPE.ACTION.KEY"),
         (vec!["media", "build", "--out", "m", "--profile", "server"], "use `generic` or `cloud`"),
         (vec!["media", "build", "--out", "m", "--kernel", "bzImage"], "--modules <DIR>"),

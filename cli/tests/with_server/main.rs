@@ -120,6 +120,10 @@ fn refusals_say_what_to_do() {
     for (args, expected) in [
         (vec!["bootstrap", "lookup", "K7P-3XB"], "read the code on its console again"),
         (vec!["bootstrap", "approve", "K7P-3XB", "--yes"], "read the code on its console again"),
+        (
+            vec!["bootstrap", "approve", "--request", "0b0c7d0e-6a35-4f0e-8f0c-6f2f9f2f9f01", "--yes"],
+            "no machine waits with request 0b0c7d0e",
+        ),
         (vec!["machine", "show", "nobody"], "nobody"),
         (vec!["machine", "delete", "--yes", "nobody"], "nobody"),
         (vec!["media", "download", "muster.iso"], "muster:"),

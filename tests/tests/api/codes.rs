@@ -1,5 +1,6 @@
 //! The code exchange as operators and machines see it (`spec/security.md` 2.5).
 
+use std::process::{Command, Stdio};
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use protocol::agent_api::{Approved, EnrollmentAnswer, Pending, Refusal, RefusalK
 use protocol::rest::{ApproveRequest, EnrollmentState, ProvisionState};
 use tests::machine::Machine;
 use tests::operator::{Answer, approval};
+use tests::output::muster_binary;
 
 use crate::Site;
 
@@ -68,6 +70,51 @@ fn a_machine_is_approved_by_its_code_and_appears_in_discovery_mode() {
     assert_eq!(deleted.status, 200, "{}", deleted.text());
     assert!(site.operator.machines().unwrap().is_empty());
     assert!(matches!(machine.try_heartbeat().unwrap().status, 401 | 403));
+}
+
+/// Runs `muster bootstrap` as its operator, where nobody can be asked: whether it went well, and all it wrote.
+fn bootstrap(site: &Site, args: &[&str]) -> (bool, String) {
+    let output = Command::new(muster_binary().unwrap())
+        .arg("bootstrap")
+        .args(args)
+        .env("MUSTER_ENDPOINT", site.server.url())
+        .env("MUSTER_CA", site.server.ca_file())
+        .env("MUSTER_USERNAME", "admin")
+        .env("MUSTER_PASSWORD", site.server.admin_password().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let wrote = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(wrote).unwrap())
+}
+
+#[test]
+fn a_command_approves_and_denies_machines_of_the_list_without_their_codes() {
+    let mut site = Site::start("codes-listed");
+    let (mut first, mut second) = (site.machine(), site.machine());
+    let (first_id, second_id) = (first.enroll().unwrap().id, second.enroll().unwrap().id);
+    let (listed, told) = bootstrap(&site, &["list"]);
+    assert!(
+        listed && told.contains(&first_id.to_string()) && told.contains(&second_id.to_string()),
+        "{told}"
+    );
+
+    let request = first_id.to_string();
+    let approve = ["approve", "--request", request.as_str(), "--yes"];
+    let (approved, told) = bootstrap(&site, &approve);
+    assert!(!approved && told.contains("pass it as --fingerprint"), "{told}");
+    let check = second.fingerprint().unwrap().to_string();
+    let (approved, told) = bootstrap(&site, &[&approve[..], &["--fingerprint", &check]].concat());
+    assert!(!approved && told.contains("it is another machine"), "{told}");
+    let check = first.fingerprint().unwrap().to_string();
+    let (approved, told) = bootstrap(&site, &[&approve[..], &["--fingerprint", &check]].concat());
+    assert!(approved, "{told}");
+    let welcome = first.collect(first_id).unwrap();
+    assert_eq!(site.operator.machines().unwrap()[0].uuid, welcome.machine.uuid);
+
+    let (denied, told) = bootstrap(&site, &["deny", "--request", &second_id.to_string()]);
+    assert!(denied && told.contains(&format!("denied {second_id}")), "{told}");
+    assert!(site.operator.enrollments().unwrap().is_empty());
 }
 
 #[test]
