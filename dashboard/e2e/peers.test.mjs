@@ -110,7 +110,7 @@ test("relay and endpoint are set on the card Network, as params of the machine",
   await page.goto(`${stage.mock.url}/machines/${DB.Uuid}`);
   const card = page.getByRole("region", { name: "Network" });
   await card.getByLabel("Relay for other members").selectOption("true");
-  await card.getByLabel("Endpoint in the mesh network").fill("vpn.example.com:51820");
+  await card.getByLabel("Endpoint in the mesh network").fill("203.0.113.7:51820");
   await page.getByText("2 unsaved changes: Relay, Endpoint in the mesh network").waitFor();
   await page.getByRole("button", { name: "Save" }).click();
   await page.getByText("db-07 is saved: 2 settings changed.").waitFor();
@@ -119,7 +119,7 @@ test("relay and endpoint are set on the card Network, as params of the machine",
     body.filter(({ op }) => op === "add").map(({ path, value }) => [path, value]),
     [
       ["/Params/muster~1mesh-relay", true],
-      ["/Params/muster~1mesh-endpoint", "vpn.example.com:51820"],
+      ["/Params/muster~1mesh-endpoint", "203.0.113.7:51820"],
     ],
   );
 });

@@ -26,7 +26,7 @@ export function AgentCard({ edit }: { edit: Editing }) {
         param="muster/firmware-order"
         label="Put the disk first in the firmware's boot order"
         usual
-        hint="Otherwise the order stays as it is, with the installed system behind what was there."
+        hint="Otherwise the firmware's entries stay as they are, and the disk gets none of its own."
       />
       <TextField
         label="Kernel arguments"

@@ -80,7 +80,7 @@ function MeshFields({ edit }: { edit: Editing }) {
       <TextField
         label="Endpoint in the mesh network"
         mono
-        placeholder="vpn.example.com:51820"
+        placeholder="203.0.113.7:51820"
         hint={
           <>
             Where other members reach it, such as behind a port that is forwarded.{" "}
