@@ -2,6 +2,7 @@
 //! be had the power gone there.
 
 use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -13,11 +14,16 @@ use tests::wait;
 use crate::cuts::{RUNS, TINY};
 use crate::site::{CODE_WITHIN, Site};
 
-/// Flushes that are looked at.
+/// Flushes that are looked at; all of them where there are less.
 const POINTS: usize = 100;
 /// Of these, booted.
 const BOOTED: usize = 3;
 const MIB: u64 = 1_024 * 1_024;
+/// Partition of the root.
+const ROOT: u32 = 3;
+/// Where ext4 says in the partition what it is, and what it says (`struct ext2_super_block`, `s_magic`). mke2fs writes
+/// that block last, after a flush of all the others: from then on there is a file system.
+const EXT4: (u64, [u8; 2]) = (1_024 + 56, [0x53, 0xef]);
 
 /// Bytes from which a partition begins, where the disk has a table with it by now.
 fn partition(disk: &Path, number: u32) -> Option<(u64, u64)> {
@@ -42,9 +48,18 @@ fn is_bootable(disk: &Path) -> bool {
     output.unwrap().status.success()
 }
 
-/// The root is what a journal makes good.
-fn root_is_sound(disk: &Path, number: u32) {
-    let (start, size) = partition(disk, number).unwrap();
+/// Whether the root has a file system by now.
+fn has_root(disk: &Path) -> bool {
+    let Some((start, _)) = partition(disk, ROOT) else { return false };
+    let mut magic = [0; 2];
+    File::open(disk).and_then(|file| file.read_exact_at(&mut magic, start + EXT4.0)).unwrap();
+    magic == EXT4.1
+}
+
+/// The root is what a journal makes good: nothing is left that somebody would have to be asked about, and then nothing at
+/// all.
+fn root_is_sound(disk: &Path, point: usize) {
+    let (start, size) = partition(disk, ROOT).unwrap();
     let root = disk.with_extension("root");
     let block = |bytes: u64| bytes.div_ceil(MIB).to_string();
     let copied = Command::new("dd")
@@ -55,9 +70,12 @@ fn root_is_sound(disk: &Path, number: u32) {
         .arg(format!("count={}", block(size)))
         .status();
     assert!(copied.unwrap().success());
-    // 1: the journal was played back.
-    let checked = Command::new("e2fsck").args(["-f", "-p"]).arg(&root).output().unwrap();
-    assert!(matches!(checked.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&checked.stdout));
+    // 1: the journal was played back. Not -y, which would make good what no journal does, and hide it.
+    for (how, ends) in [("-fp", &[0, 1][..]), ("-fn", &[0])] {
+        let checked = Command::new("e2fsck").arg(how).arg(&root).output().unwrap();
+        let is_sound = checked.status.code().is_some_and(|code| ends.contains(&code));
+        assert!(is_sound, "flush {point}, {how}: {}", String::from_utf8_lossy(&checked.stdout));
+    }
 }
 
 #[test]
@@ -84,18 +102,26 @@ fn power_cut_at_each_of_a_hundred_flushes_leaves_a_disk_that_boots_or_none_that_
     file.set_len(4_096 * MIB).unwrap();
     let points: Vec<usize> =
         (1..=POINTS.min(flushes)).map(|point| point * flushes / POINTS.min(flushes)).collect();
-    let (mut at, mut bootable) = (0, Vec::new());
+    let (mut at, mut early, mut bootable) = (0, 0, Vec::new());
     for point in points {
         log.replay(at, point, &file).unwrap();
         at = point;
-        if is_bootable(&disk) {
-            root_is_sound(&disk, 3);
+        let (has_root, is_bootable) = (has_root(&disk), is_bootable(&disk));
+        if has_root {
+            root_is_sound(&disk, point);
+        }
+        if !is_bootable {
+            early += usize::from(has_root);
+        } else {
+            assert!(has_root, "flush {point} has a boot entry and no root");
             bootable.push(point);
             if bootable.len() <= BOOTED {
                 boots(&disk, bootable.len());
             }
         }
     }
+    assert_eq!(at, flushes, "the last flush is looked at");
+    assert!(early > 0, "no flush of {flushes} has a root and no boot entry yet");
     assert!(!bootable.is_empty(), "the last flush left a disk that boots");
 }
 
