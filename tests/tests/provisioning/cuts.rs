@@ -12,6 +12,9 @@ use tests::wait;
 use crate::site::{Guest, INSTALLED_WITHIN, SOON, Site};
 
 pub(crate) static TINY: LazyLock<Debian> = LazyLock::new(|| Debian::build().unwrap().tiny().unwrap());
+/// Runs in which one step may be missed: between looking and pulling the plug a machine goes on, and the shortest steps
+/// take less than a second.
+const TRIES: u32 = 3;
 /// What the system that is installed says when it is up.
 pub(crate) const RUNS: &str = "tiny system runs: 1";
 
@@ -32,6 +35,26 @@ impl Site {
         });
         reached.map_err(|error| guest.vm.failed(&error)).unwrap();
     }
+
+    /// Cuts the power in a step of a new run, which is made good; the step that it was, as nothing is told after the cut.
+    fn is_cut_in(&self, guest: &mut Guest, step: Step) -> Step {
+        let run = self.provision(guest, "tiny");
+        self.reaches(guest, &run, step);
+        guest.vm.cut_power().unwrap();
+        let cut = self.run(&run).progress.step;
+        guest.starts_again();
+        let ended = self.ended(guest, &run);
+        if ended.status != ProvisionStatus::Completed {
+            let said = !ended.error.is_empty() && !ended.next_action.is_empty();
+            assert!(said, "cut in {cut}: {}: no reason, or no remedy", ended.status);
+            panic!("cut in {cut}: {}: {}\n{}", ended.status, ended.error, self.job_logs(&guest.uuid));
+        }
+        guest.vm.wait_for_text(RUNS, SOON).unwrap();
+        let machine = self.machine_state(&guest.uuid);
+        assert!(machine.own.online, "cut in {cut}");
+        assert_eq!(machine.own.provision_state, ProvisionState::Installed, "cut in {cut}");
+        cut
+    }
 }
 
 /// Cuts the power of one machine in a step of each of several runs. The key of a UEFI machine outlives that, so the same
@@ -42,19 +65,8 @@ fn cut_in(name: &str, firmware: Firmware, steps: [Step; 4]) {
     site.with_tiny();
     let mut guest = site.approve(site.machine(name, firmware));
     for step in steps {
-        let run = site.provision(&guest, "tiny");
-        site.reaches(&mut guest, &run, step);
-        guest.cut_and_start();
-        let ended = site.ended(&mut guest, &run);
-        if ended.status != ProvisionStatus::Completed {
-            let said = !ended.error.is_empty() && !ended.next_action.is_empty();
-            assert!(said, "cut in {step}: {}: no reason, or no remedy", ended.status);
-            panic!("cut in {step}: {}: {}\n{}", ended.status, ended.error, site.job_logs(&guest.uuid));
-        }
-        guest.vm.wait_for_text(RUNS, SOON).unwrap();
-        let machine = site.machine_state(&guest.uuid);
-        assert!(machine.own.online, "cut in {step}");
-        assert_eq!(machine.own.provision_state, ProvisionState::Installed, "cut in {step}");
+        let is_hit = (0..TRIES).any(|_| site.is_cut_in(&mut guest, step) == step);
+        assert!(is_hit, "no cut of {TRIES} came in {step}: it was over each time");
     }
     site.boots_as_it_is_told(&mut guest);
 }

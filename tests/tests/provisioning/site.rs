@@ -13,6 +13,7 @@ use tests::media::{Media, Profile};
 use tests::muster::{Server, ServerBuilder};
 use tests::operator::Operator;
 use tests::os_image::Registry;
+use tests::process::{Process, Spec};
 use tests::qemu::{Boot, Disk, Firmware, Vm, VmBuilder};
 use tests::{output, wait};
 
@@ -26,6 +27,8 @@ pub(crate) const INSTALLED_WITHIN: Duration = Duration::from_secs(900);
 pub(crate) const REGISTRY_PASSWORD: &str = "only-the-server-knows-9417";
 /// Bytes of an empty disk.
 const DISK: u64 = 6 * 1_024 * 1_024 * 1_024;
+/// Most rows of the audit log that one call gives.
+const ROWS: usize = 500;
 /// Memory of machines that install, in MiB.
 const MEMORY: u32 = 2_048;
 
@@ -35,6 +38,24 @@ pub(crate) struct Site {
     pub(crate) operator: Operator,
     pub(crate) registry: Registry,
     pub(crate) folder: TempDir,
+    events: Process,
+}
+
+/// Listens to every event of a server from now on, until it dies.
+fn listen(server: &Server) -> Process {
+    let spec = Spec::new(&output::muster_binary().unwrap(), server.folder(), "events");
+    let spec = spec
+        .args(["events", "*.*.*"])
+        .env("MUSTER_ENDPOINT", server.url())
+        .env("MUSTER_CA", server.ca_file())
+        .env("MUSTER_USERNAME", "admin")
+        .env("MUSTER_PASSWORD", server.admin_password().unwrap());
+    let events = spec.start().unwrap();
+    // What it says is kept behind what the one before it said.
+    let listens = |said: &str| said.lines().next_back().is_some_and(|line| line.starts_with("listening at "));
+    wait::until("the events", SOON, || Ok(listens(&std::fs::read_to_string(events.stderr())?).then_some(())))
+        .unwrap();
+    events
 }
 
 /// A machine that was approved.
@@ -58,7 +79,8 @@ impl Site {
         let registry = Registry::start(&folder.path().join("registry"), REGISTRY_PASSWORD).unwrap();
         let server = more(Server::builder(&format!("{name}-server")).media(media.folder())).start().unwrap();
         let operator = server.operator().unwrap();
-        let site = Self { server, operator, registry, folder };
+        let events = listen(&server);
+        let site = Self { server, operator, registry, folder, events };
         let hosts = "127.0.0.1";
         site.call(Method::POST, "/prefs", &json!({ "imageHosts": hosts }));
         let credential = json!({
@@ -67,6 +89,12 @@ impl Site {
         });
         site.call(Method::POST, "/registry_credentials", &credential);
         site
+    }
+
+    /// The server was started again: who is logged in, and who listens.
+    pub(crate) fn is_back(&mut self) {
+        self.operator = self.server.operator().unwrap();
+        self.events = listen(&self.server);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -218,8 +246,8 @@ impl Site {
         assert!(lines.wait().unwrap().success());
     }
 
-    /// A secret is in no log of the server, no file of its data (sealed there), and no answer about machine, run, jobs and
-    /// images.
+    /// A secret is in no log of the server, no file of its data (sealed there), no event, no row of the audit log, and no
+    /// answer about machine, run, jobs and images.
     pub(crate) fn keeps(&self, secret: &str, guest: &Guest) {
         assert!(!self.server.logs().unwrap().contains(secret), "the server's log has a secret");
         let data = self.server.data_dir();
@@ -232,6 +260,13 @@ impl Site {
             assert_eq!(shown.status, 200, "{path}: {}", shown.text());
             assert!(!shown.text().contains(secret), "{path} shows a secret");
         }
+        let audit = self.operator.get(&format!("/api/v3/audit?limit={ROWS}")).unwrap();
+        let rows: Vec<Value> = audit.expect(200).unwrap();
+        assert!(!rows.is_empty() && rows.len() < ROWS, "the audit log is looked at whole: {}", rows.len());
+        assert!(!audit.text().contains(secret), "the audit log has a secret");
+        let events = std::fs::read_to_string(self.events.stdout()).unwrap();
+        assert!(events.contains(&guest.uuid), "the installation made no event");
+        assert!(!events.contains(secret), "an event has a secret");
         assert!(!self.job_logs(&guest.uuid).contains(secret), "a job's log has a secret");
         // From power-on: waits may look at less by now.
         let said = guest.vm.serial_reader().new_lines().unwrap();
@@ -240,9 +275,8 @@ impl Site {
 }
 
 impl Guest {
-    /// Pulls the plug and powers the same machine on again.
-    pub(crate) fn cut_and_start(&mut self) {
-        self.vm.cut_power().unwrap();
+    /// Powers the same machine on again, after its plug was pulled.
+    pub(crate) fn starts_again(&mut self) {
         self.vm = self.builder.clone().start().unwrap();
     }
 }

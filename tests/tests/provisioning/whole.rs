@@ -21,7 +21,7 @@ static DEBIAN: LazyLock<Debian> = LazyLock::new(|| Debian::build().unwrap());
 const AT_MOST: f64 = 1.05;
 /// Value of a secret that a role uses.
 const SECRET: &str = "hunter2-but-longer-5521";
-/// Every machine of this site.
+/// Every machine of this site. Which processes run in it is told on the console, where secrets are looked for.
 const BASE: &str = "\
 #cloud-config
 users:
@@ -33,6 +33,7 @@ write_files:
     content: \"{{.vars.SITE}}\\n\"
 runcmd:
   - [sh, -c, \"echo base ran on $(hostname) > /dev/ttyS0\"]
+  - [sh, -c, \"cat /proc/[0-9]*/cmdline | tr '\\\\0' ' ' > /dev/ttyS0; echo every process of $(hostname) was told > /dev/ttyS0\"]
 ";
 /// Some of them.
 const WEB: &str = "\
@@ -62,6 +63,7 @@ impl Site {
     fn roles_were_applied(&self, guest: &mut Guest) {
         let name = guest.name.clone();
         guest.vm.wait_for_text(&format!("base ran on {name}"), SOON).unwrap();
+        guest.vm.wait_for_text(&format!("every process of {name} was told"), SOON).unwrap();
         let length = format!("{SECRET} for {name}\n").len();
         guest.vm.wait_for_text(&format!("web ran: hall-7 deploy {length}"), SOON).unwrap();
     }
@@ -85,7 +87,7 @@ impl Site {
         let total = total.map_err(|error| guest.vm.failed(&error)).unwrap();
         self.server.kill().unwrap();
         self.server.start_again().unwrap();
-        self.operator = self.server.operator().unwrap();
+        self.is_back();
         self.installed(guest, run);
         let logs = self.job_logs(&guest.uuid);
         let line = logs.lines().find_map(|line| line.split_once("downloaded ")).map(|(_, rest)| rest);
