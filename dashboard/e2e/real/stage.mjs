@@ -37,6 +37,13 @@ export function setStage() {
     stage.visits.push({ page, faults, strangers });
     return page;
   };
+  /** A page at an address, of somebody who is not signed in. */
+  stage.knock = async (address = "/", options = {}) => {
+    const page = await stage.open(options);
+    await page.goto(env.URL + address);
+    await page.locator("main h1").first().waitFor();
+    return page;
+  };
   /** A page at an address, of somebody who is signed in. */
   stage.visit = async (address = "/", options = {}) => {
     const known = stage.cookies === undefined ? {} : { storageState: stage.cookies };

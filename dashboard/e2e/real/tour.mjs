@@ -19,7 +19,8 @@ for (const place of PAGES) {
   test(`${place.name}, light and dark, wide and narrow: readable, reachable, within the screen.`, async () => {
     for (const each of site.alive) await ask("the machine lives", { name: each });
     // One page in all looks: it is loaded once, and follows the window as it does on a desk.
-    const page = await stage.visit(place.path(site), LOOKS[0].options);
+    const enter = place.outside === true ? stage.knock : stage.visit;
+    const page = await enter(place.path(site), LOOKS[0].options);
     await place.ready?.(page, site);
     await page.locator(".loading, .spinner").first().waitFor({ state: "detached" });
     for (const look of LOOKS) {
