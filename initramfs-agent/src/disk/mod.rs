@@ -91,6 +91,7 @@ fn look(disk: &Window<'_>, contents: &mut Contents) -> io::Result<()> {
     if let Some(found) = superblock::probe(disk)? {
         contents.filesystem = found.filesystem.to_owned();
         contents.label = found.label;
+        contents.uuid = found.uuid;
         // Their first sector ends as that of a partition table does.
         if superblock::FILLS_DISK.contains(&found.filesystem) {
             return Ok(());

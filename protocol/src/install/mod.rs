@@ -19,7 +19,7 @@ pub use permit::{
     MAX_PERMIT_LEN, MAX_PERMIT_LIFE, MAX_PERMITTED, Permit, PermitAnswer, PermitShape, PermittedDisk,
     ReceivedPermit,
 };
-pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, plan, shown};
+pub use plan::{DiskPlan, Fate, PlanError, PlannedDisk, Shared, apart, plan, shown};
 pub use preview::{ParamInForce, ParamSource, RoleInForce, SeedPreview, Setup, SourceKind};
 pub use progress::{FirstBoot, Progress, ProgressAnswer, Step};
 pub use run::{

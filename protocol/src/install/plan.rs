@@ -6,7 +6,10 @@ use crate::inventory::Disk;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod shared;
 mod words;
+
+pub use shared::{Shared, apart};
 
 /// What becomes of every disk of a machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +79,9 @@ pub enum PlanError {
     /// Two disks go by one name.
     #[error("{0} and {1} go by the same WWN or serial number: nothing tells which is which")]
     Twins(String, String),
+    /// A chosen disk holds a part of something that is on a kept disk as well.
+    #[error(transparent)]
+    Shared(#[from] Shared),
 }
 
 fn fits(count: usize) -> String {
@@ -127,6 +133,9 @@ impl Disk {
 /// [`PlanError`].
 pub fn plan(disks: &[Disk], rule: &DiskRule, layout: &Layout) -> Result<DiskPlan, PlanError> {
     let chosen = choose(disks, rule, layout)?;
+    let erased: Vec<&Disk> = chosen.iter().filter_map(|index| disks.get(*index)).collect();
+    let kept = disks.iter().enumerate().filter(|(index, _)| !chosen.contains(index));
+    apart(&erased, kept.map(|(_, disk)| disk))?;
     let described = words::rule(rule);
     let planned = |(index, disk): (usize, &Disk)| {
         let is_chosen = chosen.contains(&index);

@@ -14,6 +14,8 @@ pub struct Contents {
     pub filesystem: String,
     /// Label of that file system.
     pub label: String,
+    /// Its UUID.
+    pub uuid: String,
     /// Partitions in the order of their numbers; at most 128.
     pub partitions: Vec<PartitionFound>,
     /// The disk could not be read, in words; empty when it could.
@@ -56,9 +58,9 @@ pub const MAX_PARTITIONS: usize = 128;
 impl Contents {
     /// Cuts texts and list as every other part of an inventory.
     pub(crate) fn clean(&mut self) {
-        let Self { table, filesystem, label, partitions, error } = self;
+        let Self { table, filesystem, label, uuid, partitions, error } = self;
         partitions.truncate(MAX_PARTITIONS);
-        for text in [table, filesystem, label, error] {
+        for text in [table, filesystem, label, uuid, error] {
             *text = clean_text(text);
         }
         for PartitionFound { name, kind, filesystem, label, uuid, last_mounted, .. } in partitions {

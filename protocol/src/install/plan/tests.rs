@@ -227,3 +227,46 @@ proptest! {
         prop_assert_eq!(chosen(&disks), chosen(&permuted));
     }
 }
+
+/// A disk with one partition of something that may be on several disks.
+fn part_of(name: &str, filesystem: &str, uuid: &str, label: &str) -> Disk {
+    let text = str::to_owned;
+    let part = PartitionFound {
+        filesystem: text(filesystem),
+        uuid: text(uuid),
+        label: text(label),
+        ..PartitionFound::default()
+    };
+    let contents = Contents { table: text("gpt"), partitions: vec![part], ..Contents::default() };
+    Disk { contents, ..disk(name, 480) }
+}
+
+#[test]
+fn a_disk_that_shares_an_array_group_or_file_system_with_a_kept_one_is_not_chosen() {
+    let first = DiskRule { serial: "S-sda".to_owned(), ..DiskRule::default() };
+    for (filesystem, uuid, label, what) in [
+        ("linux_raid_member", "1:2:3:4", "any:0", "the array 1:2:3:4"),
+        ("btrfs", "aaaa", "", "the Btrfs file system aaaa"),
+        ("zfs_member", "77", "tank", "the ZFS pool 77"),
+        ("LVM2_member", "", "vg0", "the volume group vg0"),
+    ] {
+        let disks = [part_of("sda", filesystem, uuid, label), part_of("sdb", filesystem, uuid, label)];
+        let told = planned(&disks, first.clone()).unwrap_err();
+        let both = "is on sda, which would be erased, and on sdb, which is kept: choose both";
+        assert!(told.starts_with(what) && told.contains(both), "{told}");
+        assert_eq!(shown(&disks, &first, &Layout::default()).error, told, "who looks is told the same");
+        let mirror = Layout { raid1: 2, ..Layout::default() };
+        assert_eq!(erased(&plan(&disks, &DiskRule::default(), &mirror).unwrap()), ["sda", "sdb"]);
+        let another = [part_of("sda", filesystem, uuid, label), part_of("sdb", filesystem, "9", "other")];
+        assert_eq!(planned(&another, first.clone()), Ok(vec!["sda".to_owned()]));
+    }
+    let bare = |name: &str| {
+        let contents =
+            Contents { filesystem: "btrfs".to_owned(), uuid: "aaaa".to_owned(), ..Contents::default() };
+        Disk { contents, ..disk(name, 480) }
+    };
+    let told = planned(&[bare("sda"), part_of("sdb", "btrfs", "aaaa", "")], first.clone()).unwrap_err();
+    assert!(told.starts_with("the Btrfs file system aaaa is on sda"), "a whole disk is a part, too: {told}");
+    let alike = [part_of("sda", "ext4", "aaaa", "root"), part_of("sdb", "ext4", "aaaa", "root")];
+    assert!(planned(&alike, first).is_ok(), "what is on one disk alone may be there twice");
+}
