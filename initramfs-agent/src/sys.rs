@@ -2,8 +2,8 @@
 //!
 //! What `nix` and `std` offer safely is used directly elsewhere. Here are the calls they lack:
 //! `bpf(2)`, inode flags, the permanent hardware address, packet sockets and their multicast
-//! groups, IPMI messages, a controlling terminal and its size, memory given back, a `waitpid(2)` that keeps every exit
-//! status, and `kexec_file_load(2)`.
+//! groups, IPMI messages, a controlling terminal and its size, capabilities, memory given back, a `waitpid(2)` that
+//! keeps every exit status, and `kexec_file_load(2)`.
 
 use nix::errno::Errno;
 use nix::libc;
@@ -161,6 +161,71 @@ pub(crate) fn in_own_session(command: &mut Command) -> &mut Command {
             Ok(())
         })
     }
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3` of `include/uapi/linux/capability.h`.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// `struct __user_cap_header_struct` of the same file.
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// `struct __user_cap_data_struct` of the same file: 32 capabilities, of which there are two.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+struct Capabilities {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Gives the command a `/proc` that shows the processes of its own PID namespace alone, and of the kernel's
+/// capabilities no others than `kept`, a bit for each; neither it nor what it starts comes to more.
+#[expect(unsafe_code, reason = "pre_exec runs between fork and exec")]
+pub(crate) fn confined(command: &mut Command, kept: u64) -> &mut Command {
+    // SAFETY: the closure only makes system calls that are safe after fork: no allocation (paths are C strings
+    // already), no locks.
+    unsafe {
+        command.pre_exec(move || {
+            use nix::mount::{MsFlags, mount};
+            // Read-only, since root writes the kernel's settings there without any capability.
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC | MsFlags::MS_RDONLY;
+            mount(Some(c"proc"), c"/proc", Some(c"proc"), flags, None::<&CStr>)?;
+            keep_capabilities(kept)?;
+            Ok(nix::sys::prctl::set_no_new_privs()?)
+        })
+    }
+}
+
+/// Lets go of every capability but these. Allocates nothing.
+#[expect(unsafe_code, reason = "capget(2) and capset(2) have no wrapper in nix")]
+fn keep_capabilities(kept: u64) -> io::Result<()> {
+    for number in (0..u64::BITS).filter(|number| kept & (1 << number) == 0) {
+        // SAFETY: this action of prctl takes a number and touches no memory of ours.
+        match Errno::result(unsafe {
+            libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0)
+        }) {
+            Ok(_) => {}
+            // The kernel knows no more of them.
+            Err(Errno::EINVAL) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let mut held = [Capabilities::default(); 2];
+    // SAFETY: header and data live through the call, and version 3 has two of the latter.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, held.as_mut_ptr()) })?;
+    for (held, kept) in held.iter_mut().zip([kept & u64::from(u32::MAX), kept >> 32]) {
+        let kept = u32::try_from(kept).map_err(|_| Errno::EINVAL)?;
+        let permitted = held.permitted & kept;
+        *held = Capabilities { effective: permitted, permitted, inheritable: 0 };
+    }
+    // SAFETY: as the call before; the kernel only reads them.
+    Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw mut header, held.as_ptr()) })?;
+    Ok(())
 }
 
 /// Watches a file that may have nothing to read yet. Needs a tokio runtime with I/O.

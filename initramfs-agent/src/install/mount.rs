@@ -113,7 +113,8 @@ impl Target {
         };
         // By its descriptor, so that it is the folder that was looked at.
         let place = format!("/proc/self/fd/{}", folder.as_raw_fd());
-        let flags = MsFlags::MS_NOATIME;
+        // Devices that an image brings lead to this machine's disks.
+        let flags = MsFlags::MS_NOATIME | MsFlags::MS_NODEV;
         let kind = Some(wanted.filesystem.as_str());
         mount(Some(&wanted.device), place.as_str(), kind, flags, None::<&str>).map_err(refused)?;
         // The folder of the mounted file system, in place of the one below it.
@@ -278,6 +279,7 @@ fn points_below(root: &Path, list: &str) -> Vec<PathBuf> {
 mod tests {
     use super::*;
     use nix::sched::{CloneFlags, unshare};
+    use nix::sys::stat::{SFlag, makedev, mknod};
     use std::os::unix::fs::symlink;
 
     fn memory(place: &str) -> Mount {
@@ -323,6 +325,18 @@ mod tests {
             target.unmount().unwrap();
             assert_eq!(below(root), [] as [PathBuf; 0]);
             assert_eq!(fs::read_dir(root).unwrap().count(), 0);
+        });
+    }
+
+    #[test]
+    fn a_device_that_an_image_brings_cannot_be_opened() {
+        apart(|root| {
+            let target = Target::mount(root, &[memory("/")]).unwrap();
+            let node = root.join("disk");
+            mknod(&node, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(1, 3)).unwrap();
+            let error = fs::File::open(&node).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+            target.unmount().unwrap();
         });
     }
 

@@ -139,16 +139,29 @@ impl<'a> Tool<'a> {
 /// # Errors
 /// When it cannot be started.
 pub(super) fn attend(
+    command: Command,
+    input: &[u8],
+    limit: Duration,
+) -> io::Result<(String, Option<ExitStatus>)> {
+    attend_as(command, input, limit, Command::spawn)
+}
+
+/// The same for a program that `start` starts: on this thread, as the last thing before it is waited for.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn attend_as(
     mut command: Command,
     input: &[u8],
     limit: Duration,
+    start: impl FnOnce(&mut Command) -> io::Result<Child>,
 ) -> io::Result<(String, Option<ExitStatus>)> {
     let (reader, writer) = io::pipe()?;
     let output = collect(reader)?;
     command.stdin(Stdio::piped()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
     // Who cancels the task finds its processes by this, whatever group they are in.
     command.envs(std::env::var_os(TASK_FOLDER).map(|folder| (TASK_FOLDER, folder)));
-    let mut child = command.spawn()?;
+    let mut child = start(&mut command)?;
     // Its ends of the pipe are the program's alone from here on.
     drop(command);
     if let Some(mut stdin) = child.stdin.take() {

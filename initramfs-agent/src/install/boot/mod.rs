@@ -169,6 +169,16 @@ pub(crate) fn boot(install: &Install) -> Result<(), InstallError> {
     Ok(())
 }
 
+/// Refuses an order whose system could not be started, whatever is in the image.
+///
+/// # Errors
+/// [`BootError::Arguments`]; [`BootError::Consoles`] when the kernel does not tell of them.
+pub(super) fn check(order: &InstallOrder) -> Result<(), BootError> {
+    // Disk images keep their own.
+    let is_ours = order.image.way != Way::BlockMap;
+    if is_ours { kernel::arguments(&order.boot.kernel_args).map(drop) } else { Ok(()) }
+}
+
 /// Makes the target able to start from its disk, and gives back what belongs on the ESPs: none where the image has
 /// nothing for UEFI and the machine needs nothing.
 fn prepare(
@@ -180,7 +190,8 @@ fn prepare(
 ) -> Result<Option<Loaders>, BootError> {
     let tree = Tree::open(system.root())?;
     let devices = system.devices();
-    let chroot = Chroot { root: system.root(), devices: &devices };
+    let is_mapped = !(layout.groups.is_empty() && layout.ciphers.is_empty());
+    let chroot = Chroot { root: system.root(), devices: &devices, is_mapped };
     let mut kernel = kernel::newest(&tree)?;
     let needs = kernel::needs(layout);
     if kernel.ramdisk.is_none() || !needs.is_empty() {

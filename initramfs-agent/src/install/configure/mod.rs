@@ -14,6 +14,7 @@ use super::fail::InstallError;
 use super::state::Partitioned;
 use super::system::{System, SystemError};
 use super::target::{Tree, TreeError};
+use super::write::permitted;
 use super::{Install, say};
 use crate::handover::HandoverError;
 use nix::sys::stat::SFlag;
@@ -74,6 +75,7 @@ pub(crate) enum ConfigureError {
 pub(crate) fn configure(install: &Install) -> Result<(), InstallError> {
     let (order, state) = (install.order()?, install.state()?);
     install.progress.tell(0, "configuring the system")?;
+    permitted(install, &order, &state)?;
     let system = System::open(install, &order, &state).map_err(ConfigureError::from)?;
     let tree = Tree::open(system.root()).map_err(ConfigureError::from)?;
     adopt(&tree, &order, system.layout())?;
@@ -88,11 +90,18 @@ pub(crate) fn configure(install: &Install) -> Result<(), InstallError> {
     Ok(())
 }
 
+/// Refuses an order whose system could not be configured, whatever is in the image.
+///
+/// # Errors
+/// [`ConfigureError::Hostname`].
+pub(super) fn check(order: &InstallOrder) -> Result<(), ConfigureError> {
+    let is_fine = is_hostname(&order.hostname);
+    if is_fine { Ok(()) } else { Err(ConfigureError::Hostname(order.hostname.clone())) }
+}
+
 /// Puts in the tree what the order says, and takes out what is another machine's.
 fn adopt(tree: &Tree, order: &InstallOrder, layout: Option<&Partitioned>) -> Result<(), ConfigureError> {
-    if !is_hostname(&order.hostname) {
-        return Err(ConfigureError::Hostname(order.hostname.clone()));
-    }
+    check(order)?;
     seed::put(tree, &order.seed)?;
     tree.put("/etc/hostname", format!("{}\n", order.hostname).as_bytes(), 0o644)?;
     let hosts = hosts(&tree.text("/etc/hosts", MAX_TEXT)?, &order.hostname);
@@ -122,7 +131,7 @@ fn host_keys(tree: &Tree, system: &System) -> Result<(), ConfigureError> {
     }
     if !tree.has(CLOUD_INIT)? && tree.has(SSH_KEYGEN)? {
         say("the image has no cloud-init: its host keys are made now, and the seed is not read");
-        let chroot = Chroot { root: system.root(), devices: &[] };
+        let chroot = Chroot { root: system.root(), devices: &[], is_mapped: false };
         chroot.run(&[SSH_KEYGEN, "-A"], KEYS_LIMIT)?;
     }
     Ok(())

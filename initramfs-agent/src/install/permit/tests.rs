@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::api::tls::tests::Authority;
-use crate::install::partition;
+use crate::install::state::{Partitioned, State, Written};
 use crate::install::tests::{Server, install};
+use crate::install::{boot, configure, partition, write};
 use crate::inventory::disks_now;
 use crate::report::chain;
 use protocol::install::{DiskPlan, Fate, ImageOrder, PermittedDisk, PlannedDisk};
@@ -186,6 +187,15 @@ fn without_a_permit_the_verb_ends_with_e60() {
     assert!(chain(&error).starts_with("E60: no wipe permit"), "{}", chain(&error));
     assert!(install.state().unwrap().partitioned.is_none());
     assert_eq!(heard_escrow(&server), 0);
+    // Nor do the verbs come to a disk that find all that those before them left.
+    let made = Partitioned { disks: vec!["/dev/muster-none".into()], ..Partitioned::default() };
+    let written = Some(Written { digest: "sha256:01".to_owned(), ..Written::default() });
+    let state = State { partitioned: Some(made), written, ..install.state().unwrap() };
+    install.keep(&state).unwrap();
+    for verb in [write::write, configure::configure, boot::boot] {
+        let error = verb(&install).unwrap_err();
+        assert!(chain(&error).starts_with("E60: no wipe permit"), "{}", chain(&error));
+    }
 }
 
 /// A disk that is permitted and is not the plan's is not taken, nor one that the plan alone names.
