@@ -3,9 +3,9 @@
 
 use super::Install;
 use super::fail::InstallError;
-use super::say;
+use super::{boot, configure, say};
 use crate::inventory::disks_now;
-use protocol::install::{Contents, DiskPlan, Fate, LayoutError, PermittedDisk, PlannedDisk};
+use protocol::install::{Contents, DiskPlan, Fate, LayoutError, PermittedDisk, PlannedDisk, Shared, apart};
 use protocol::inventory::Disk;
 
 /// Why the plan does not fit the machine.
@@ -36,6 +36,9 @@ pub(crate) enum SurveyError {
     /// The layout cannot be.
     #[error("the disk layout cannot be: {0}")]
     Layout(#[from] LayoutError),
+    /// A part of something that is on a kept disk as well.
+    #[error(transparent)]
+    Shared(#[from] Shared),
 }
 
 /// The verb.
@@ -50,6 +53,9 @@ pub(super) fn survey(install: &Install) -> Result<(), InstallError> {
         say(&disk.summary());
     }
     order.layout.check().map_err(SurveyError::from)?;
+    // As long as the old system is there.
+    configure::check(&order)?;
+    boot::check(&order)?;
     let erased = hold(&order.plan, &present, order.touched)?;
     for (planned, disk) in order.plan.erased().zip(erased) {
         say(&format!("{} will be erased: {}", disk.name, planned.reason));
@@ -85,6 +91,8 @@ pub(super) fn hold<'a>(
     if found.is_empty() {
         return Err(SurveyError::NoPlan(plan.error.clone()));
     }
+    // Nothing in the boot image assembles arrays, so that the kernel does not tell.
+    apart(&found, present.iter().filter(|disk| !found.contains(disk)))?;
     Ok(found)
 }
 
@@ -112,7 +120,7 @@ fn is_news(planned: &Contents, now: &Contents) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::install::{DiskRule, Layout, PartitionFound, plan};
+    use protocol::install::{BootOrder, DiskRule, InstallOrder, Layout, PartitionFound, plan};
 
     fn disk(name: &str, serial: &str) -> Disk {
         let root = PartitionFound {
@@ -156,6 +164,44 @@ mod tests {
         assert!(hold(&planned(), std::slice::from_ref(&other), true).is_ok(), "the run itself wrote it");
         other.contents = Contents::default();
         assert!(hold(&planned(), &[other], false).is_ok(), "nothing more can be lost");
+    }
+
+    #[test]
+    fn an_array_that_is_on_a_kept_disk_as_well_stops_the_run() {
+        let half = |name: &str, serial: &str| {
+            let mut half = disk(name, serial);
+            let part = half.contents.partitions.first_mut().unwrap();
+            (part.filesystem, part.uuid) = ("linux_raid_member".to_owned(), "1:2:3:4".to_owned());
+            half
+        };
+        let present = [half("sda", "S1"), half("sdb", "S2")];
+        // Whether a plan of another day, or of another server, said so or not.
+        let error = hold(&planned(), &present, true).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the array 1:2:3:4 is on sda, which would be erased, and on sdb"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_order_that_no_image_could_fulfil_is_refused_while_the_old_system_is_there() {
+        let (server, install) = crate::install::tests::install();
+        let told = |hostname: &str, kernel_args: &str| {
+            let order = InstallOrder {
+                run: install.settings.run,
+                machine: install.settings.runner.machine,
+                hostname: hostname.to_owned(),
+                boot: BootOrder { kernel_args: kernel_args.to_owned(), ..BootOrder::default() },
+                ..InstallOrder::default()
+            };
+            server.give("/order", serde_json::to_vec(&order).unwrap());
+            crate::report::chain(&survey(&install).unwrap_err())
+        };
+        let named = told("rack 4", "");
+        assert!(named.starts_with("the machine's name \"rack 4\" cannot be a host name"), "{named}");
+        let quoted = told("db-07", "quiet;");
+        assert!(quoted.contains("kernel arguments hold ';'"), "{quoted}");
+        assert!(told("db-07", "quiet").starts_with("there is no disk plan"), "and nothing else is amiss");
     }
 
     #[test]
