@@ -67,7 +67,16 @@ impl Debian {
     /// # Errors
     /// When mmdebstrap fails; with what it said.
     pub fn build() -> Result<Self> {
-        let recipe = format!("{RELEASE} {PACKAGES:?} {LEFT_OUT:?} {LOCALE}");
+        Self::with(&[])
+    }
+
+    /// The same with more packages.
+    ///
+    /// # Errors
+    /// As [`Debian::build`].
+    pub fn with(more: &[&str]) -> Result<Self> {
+        let packages: Vec<&str> = PACKAGES.iter().chain(more).copied().collect();
+        let recipe = format!("{RELEASE} {packages:?} {LEFT_OUT:?} {LOCALE}");
         let folder = output::cache_dir()?.join("os-images");
         let archive = folder.join(format!("debian-{}.tar", &hex(recipe.as_bytes())[..16]));
         let _alone = building();
@@ -78,7 +87,7 @@ impl Debian {
         let half = archive.with_extension(format!("{}.tar", std::process::id()));
         let mut command = Command::new("mmdebstrap");
         command.args(["--quiet", "--variant=apt", "--aptopt=Apt::Install-Recommends \"false\""]);
-        command.arg(format!("--include={}", PACKAGES.join(",")));
+        command.arg(format!("--include={}", packages.join(",")));
         command.args(LEFT_OUT.iter().map(|path| format!("--dpkgopt=path-exclude={path}")));
         run(command.args([LOCALE, RELEASE]).arg(&half))?;
         fs::rename(&half, &archive).with_context(|| format!("cannot rename {}", half.display()))?;

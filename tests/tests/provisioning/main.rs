@@ -6,6 +6,7 @@ mod command;
 mod cuts;
 mod faults;
 mod full;
+mod layouts;
 mod returns;
 mod site;
 mod whole;

@@ -55,6 +55,6 @@ fn crypttab(ciphers: &[Cipher]) -> String {
 }
 
 fn mdadm(arrays: &[Array]) -> String {
-    let line = |array: &Array| format!("ARRAY /dev/md/{} UUID={}\n", array.name, array.uuid);
+    let line = |array: &Array| format!("ARRAY {} UUID={}\n", array.name, array.uuid);
     format!("{HEAD}HOMEHOST <ignore>\nMAILADDR root\n{}", arrays.iter().map(line).collect::<String>())
 }

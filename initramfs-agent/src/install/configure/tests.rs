@@ -53,7 +53,7 @@ fn layout() -> Partitioned {
             mount("/srv", "xfs", "bbbb"),
             mount("none", "swap", "cccc"),
         ],
-        arrays: vec![Array { name: "root".to_owned(), uuid: "1:2:3:4".to_owned() }],
+        arrays: vec![Array { name: "/dev/md/root".to_owned(), uuid: "1:2:3:4".to_owned() }],
         ciphers: vec![Cipher { name: "root".to_owned(), uuid: "dddd".to_owned() }],
         ..Partitioned::default()
     }
