@@ -32,7 +32,8 @@ pub fn overdue(run: &Run, machine: &Machine, job: Option<&Job>, at: Timestamp) -
     let (waited, next) = match run.step() {
         Step::Prepare => (
             "for the machine to come into Muster's image",
-            "look at the machine's console: it must boot Muster's image, from its medium or the network",
+            "look at the machine's console: it must boot Muster's image, from its medium or the network; where the \
+             installed system is about to start, press m",
         ),
         Step::Survey => ("for the survey of its disks", "look at the log of its last job"),
         Step::Partition => ("for its disks to be partitioned", "look at the log of its last job"),
@@ -51,7 +52,8 @@ pub fn overdue(run: &Run, machine: &Machine, job: Option<&Job>, at: Timestamp) -
         ),
         Step::FirstBoot => (
             "for the installed system to report its first boot",
-            "look at the machine's console; is the server reachable from the installed system?",
+            "look at the machine's console; is the server reachable from the installed system? To install it again, \
+             ask for a run, restart the machine from Muster's medium or the network, and press m",
         ),
     };
     let entered = run.steps.last().map_or(run.created_at, |passed| passed.started_at);
