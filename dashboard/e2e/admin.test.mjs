@@ -79,6 +79,8 @@ test("access roles: one is made of rights that are told in words, and what it la
   assert.equal(await right.getByText("Name some, or write * for all.").count(), 1, "the actions are missing");
   const create = page.getByRole("button", { name: "Create access role" });
   assert.ok(await create.isDisabled());
+  // What there is comes from the server.
+  await page.locator('datalist option[value="approve"]').first().waitFor({ state: "attached" });
   const offered = await right.getByLabel("Actions").evaluate((field) => [...field.list.options].map(({ value }) => value));
   assert.deepEqual(offered, ["*", "approve", "delete", "get", "list", "token", "update"]);
   await right.getByLabel("Actions").fill("list,approve");
