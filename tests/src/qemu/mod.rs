@@ -188,6 +188,23 @@ impl Vm {
         found.map_err(|error| self.failed(&error))
     }
 
+    /// Waits until the serial console has printed `text` since power-on, also in a line that has not ended: a prompt.
+    ///
+    /// # Errors
+    /// As [`Vm::wait_for`].
+    pub fn wait_for_prompt(&mut self, text: &str, within: Duration) -> Result<()> {
+        let what = format!("the prompt {text:?} on the console of {}", self.name);
+        let (mut reader, mut printed) = (self.serial_reader(), Vec::new());
+        let found = wait::until(&what, within, || {
+            if let Some(status) = self.process.ended()? {
+                bail!("{what}: QEMU ended with {status}");
+            }
+            printed.extend(reader.new_bytes()?);
+            Ok(String::from_utf8_lossy(&printed).contains(text).then_some(()))
+        });
+        found.map_err(|error| self.failed(&error))
+    }
+
     /// Waits look only at what the serial console prints from now on.
     ///
     /// # Errors

@@ -64,8 +64,7 @@ runcmd:
         site.set_param(&guest.uuid, "muster/disk", &json!({ "MinSize": 1 << 30 }));
         let run = site.lays_out(&guest, &json!({ "Raid1": 2, "Luks": true, "SwapMib": 128 }));
 
-        // It is a prompt: its line does not end.
-        guest.vm.wait_for_words("Please unlock disk", 2 * INSTALLED_WITHIN).unwrap();
+        guest.vm.wait_for_prompt("Please unlock disk", 2 * INSTALLED_WITHIN).unwrap();
         let keys = site.call(Method::GET, &format!("/machines/{}/escrow", guest.uuid), &Value::Null);
         guest.vm.type_line(keys[0]["Key"].as_str().unwrap()).unwrap();
         site.installed(&mut guest, &run);
