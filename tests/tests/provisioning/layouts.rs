@@ -18,7 +18,7 @@ mod full {
     const TELL: &str = "\
 #cloud-config
 runcmd:
-  - [sh, -c, \"for place in / /boot /srv; do echo mounted $place $(lsblk -no TYPE,FSTYPE $(findmnt -no SOURCE $place)); done > /dev/ttyS0\"]
+  - [sh, -c, \"for place in / /boot /srv; do source=$(findmnt -no SOURCE $place) && echo mounted $place $(lsblk -no TYPE,FSTYPE $source); done > /dev/ttyS0\"]
   - [sh, -c, \"echo swaps $(tail -n +2 /proc/swaps | wc -l) mirrors $(grep -c 'active raid1' /proc/mdstat) ciphers $(cat /sys/block/dm-*/dm/uuid | grep -c ^CRYPT) > /dev/ttyS0\"]
 ";
 
