@@ -262,6 +262,19 @@ impl Server {
         Ok(text.trim().to_owned())
     }
 
+    /// The environment by which `muster` speaks to it as `admin`.
+    ///
+    /// # Errors
+    /// As [`Server::admin_password`].
+    pub fn as_admin(&self) -> Result<[(&'static str, OsString); 4]> {
+        Ok([
+            ("MUSTER_ENDPOINT", self.url().into()),
+            ("MUSTER_CA", self.ca_file().into()),
+            ("MUSTER_USERNAME", "admin".into()),
+            ("MUSTER_PASSWORD", self.admin_password()?.into()),
+        ])
+    }
+
     /// Everything it logged so far: standard output, then standard error.
     ///
     /// # Errors

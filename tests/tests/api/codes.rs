@@ -77,10 +77,7 @@ fn bootstrap(site: &Site, args: &[&str]) -> (bool, String) {
     let output = Command::new(muster_binary().unwrap())
         .arg("bootstrap")
         .args(args)
-        .env("MUSTER_ENDPOINT", site.server.url())
-        .env("MUSTER_CA", site.server.ca_file())
-        .env("MUSTER_USERNAME", "admin")
-        .env("MUSTER_PASSWORD", site.server.admin_password().unwrap())
+        .envs(site.server.as_admin().unwrap())
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -44,13 +44,9 @@ pub(crate) struct Site {
 /// Listens to every event of a server from now on, until it dies.
 fn listen(server: &Server) -> Process {
     let spec = Spec::new(&output::muster_binary().unwrap(), server.folder(), "events");
-    let spec = spec
-        .args(["events", "*.*.*"])
-        .env("MUSTER_ENDPOINT", server.url())
-        .env("MUSTER_CA", server.ca_file())
-        .env("MUSTER_USERNAME", "admin")
-        .env("MUSTER_PASSWORD", server.admin_password().unwrap());
-    let events = spec.start().unwrap();
+    let spec = spec.args(["events", "*.*.*"]);
+    let admin = server.as_admin().unwrap();
+    let events = admin.into_iter().fold(spec, |spec, (name, value)| spec.env(name, value)).start().unwrap();
     // What it says is kept behind what the one before it said.
     let listens = |said: &str| said.lines().next_back().is_some_and(|line| line.starts_with("listening at "));
     wait::until("the events", SOON, || Ok(listens(&std::fs::read_to_string(events.stderr())?).then_some(())))
@@ -133,10 +129,7 @@ impl Site {
     pub(crate) fn muster(&self, arguments: &[&str]) -> Result<String> {
         let output = std::process::Command::new(output::muster_binary()?)
             .args(arguments)
-            .env("MUSTER_ENDPOINT", self.server.url())
-            .env("MUSTER_CA", self.server.ca_file())
-            .env("MUSTER_USERNAME", "admin")
-            .env("MUSTER_PASSWORD", self.server.admin_password()?)
+            .envs(self.server.as_admin()?)
             .output()
             .context("cannot run muster")?;
         if !output.status.success() {

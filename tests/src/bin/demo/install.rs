@@ -15,7 +15,7 @@ use tests::os_image::Debian;
 use tests::qemu::{Disk, Vm, VmBuilder};
 use tests::{output, wait};
 
-use crate::{Timeline, as_admin, tell};
+use crate::{Timeline, tell};
 
 /// Memory of the machine, in MiB.
 pub(crate) const MEMORY: u32 = 2_048;
@@ -106,7 +106,7 @@ fn words(step: Step) -> &'static str {
 fn muster(server: &Server, arguments: &[&str]) -> Result<String> {
     let output = Command::new(output::muster_binary()?)
         .args(arguments)
-        .envs(as_admin(server)?)
+        .envs(server.as_admin()?)
         .output()
         .context("muster did not start")?;
     if !output.status.success() {

@@ -9,7 +9,6 @@
 
 mod install;
 
-use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -135,25 +134,15 @@ fn listen(server: &Server) -> Result<Process> {
     let spec =
         Spec::new(&output::muster_binary()?, server.folder(), "events").args(["events", "machines.*.*"]);
     let process =
-        as_admin(server)?.into_iter().fold(spec, |spec, (key, value)| spec.env(key, value)).start()?;
+        server.as_admin()?.into_iter().fold(spec, |spec, (key, value)| spec.env(key, value)).start()?;
     Ok(process)
-}
-
-/// The environment by which `muster` speaks to this server.
-fn as_admin(server: &Server) -> Result<[(&'static str, OsString); 4]> {
-    Ok([
-        ("MUSTER_ENDPOINT", server.url().into()),
-        ("MUSTER_CA", server.ca_file().into()),
-        ("MUSTER_USERNAME", "admin".into()),
-        ("MUSTER_PASSWORD", server.admin_password()?.into()),
-    ])
 }
 
 /// Approves with the command line, as a person at a terminal would.
 fn approve(server: &Server, code: &str, fingerprint: &str) -> Result<Machine> {
     let output = Command::new(output::muster_binary()?)
         .args(["bootstrap", "approve", code, "--fingerprint", fingerprint, "-o", "json"])
-        .envs(as_admin(server)?)
+        .envs(server.as_admin()?)
         .output()
         .context("muster did not start")?;
     if !output.status.success() {
